@@ -1,0 +1,100 @@
+"""The `rigtui` command: picks the sub-command, turns errors into one sentence and an exit code.
+
+Only the chosen command's module is imported, so `rigtui gpus` never pays for what `rigtui run` needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import Protocol, cast
+
+from rigtui import __version__
+from rigtui.errors import EXIT_DONE, EXIT_INTERRUPTED, RigtuiError
+
+COMMANDS = {
+    "gpus": "what every card has, by kind of use",
+    "models": "the models found on this machine",
+    "plan": "how a model would run on this rig, and why",
+    "run": "launch a model or a profile and watch it",
+    "ps": "runs on this rig",
+    "logs": "what a run's engine said",
+    "stop": "stop a run",
+    "profiles": "list, show, edit or remove profiles",
+    "results": "what earlier runs of a profile measured",
+    "export": "a profile in another tool's format",
+    "import": "profiles from a models.conf",
+    "doctor": "is this rig ready, and what mends it",
+    "rig": "save this rig as a rig file",
+    "demo": "the whole thing with no GPU and no download",
+}
+
+
+class Command(Protocol):
+    """What every module in `rigtui.cli` that carries a command offers."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; returns the exit code."""
+
+
+def _command(name: str) -> Command:
+    return cast(Command, import_module(f"rigtui.cli.{name}_command"))
+
+
+def _global_options() -> argparse.ArgumentParser:
+    """Options that may stand before or after the command; absent ones leave no attribute, so neither place overwrites the other."""
+    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options.add_argument("--rig", dest="rig_file", metavar="FILE", help="plan for the rig of this rig file instead of this machine")
+    options.add_argument("--profiles-dir", metavar="DIR", help="read and write profiles here")
+    options.add_argument("--no-color", action="store_true", help="no colours")
+    return options
+
+
+def build_parser(name: str | None) -> argparse.ArgumentParser:
+    """The parser; only the command `name` gets its own arguments, the others just their line of help."""
+    options = _global_options()
+    parser = argparse.ArgumentParser(
+        prog="rigtui", description="Run local LLMs well on one rig of unequal GPUs. Without a command: the screen.", parents=[options]
+    )
+    parser.add_argument("--version", action="version", version=f"rigtui {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for command, text in COMMANDS.items():
+        sub = commands.add_parser(command, help=text, description=text[0].upper() + text[1:] + ".", parents=[options])
+        if command == name:
+            _command(command).configure(sub)
+    return parser
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse a command line; global options get their defaults here."""
+    name = next((word for word in argv if word in COMMANDS), None)
+    args = build_parser(name).parse_args(argv)
+    for option, default in (("rig_file", None), ("profiles_dir", None), ("no_color", False)):
+        if not hasattr(args, option):
+            setattr(args, option, default)
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        args = parse(sys.argv[1:] if argv is None else argv)
+        if args.command is None:
+            # By name: the command line must not depend on the screen, and must not load textual for any other command.
+            return int(import_module("rigtui.tui.app").main(args))
+        code = _command(args.command).run(args)
+        sys.stdout.flush()
+        return code
+    except RigtuiError as error:
+        print(f"rigtui: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing is wrong, and nothing more can be written.
+        sys.stdout = None
+        return EXIT_DONE

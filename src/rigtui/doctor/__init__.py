@@ -1,0 +1,1 @@
+"""Is this rig ready, and if not, which command mends it."""

@@ -1,0 +1,1 @@
+"""One room per engine; everything rigtui knows about an engine lives in its room."""

@@ -1,0 +1,84 @@
+"""What every engine room offers, as values: builds, spawns, events and failures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class BuildDevice(Struct, frozen=True, kw_only=True):
+    """A device as the build itself lists it, in its own order."""
+
+    device: str
+    """`CUDA0`, `Vulkan1`, `CPU`."""
+    name: str
+    total_bytes: int | None = None
+    free_bytes: int | None = None
+
+
+class Build(Struct, frozen=True, kw_only=True):
+    """One installed engine binary and what it can do."""
+
+    engine: str
+    label: str
+    """For people: `llama-server b6500 (CUDA)` or `embedded (xllamacpp 2026.10, CPU only)`."""
+    version: str
+    argv: tuple[str, ...]
+    """How it is started: `("/usr/bin/llama-server",)` or `(python, "-m", "rigtui.engines.llamacpp.embedded")`."""
+    devices: tuple[BuildDevice, ...] = ()
+    """GPUs only; empty means CPU only."""
+    options: frozenset[str] = frozenset()
+    """Long and short flags its `--help` names."""
+    embedded: bool = False
+    gpu: bool = True
+    """Sees GPUs on a rig that has them. False: every plan with it is a CPU plan."""
+
+
+class Spawn(Struct, frozen=True, kw_only=True):
+    """An engine to start as a process. No shell is involved."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+    """Set on top of the environment."""
+    host: str
+    port: int
+    model_name: str
+    weights_bytes: int
+
+
+Phase = Literal["starting", "loading", "ready", "stopping", "stopped", "failed"]
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something the engine said, read from its log. Which fields are set depends on `kind`.
+
+    kinds: `version` text · `using_device` device, text (its name), free_bytes · `load_started` · `progress` value (0..1) · `offloaded` value, total (layers, head included) ·
+    `buffer` device, buffer (weights, kv, compute, output, recurrent), bytes · `context` value (n_ctx) · `kv_cells` value · `graph_splits` value ·
+    `pipeline` value (0 or 1) · `flash_attention` value (0 or 1) · `slots` value · `fit` text · `listening` text (URL) · `ready` · `timing` text (prefill, decode), value (tok/s), total (tokens) ·
+    `error` text · `retry` text (a recovery the engine makes by itself)
+    """
+
+    kind: str
+    device: str | None = None
+    buffer: str | None = None
+    bytes: int | None = None
+    free_bytes: int | None = None
+    value: float | None = None
+    total: float | None = None
+    text: str | None = None
+    line: str | None = None
+    """The log line, cleaned, where it is worth showing."""
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why an attempt ended: a stable code, one sentence, and the log line that shows it."""
+
+    code: str
+    """`out_of_vram`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `killed`, `crash`, `exited`, `timeout`, `engine_missing`, `disk_full`."""
+    text: str
+    line: str | None = None
+    device: str | None = None
+    stage: Literal["weights", "kv", "compute", "runtime"] | None = None
+    missing_bytes: int | None = None
+    """How much was asked for in the allocation that failed."""

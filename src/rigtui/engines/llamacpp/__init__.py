@@ -1,0 +1,1 @@
+"""llama.cpp: what it needs, what it decides, how it is started and what it says."""

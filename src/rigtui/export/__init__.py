@@ -1,0 +1,1 @@
+"""A profile and its plan in the formats of other tools."""

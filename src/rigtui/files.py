@@ -1,0 +1,95 @@
+"""Files that matter: read with a clear error, written atomically, under a lock where two rigtuis can meet."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from rigtui.errors import RigtuiError, UsageError
+
+MAX_TOML_BYTES = 1 << 20
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader sees the old or the new content, never a part of it.
+
+    Raises RigtuiError with the system's reason (disk full, no permission).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise RigtuiError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock that stands beside `path` (`.<name>.lock`)."""
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise RigtuiError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The TOML file at `path`.
+
+    Raises UsageError with the file, and the line where it is not TOML. The file is never changed.
+    """
+    import tomllib
+
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_TOML_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) > MAX_TOML_BYTES:
+        raise UsageError(f"{path} is larger than 1 MiB, which no file of this kind needs; it was not read")
+    try:
+        return tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def keep_aside(path: Path) -> Path:
+    """Rename a damaged file to `<name>.damaged-<n>` and return where it lies now."""
+    number = 1
+    while (target := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    os.replace(path, target)
+    return target
+
+
+def dump_toml(data: dict[str, Any]) -> bytes:
+    """`data` as TOML text; None values are left out (TOML has no null)."""
+    import tomli_w
+
+    return tomli_w.dumps(_without_none(data)).encode("utf-8")
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""What a model file says it needs, read from its header alone."""

@@ -1,0 +1,107 @@
+"""What a model file says it needs. Sizes are bytes; everything here comes from headers, no weights are read."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Tensor(Struct, frozen=True):
+    """One tensor of the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    """GGUF order: the contiguous dimension first (also for safetensors, which stores it last)."""
+    type: str
+    """ggml type name in lower case (`q4_k`, `f16`, `mxfp4`) or the safetensors dtype in lower case (`bf16`)."""
+    bytes: int
+
+    @property
+    def layer(self) -> int | None:
+        """The block this tensor belongs to (`blk.<n>.` or `model.layers.<n>.`), or None."""
+        parts = self.name.split(".")
+        for before, number in zip(parts, parts[1:], strict=False):
+            if before in ("blk", "layers", "h", "block") and number.isdigit():
+                return int(number)
+        return None
+
+
+class Recurrent(Struct, frozen=True, kw_only=True):
+    """The state of recurrent layers (Mamba, gated delta-net): per layer and slot, whatever the context."""
+
+    layers: tuple[bool, ...]
+    """Per layer: True where it keeps a recurrent state instead of a KV cache."""
+    conv_kernel: int = 0
+    inner_size: int = 0
+    state_size: int = 0
+    group_count: int = 0
+    time_step_rank: int = 0
+    known: bool = True
+    """False for a kind of state whose size rigtui cannot compute from the header."""
+
+
+class Experts(Struct, frozen=True, kw_only=True):
+    """Mixture of experts."""
+
+    count: int
+    used: int
+    feed_forward: int
+    """Width of one expert."""
+    shared: int = 0
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A model, as its header describes it."""
+
+    name: str
+    path: str
+    """The file (first shard) or the folder."""
+    files: tuple[str, ...]
+    """Every shard, in order."""
+    format: Literal["gguf", "safetensors"]
+    architecture: str
+    layers: int
+    """Blocks that are loaded, without MTP blocks."""
+    mtp_layers: int = 0
+    """Multi-token-prediction blocks at the end; they count in llama.cpp's `block_count` but are not loaded."""
+    context_trained: int
+    embedding_length: int
+    vocabulary: int
+    heads: tuple[int, ...]
+    """Attention heads per layer."""
+    kv_heads: tuple[int, ...]
+    """KV heads per layer; 0 where the layer has no KV cache."""
+    key_length: int
+    """Per head. For MLA: the compressed row (kv_lora_rank + rope)."""
+    value_length: int
+    key_length_swa: int | None = None
+    value_length_swa: int | None = None
+    mla: bool = False
+    """Multi-head latent attention with one compressed K row and no V cache."""
+    sliding_window: int = 0
+    """Tokens a sliding-window layer looks back; 0 where there is none."""
+    swa_layers: tuple[bool, ...] = ()
+    """Per layer: True where the sliding window applies; empty where there is none."""
+    recurrent: Recurrent | None = None
+    feed_forward: tuple[int, ...] = ()
+    """Dense feed-forward width per layer (0 where the header does not say)."""
+    experts: Experts | None = None
+    embedding_model: bool = False
+    """Gives vectors, not text."""
+    quantization: str = ""
+    """As the file calls it: `Q4_K_M`, `MXFP4`, `BF16`."""
+    parameters: int = 0
+    tensors: tuple[Tensor, ...] = ()
+    weights_bytes: int = 0
+    """Sum over the tensors (the file is a little larger)."""
+    fingerprint: str = ""
+    """Hex digest over architecture, sizes and tensor list: the same model and quantization, whatever the file is called."""
+    chat_template: bool = False
+    notes: tuple[str, ...] = ()
+    """What rigtui could not read for certain, one sentence each."""
+
+    @property
+    def tied(self) -> bool:
+        """The output head is the token embedding again."""
+        return not any(t.name in ("output.weight", "lm_head.weight") for t in self.tensors)

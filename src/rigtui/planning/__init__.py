@@ -1,0 +1,1 @@
+"""From a rig, a model and an intent to a plan: pure values and functions."""

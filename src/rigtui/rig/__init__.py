@@ -1,0 +1,1 @@
+"""What this machine has: immutable readings of GPUs, RAM, CPU and platform."""

@@ -1,0 +1,1 @@
+"""Launch, observe, remember: runs on disk, their supervisor and their results."""

@@ -1,0 +1,51 @@
+"""Text from outside made safe to show, and numbers made readable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+# CSI, OSC/DCS/SOS/PM/APC strings up to their terminator, other two-character escapes; then lone C0/C1 controls.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x9b[0-?]*[ -/]*[@-~]"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# Also the bidirectional controls, which can make a file name read as another one.
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def clean(text: str) -> str:
+    """Foreign text as one plain line: control sequences removed, tabs widened, only what follows the last carriage return."""
+    text = text.rstrip("\r\n")
+    if "\r" in text:
+        text = text.rsplit("\r", 1)[1]
+    return _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\t", "    ")
+
+
+def mib(size: int | None) -> str:
+    """Bytes as whole MiB with thousands separators, `?` when unknown."""
+    return "?" if size is None else f"{round(size / MIB):,} MiB"
+
+
+def gib(size: int | None) -> str:
+    """Bytes as GiB with one decimal, `?` when unknown."""
+    return "?" if size is None else f"{size / GIB:.1f} GiB"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` most likely means, or None."""
+    import difflib
+
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def slug(name: str) -> str:
+    """`name` as an identifier of letters, digits, `-` and `_` (never empty)."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", name).strip("-") or "model"
