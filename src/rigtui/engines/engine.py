@@ -53,10 +53,16 @@ Phase = Literal["starting", "loading", "ready", "stopping", "stopped", "failed"]
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something the engine said, read from its log. Which fields are set depends on `kind`.
 
-    kinds: `version` text · `using_device` device, text (its name), free_bytes · `load_started` · `progress` value (0..1) · `offloaded` value, total (layers, head included) ·
-    `buffer` device, buffer (weights, kv, compute, output, recurrent), bytes · `context` value (n_ctx) · `kv_cells` value · `graph_splits` value ·
-    `pipeline` value (0 or 1) · `flash_attention` value (0 or 1) · `slots` value · `fit` text · `listening` text (URL) · `ready` · `timing` text (prefill, decode), value (tok/s), total (tokens) ·
-    `error` text · `retry` text (a recovery the engine makes by itself)
+    kinds, and the fields they set:
+
+    - `version`, `listening` (URL), `fit`, `error`, `retry` (a recovery the engine makes by itself): text
+    - `using_device`: device, text (its name), free_bytes
+    - `load_started`, `ready`: nothing
+    - `progress`: value (0..1)
+    - `offloaded`: value, total (layers, the output head counts as one)
+    - `buffer`: device, buffer (weights, kv, compute, output, recurrent), bytes
+    - `context` (n_ctx), `kv_cells`, `graph_splits`, `slots`, `pipeline` (0 or 1), `flash_attention` (0 or 1): value
+    - `timing`: text (prefill, decode), value (tok/s), total (tokens)
     """
 
     kind: str
@@ -75,7 +81,8 @@ class Failure(Struct, frozen=True, kw_only=True):
     """Why an attempt ended: a stable code, one sentence, and the log line that shows it."""
 
     code: str
-    """`out_of_vram`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `killed`, `crash`, `exited`, `timeout`, `engine_missing`, `disk_full`."""
+    """`out_of_vram`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `killed`, `crash`, `exited`, `timeout`,
+    `engine_missing`, `disk_full`, `gpu_lost`, `driver`."""
     text: str
     line: str | None = None
     device: str | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct
@@ -21,7 +22,7 @@ class Tensor(Struct, frozen=True):
     def layer(self) -> int | None:
         """The block this tensor belongs to (`blk.<n>.` or `model.layers.<n>.`), or None."""
         parts = self.name.split(".")
-        for before, number in zip(parts, parts[1:], strict=False):
+        for before, number in pairwise(parts):
             if before in ("blk", "layers", "h", "block") and number.isdigit():
                 return int(number)
         return None
