@@ -6,9 +6,11 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rigtui.errors import RigtuiError, UsageError
+
+T = TypeVar("T")
 
 MAX_TOML_BYTES = 1 << 20
 
@@ -69,6 +71,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def convert(data: Any, kind: type[T], path: Path | str) -> T:
+    """`data` (plain dicts and lists, as read from the file `path`) as a value of type `kind`.
+
+    Raises UsageError with one sentence that names the file, the key and, for an unknown key or value, the nearest known one.
+    Structs that shall refuse unknown keys must say `forbid_unknown_fields=True`.
+    """
+    import msgspec
+
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        from rigtui._validation import sentence
+
+        raise UsageError(f"{path}: {sentence(str(error), kind)}") from error
 
 
 def keep_aside(path: Path) -> Path:

@@ -1,0 +1,38 @@
+"""The user's `config.toml`: folders with models, the theme, where engines lie."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rigtui import files, paths
+
+
+class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[models]`."""
+
+    folders: tuple[str, ...] = ()
+    """Searched for models besides the usual places; `~` is the home folder."""
+
+
+class EnginesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[engines]`."""
+
+    llama_server: str | None = None
+    """The llama-server to use instead of the one on PATH."""
+
+
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the user set for all runs; every key may be left out."""
+
+    models: ModelsConfig = ModelsConfig()
+    engines: EnginesConfig = EnginesConfig()
+    theme: str | None = None
+
+
+def load_config() -> Config:
+    """The user's configuration; defaults where there is no `config.toml`.
+
+    Raises UsageError that names the file and the key for a file that cannot be followed.
+    """
+    path = paths.config_dir() / "config.toml"
+    return files.convert(files.read_toml(path), Config, path) if path.exists() else Config()
