@@ -1,0 +1,263 @@
+"""What llama.cpp's `--fit` decides: context, layers per device and what overflows. Pure.
+
+Follows common/fit.cpp of llama.cpp 0.5.0-dev in its effect: (1) keep the defaults if every target is met, (2) reduce an unset
+context, (3) fill from the last device to the first, experts in RAM, (4) turn such layers into whole ones from the first device on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rigtui.engines.llamacpp.footprint import HOST, Footprint, Needs, Placement, footprint, needs, split_home
+from rigtui.engines.llamacpp.settings import Device, Settings
+from rigtui.engines.llamacpp.weights import Part, WeightTable
+from rigtui.models.model import Model
+from rigtui.text import MIB
+
+
+class Fill(Struct, frozen=True):
+    """How much one device is given."""
+
+    layers: int = 0
+    """Whole and partial ones; on the last device the output head counts as one."""
+    partial: int = 0
+    first_part: Part = Part.EXPERTS
+    """What stays of the first partial layer; of the others everything but the experts does."""
+    overflow: int = HOST
+    """Where the rest of the first partial layer goes."""
+
+
+class Fitted(Struct, frozen=True):
+    """What the server loads with."""
+
+    context: int
+    ngl: int
+    """-1: all layers, split by free memory."""
+    tensor_split: tuple[int, ...] | None
+    fills: tuple[Fill, ...] | None
+    placement: Placement
+    footprint: Footprint
+    """As it is allocated."""
+    status: str
+    """`ok`, `failed` or `off`."""
+    message: str | None = None
+
+
+def fit(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> Fitted:
+    """Decide as llama.cpp would for `model` on `devices`, in this order."""
+    return _Fit(model, table, devices, settings).run()
+
+
+class _GivesUpError(Exception):
+    """Fit stops and the server goes on with what the user wrote."""
+
+
+class _Fit:
+    def __init__(self, model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> None:
+        self.model = model
+        self.table = table
+        self.devices = devices
+        self.settings = settings
+        self.count = len(devices)
+        self.streams = 1 if settings.unified_kv else settings.slots
+        self.context = settings.context if settings.context is not None else model.context_trained * self.streams
+        self.margins = [settings.target_mib(i) * MIB for i in range(max(self.count, 1))]
+        self.targets = [d.free_bytes - m for d, m in zip(devices, self.margins, strict=False)]
+        self.slots = model.layers + 1
+        self.measured: dict[int, Needs] = {}
+
+    def run(self) -> Fitted:
+        if not self.settings.fit:
+            return self._result(None, "off")
+        try:
+            return self._result(self._decide(), "ok")
+        except _GivesUpError as gives_up:
+            return self._result(None, "failed", str(gives_up))
+
+    def need(self) -> Needs:
+        if self.context not in self.measured:
+            self.measured[self.context] = needs(self.model, self.table, self.settings, self.context)
+        return self.measured[self.context]
+
+    def default_placement(self) -> Placement:
+        blocks = self.table.blocks
+        ngl = blocks + 1 if self.settings.ngl is None or self.settings.ngl < 0 else self.settings.ngl
+        if self.settings.split_mode == "none" or self.count == 1:
+            weights: Sequence[float] = [1.0] + [0.0] * (self.count - 1) if self.count else []
+        else:
+            weights = self.settings.tensor_split or [float(d.free_bytes) for d in self.devices]
+        return Placement(split_home(blocks, ngl, weights))
+
+    def _result(self, fills: tuple[Fill, ...] | None, status: str, message: str | None = None) -> Fitted:
+        placement = self.default_placement() if fills is None else self.placed(fills)
+        if fills is None:
+            ngl = -1 if self.settings.ngl is None else self.settings.ngl
+        else:
+            ngl = sum(f.layers for f in fills)
+        return Fitted(
+            context=self.context,
+            ngl=ngl,
+            tensor_split=tuple(f.layers for f in fills) if fills and self.count > 1 else None,
+            fills=fills,
+            placement=placement,
+            footprint=footprint(self.need(), placement, self.count),
+            status=status,
+            message=message,
+        )
+
+    def measure(self, placement: Placement) -> list[int]:
+        return [use.total for use in footprint(self.need(), placement, self.count, projected=True).devices]
+
+    def placed(self, fills: Sequence[Fill]) -> Placement:
+        """The placement of `-ngl`, `-ts` and `-ot` as fit writes them."""
+        ngl = sum(f.layers for f in fills)
+        home = split_home(self.table.blocks, ngl, [float(f.layers) for f in fills])
+        moved: dict[int, tuple[Part, int]] = {}
+        block = self.slots - ngl
+        for fill in fills:
+            # On the last device the head counts as a whole layer, which shifts the pattern by one; the last may name no block at all.
+            block += fill.layers - fill.partial
+            for index in range(block, block + fill.partial):
+                first = index == block
+                moved[index] = (fill.first_part, fill.overflow) if first else (Part.EXPERTS, HOST)
+            block += fill.partial
+        return Placement(home, moved)
+
+    def _decide(self) -> tuple[Fill, ...] | None:
+        if not self.count:
+            return self._decide_on_host()
+        used = self.measure(self.default_placement())
+        if all(d.free_bytes - u >= m for d, u, m in zip(self.devices, used, self.margins, strict=True)):
+            return None
+        surplus = sum(self.targets) - sum(used)
+        if surplus < 0 and self.settings.context is None and self._reduce_context(sum(used)):
+            return None
+        self._guard()
+        return self._fill()
+
+    def _decide_on_host(self) -> None:
+        # Only the total of the host's memory is looked at, and rigtui judges RAM itself: nothing to move.
+        return None
+
+    def _reduce_context(self, used: int) -> bool:
+        """Step 2; True when nothing else has to change."""
+        least = self.settings.fit_context_least * self.streams
+        most = self.context
+        if most <= least:
+            return False
+        default = self.default_placement()
+        target = sum(self.targets)
+        if self.count > 1:
+            weights = sum(use.weights for use in footprint(self.need(), default, self.count, projected=True).devices)
+            target -= (self.count + 1) * (weights // self.model.layers) // (6 if self.model.experts else 2)
+        self.context = least
+        used_least = sum(self.measure(default))
+        if target <= used_least or used <= used_least:
+            return False
+        context = least + (most - least) * (target - used_least) // (used - used_least)
+        self.context = max(context - context % (256 * self.streams), least)
+        return self.count == 1
+
+    def _guard(self) -> None:
+        if self.settings.ngl is not None and self.settings.ngl != -1:
+            raise _GivesUpError(f"n_gpu_layers already set by user to {self.settings.ngl}, abort")
+        if self.count > 1 and self.settings.tensor_split is not None and any(self.settings.tensor_split):
+            raise _GivesUpError("model_params::tensor_split already set by user, abort")
+
+    def _fill(self) -> tuple[Fill, ...]:
+        fills = [Fill() for _ in self.devices]
+        sparse = self.model.experts is not None
+        for device in reversed(range(self.count)):
+            fills = self._most_layers(fills, device, sparse)
+        if not sparse or not self._dense_parts_fit():
+            return tuple(fills)
+        return tuple(self._whole_layers(fills))
+
+    def _dense_parts_fit(self) -> bool:
+        home = self.default_placement().home
+        placement = Placement(home, {i: (Part.EXPERTS, HOST) for i in range(self.model.layers)})
+        return sum(self.targets) - sum(self.measure(placement)) > 0
+
+    def _most_layers(self, fills: list[Fill], device: int, sparse: bool) -> list[Fill]:
+        """Step 3 for one device: as many layers as meet its target (dense-only ones of a mixture model)."""
+        free = self.slots - sum(f.layers for f in fills[device + 1 :])
+
+        def given(layers: int) -> list[Fill]:
+            partial = (layers if device < self.count - 1 else max(layers - 1, 0)) if sparse else 0
+            return [*fills[:device], replace(fills[device], layers=layers, partial=partial), *fills[device + 1 :]]
+
+        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)))[device] <= self.targets[device]))
+
+    @staticmethod
+    def _largest(most: int, meets: Callable[[int], bool]) -> int:
+        """The largest number up to `most` that meets a target; memory grows with the number, 0 is always taken."""
+        if most == 0 or meets(most):
+            return most
+        low, high = 0, most
+        while high - low > 1:
+            middle = (low + high) // 2
+            if meets(middle):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def _whole_layers(self, fills: list[Fill]) -> list[Fill]:
+        """Step 4: dense-only layers become whole layers of the first devices."""
+        start = next((i for i, f in enumerate(fills) if f.layers > 0), self.count)
+        device = 0
+        while device <= start < self.count:
+            most = sum(f.partial for f in fills[start:])
+            converted = {n: self._convert(fills, start, device, n) for n in (0, most)}
+
+            def meets(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> bool:
+                return self.measure(self.placed(self._convert(fills, start, device, number)[0]))[device] <= self.targets[device]
+
+            number = self._largest(most, meets)
+            fills, start = converted.get(number) or self._convert(fills, start, device, number)
+            fills, start = self._one_more(fills, start, device)
+            device += 1
+        return fills
+
+    def _convert(self, fills: list[Fill], start: int, device: int, number: int) -> tuple[list[Fill], int]:
+        """Give `number` layers, whole, to `device`, taken from the dense-only ones from `start` on."""
+        result = list(fills)
+        left = number
+        while start < self.count:
+            taken = min(left, result[start].partial)
+            giver = result[start]
+            result[start] = replace(giver, layers=giver.layers - taken, partial=giver.partial - taken)
+            result[device] = replace(result[device], layers=result[device].layers + taken)
+            left -= taken
+            if result[start].partial > 0 or start == self.count - 1:
+                break
+            start += 1
+        return result, start
+
+    def _one_more(self, fills: list[Fill], start: int, device: int) -> tuple[list[Fill], int]:
+        """Try to give `device` a part of one more layer, the rest of which goes to the next device (from the last one to RAM)."""
+        if start >= self.count or fills[start].layers <= (0 if device < self.count - 1 else 1) or fills[start].partial == 0:
+            return fills, start
+        test = list(fills)
+        test[start] = replace(test[start], layers=test[start].layers - 1, partial=test[start].partial - 1)
+        overflow = device + 1 if device < self.count - 1 else HOST
+
+        def with_part(part: Part) -> list[Fill]:
+            taker = test[device]
+            one = replace(taker, layers=taker.layers + 1, partial=taker.partial + 1, first_part=part, overflow=overflow)
+            return [*test[:device], one, *test[device + 1 :]]
+
+        def meets(part: Part) -> bool:
+            used = self.measure(self.placed(with_part(part)))
+            following = device + 1 == self.count or used[device + 1] < self.targets[device + 1]
+            return used[device] < self.targets[device] and following
+
+        moved_start = start + 1 if test[start].partial == 0 else start
+        if meets(Part.UP):
+            return with_part(Part.GATE if meets(Part.GATE) else Part.UP), moved_start
+        if meets(Part.ATTENTION):
+            return with_part(Part.ATTENTION), moved_start
+        return fills, start

@@ -1,0 +1,140 @@
+"""Where each tensor's bytes go: per layer, padded as ggml-cuda pads them, and split into the parts `--fit` can move.
+
+Source of the rules: llama.cpp 0.5.0-dev, src/llama-model.cpp (load_tensors), ggml-cuda.cu
+(ggml_backend_cuda_buffer_type_get_alloc_size), common/fit.cpp (overflow patterns).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+
+from msgspec import Struct
+
+from rigtui.models.model import Model, Tensor
+
+GPU_ALIGNMENT = 128
+GPU_ROW_PADDING = 512
+HOST_ALIGNMENT = 32
+
+UNQUANTIZED = frozenset({"f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64"})
+
+
+class Part(IntEnum):
+    """Which part of a layer lies elsewhere; the values are llama.cpp's own (`overflow_type` in its log)."""
+
+    NOTHING = 0
+    ATTENTION = 1
+    """Only attention stays; all of the feed-forward part is elsewhere."""
+    UP = 2
+    """Attention and up stay."""
+    GATE = 3
+    """Attention, up and gate stay."""
+    EXPERTS = 4
+    """Everything but the sparse expert weights stays."""
+
+
+_MOVED = {
+    Part.ATTENTION: re.compile(r"ffn_(gate|up|gate_up|down).*"),
+    Part.UP: re.compile(r"ffn_(gate|gate_up|down).*"),
+    Part.GATE: re.compile(r"ffn_down.*"),
+    Part.EXPERTS: re.compile(r"ffn_(up|down|gate_up|gate)_(ch|)exps"),
+}
+
+
+class Sizes(Struct, frozen=True):
+    """Bytes of a group of tensors on a GPU and in RAM, and its largest tensors there."""
+
+    gpu: int = 0
+    host: int = 0
+    largest: tuple[int, ...] = ()
+    """The up to two largest tensors, bytes."""
+
+
+class LayerWeights(Struct, frozen=True):
+    """One block."""
+
+    whole: Sizes
+    moved: dict[int, Sizes]
+    """By `Part`: what lies elsewhere then."""
+
+
+class WeightTable(Struct, frozen=True):
+    """A model's tensors, grouped as llama.cpp places them."""
+
+    layers: tuple[LayerWeights, ...]
+    """Blocks that are loaded."""
+    unloaded: int
+    """MTP blocks after them: they count in the split, but carry no bytes."""
+    output: Sizes
+    """Output norm and head (the embedding again where they are tied)."""
+    input: Sizes
+    """Token embedding and its kin, always in RAM."""
+    per_device: int
+    """Small tensors that every GPU with layers gets a copy of (rope factors), bytes."""
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that count in the split (`n_layer_all`)."""
+        return len(self.layers) + self.unloaded
+
+
+def gpu_bytes(tensor: Tensor) -> int:
+    """What a tensor takes in a CUDA buffer.
+
+    Rows of a quantised tensor are padded to 512 elements once per tensor (ggml-cuda.cu:903), the tensor to 128 bytes.
+    """
+    size = tensor.bytes
+    if tensor.type not in UNQUANTIZED and tensor.shape and (rest := tensor.shape[0] % GPU_ROW_PADDING):
+        elements = 1
+        for dimension in tensor.shape:
+            elements *= dimension
+        size += tensor.bytes * (GPU_ROW_PADDING - rest) // elements
+    return _aligned(size, GPU_ALIGNMENT)
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment
+
+
+def _sizes(tensors: list[Tensor]) -> Sizes:
+    return Sizes(
+        gpu=sum(gpu_bytes(t) for t in tensors),
+        host=sum(_aligned(t.bytes, HOST_ALIGNMENT) for t in tensors),
+        largest=tuple(sorted((t.bytes for t in tensors), reverse=True)[:2]),
+    )
+
+
+def weight_table(model: Model) -> WeightTable:
+    """Group the tensors of a GGUF model as llama.cpp's loader does."""
+    blocks: dict[int, list[Tensor]] = {}
+    output: list[Tensor] = []
+    inputs: list[Tensor] = []
+    shared: list[Tensor] = []
+    for tensor in model.tensors:
+        layer = tensor.layer
+        if layer is not None:
+            blocks.setdefault(layer, []).append(tensor)
+        elif tensor.name.startswith("output"):
+            output.append(tensor)
+        elif tensor.name.startswith("rope_"):
+            shared.append(tensor)
+        else:
+            inputs.append(tensor)
+    if not any(t.name == "output.weight" for t in output):
+        output += [t for t in inputs if t.name == "token_embd.weight"]
+    layers = tuple(_layer(blocks.get(index, [])) for index in range(model.layers))
+    return WeightTable(
+        layers=layers,
+        unloaded=model.mtp_layers,
+        output=_sizes(output),
+        input=_sizes(inputs),
+        per_device=sum(gpu_bytes(t) for t in shared),
+    )
+
+
+def _layer(tensors: list[Tensor]) -> LayerWeights:
+    # The name within the block: a pattern of `--fit` names the block, then this.
+    named = [(t.name.split(".", 2)[-1], t) for t in tensors]
+    moved = {int(part): _sizes([t for name, t in named if pattern.match(name)]) for part, pattern in _MOVED.items()}
+    return LayerWeights(whole=_sizes(tensors), moved=moved)
