@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """Cache types llama-server accepts (llama.cpp 0.5.0-dev, common/arg.cpp:302)."""
 
 EngineName = Literal["auto", "llama.cpp", "vllm", "ollama"]
+
+Tokens = Annotated[int, Meta(ge=1, le=1 << 40)]
+Count = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 
 class UseCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -17,18 +20,19 @@ class UseCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: str
     description: str = ""
-    context: int | None = None
+    context: Tokens | None = None
     """Wanted."""
-    context_least: int | None = None
+    context_least: Tokens | None = None
     """Least that is acceptable; a plan below it says so."""
-    parallel: int = 1
+    parallel: Count = 1
     """Requests served at the same time (slots)."""
     kv_types: tuple[str, ...] = ("f16", "q8_0")
     """KV cache types allowed, best quality first; the first is used unless a later one is needed."""
-    batch: int = 2048
-    ubatch: int = 512
+    batch: Count = 2048
+    ubatch: Count = 512
     prefer: Literal["speed", "context"] = "context"
-    """What gives way first when both cannot be had."""
+    """What is kept when both cannot be had: `speed` lets the context shrink towards its least before layers go to RAM,
+    `context` the other way round."""
     embedding: bool = False
 
 
