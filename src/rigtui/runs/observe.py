@@ -1,0 +1,64 @@
+"""What an engine's events add up to while it loads and serves."""
+
+from __future__ import annotations
+
+from rigtui.engines.engine import Event
+
+_KEPT_EVENTS = 4000
+_LOADING = frozenset({"load_started", "progress", "offloaded", "buffer"})
+
+
+class Observed:
+    """Folds events; one per attempt."""
+
+    def __init__(self, uuids: dict[str, str]) -> None:
+        """`uuids`: the card behind each of the engine's device names, where it is known."""
+        self.events: list[Event] = []
+        """What the diagnosis needs; the timings of served requests are not kept."""
+        self.loading = False
+        self.listening = False
+        self.progress: float | None = None
+        self.layers: int | None = None
+        self.graph_splits: int | None = None
+        self.kv_tokens: int | None = None
+        self.context: int | None = None
+        self._uuids = uuids
+        self._buffers: dict[tuple[str, str], int] = {}
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        if event.kind != "timing" and len(self.events) < _KEPT_EVENTS:
+            self.events.append(event)
+        if event.kind in _LOADING:
+            self.loading = True
+        match event.kind:
+            case "progress":
+                self.progress = event.value
+            case "listening" | "ready":
+                self.listening = True
+            case "buffer":
+                if event.device is not None and event.bytes is not None:
+                    self._buffers[event.device, event.buffer or ""] = event.bytes
+            case "offloaded":
+                self.layers = _whole(event.value)
+            case "graph_splits":
+                self.graph_splits = _whole(event.value)
+            case "kv_cells":
+                self.kv_tokens = max(self.kv_tokens or 0, _whole(event.value) or 0) or None
+            case "context":
+                self.context = _whole(event.value)
+
+    def buffers(self) -> dict[str, dict[str, int]]:
+        """Bytes by kind of buffer, per device as the engine calls it."""
+        found: dict[str, dict[str, int]] = {}
+        for (device, buffer), size in self._buffers.items():
+            found.setdefault(device, {})[buffer] = size
+        return found
+
+    def logged_bytes(self) -> dict[str, int]:
+        """What the engine says it allocated on each card of the plan, by UUID (device name where there is none)."""
+        return {self._uuids[device]: sum(kinds.values()) for device, kinds in self.buffers().items() if device in self._uuids}
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)

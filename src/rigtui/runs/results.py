@@ -1,0 +1,176 @@
+"""What runs measured, kept for good: `$XDG_DATA_HOME/rigtui/results/<profile>.toml`, one `[[run]]` per run.
+
+Observed values come from NVML or the engine, never from the plan; what could not be observed is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from rigtui import files, paths
+from rigtui.errors import RigtuiError, UsageError
+from rigtui.text import slug
+
+RESULTS_SCHEMA = "rigtui.results/1"
+_FULL_BYTES = files.MAX_TOML_BYTES * 3 // 4
+_SECRET_FLAGS = ("--api-key", "--hf-token", "-hft", "--api_key")
+
+
+class ResultGpu(Struct, frozen=True, kw_only=True):
+    """A card of the rig."""
+
+    uuid: str
+    name: str
+
+
+class ResultDevice(Struct, frozen=True, kw_only=True):
+    """One device of the plan: planned beside observed."""
+
+    device: str
+    uuid: str | None = None
+    name: str
+    layers: int
+    """Planned."""
+    headroom_bytes: int
+    """Wanted."""
+    planned_bytes: int
+    peak_bytes: int | None = None
+    """Observed by NVML."""
+    weights_bytes: int | None = None
+    """This and the next two: as the engine's log says."""
+    kv_bytes: int | None = None
+    compute_bytes: int | None = None
+
+
+class AttemptResult(Struct, frozen=True, kw_only=True):
+    """One plan launched and observed."""
+
+    outcome: str
+    failure: str | None = None
+    """Code."""
+    line: str | None = None
+    """The log line that shows it."""
+    change: str | None = None
+    context: int
+    """Total over all slots."""
+    context_per_slot: int
+    parallel: int
+    kv_type: tuple[str, ...]
+    split_mode: str
+    layers: int | None = None
+    """Layers on GPUs as the engine counts them, the output head as one."""
+    fit_target_mib: tuple[int, ...] = ()
+    graph_splits: int | None = None
+    kv_tokens: int | None = None
+    load_s: float | None = None
+    ttft_s: float | None = None
+    prefill_tok_s: float | None = None
+    decode_tok_s: float | None = None
+    prompt_tokens: int | None = None
+    peak_basis: str | None = None
+    devices: tuple[ResultDevice, ...] = ()
+
+
+class RunResult(Struct, frozen=True, kw_only=True):
+    """One `[[run]]`."""
+
+    run: str
+    started: str
+    node: str
+    profile: str | None = None
+    model: str
+    fingerprint: str = ""
+    use_case: str
+    engine: str
+    build: str
+    driver: str | None = None
+    simulated: bool = False
+    """Planned for another rig: never a lesson."""
+    outcome: str
+    gpus: tuple[ResultGpu, ...] = ()
+    command: tuple[str, ...]
+    """Without secrets."""
+    attempt: tuple[AttemptResult, ...] = ()
+
+
+def results_path(name: str) -> Path:
+    """Where the results of a profile lie (of a model, when the run had no profile)."""
+    plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)
+    return paths.data_dir() / "results" / f"{name if plain else slug(name)}.toml"
+
+
+def without_secrets(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A command that can be stored and shown: values of flags that carry keys are replaced by `***`."""
+    shown: list[str] = []
+    hide = False
+    for word in argv:
+        flag, equals, _ = word.partition("=")
+        if hide:
+            shown.append("***")
+        elif equals and flag in _SECRET_FLAGS:
+            shown.append(f"{flag}=***")
+        else:
+            shown.append(word)
+        hide = not hide and word in _SECRET_FLAGS
+    return tuple(shown)
+
+
+def record(name: str, result: RunResult) -> str | None:
+    """Write a run's result: appended, or put in the place of what was recorded of the same run before.
+
+    Returns a warning when the file was damaged: it is kept aside and a new one begun. Raises RigtuiError when it cannot be written.
+    """
+    path = results_path(name)
+    with files.locked(path):
+        warning = None
+        try:
+            runs = _runs(path)
+        except UsageError as error:
+            aside = files.keep_aside(path)
+            warning = f"{error}; it is kept as {aside} and a new file was begun"
+            runs = []
+        entry = msgspec.to_builtins(result)
+        places = [i for i, run in enumerate(runs) if run.get("run") == result.run]
+        if places:
+            runs[places[0]] = entry
+        else:
+            runs.append(entry)
+        data = files.dump_toml({"run": runs})
+        if len(data) > _FULL_BYTES and len(runs) > 1:
+            _set_aside_older(path, runs[: len(runs) // 2])
+            data = files.dump_toml({"run": runs[len(runs) // 2 :]})
+        files.write_atomic(path, data)
+    return warning
+
+
+def load_results(name: str) -> list[RunResult]:
+    """All runs recorded under a profile's (or model's) name, oldest first; none is an empty list.
+
+    Raises RigtuiError when the file is damaged.
+    """
+    path = results_path(name)
+    try:
+        return msgspec.convert(_runs(path), list[RunResult])
+    except msgspec.ValidationError as error:
+        raise RigtuiError(f"{path} holds a run that cannot be read ({error}); correct it or move the file away") from error
+
+
+def _runs(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    runs = files.read_toml(path).get("run", [])
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        raise UsageError(f"{path} is damaged: `run` is not a list of tables")
+    return runs
+
+
+def _set_aside_older(path: Path, runs: list[dict[str, Any]]) -> None:
+    number = 1
+    while (older := path.with_name(f"{path.stem}.older-{number}.toml")).exists():
+        number += 1
+    files.write_atomic(older, files.dump_toml({"run": runs}))

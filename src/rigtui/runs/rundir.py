@@ -1,0 +1,169 @@
+"""The run directory `<state>/runs/<node>/<model>/<start>/`: who reads it needs no lock, whoever writes it does so atomically.
+
+`run.toml` (what was asked), `state.json`, `engine.log` (raw bytes of every attempt, a header line each), `events.jsonl`,
+`requests/<n>.json` (put there by clients, taken away by the supervisor), `supervisor.log`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from rigtui import files, paths
+from rigtui.errors import RigtuiError
+from rigtui.runs import identity
+from rigtui.runs.state import STATE_SCHEMA, Asked, RunState, supervisor_gone
+from rigtui.text import slug
+
+KEPT_RUNS = 20
+"""Ended runs that are kept per model."""
+_MAX_JSON_BYTES = 1 << 20
+_MAX_REQUEST_BYTES = 1 << 16
+_RESERVE_BYTES = 1 << 16
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client wants of the supervisor."""
+
+    action: str
+    """`stop`."""
+    now: bool = False
+    """Without the grace the engine is normally given."""
+
+
+def runs_root() -> Path:
+    """All runs of this node."""
+    return paths.state_dir() / "runs" / identity.node()
+
+
+class RunDirectory:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def engine_log(self) -> Path:
+        """Raw bytes of every attempt."""
+        return self.path / "engine.log"
+
+    @property
+    def events(self) -> Path:
+        """One JSON object per line: what was understood of the log."""
+        return self.path / "events.jsonl"
+
+    @property
+    def supervisor_log(self) -> Path:
+        """What the supervisor itself said (empty unless something is wrong)."""
+        return self.path / "supervisor.log"
+
+    @classmethod
+    def create(cls, asked: Asked) -> RunDirectory:
+        """Make the folder of a new run and write `run.toml`.
+
+        Raises RigtuiError when it cannot be written (disk full, no permission).
+        """
+        stamp = re.sub(r"[^0-9TZ]", "", asked.started)
+        path = runs_root() / slug(asked.request.model) / f"{stamp}-{asked.run}"
+        try:
+            path.mkdir(parents=True, mode=0o700)
+            (path / "requests").mkdir()
+        except OSError as error:
+            raise RigtuiError(f"cannot make the run's folder {path}: {error.strerror or error}") from error
+        files.write_atomic(path / "run.toml", files.dump_toml(msgspec.to_builtins(asked)))
+        # The command and its environment may hold secrets; the rest is for everyone who may look into this home.
+        (path / "run.toml").chmod(0o600)
+        path.chmod(0o755)
+        # Given up when the disk is full, so that the last state can still be written.
+        files.write_atomic(path / ".reserve", b"\0" * _RESERVE_BYTES)
+        return cls(path)
+
+    def read_asked(self) -> Asked:
+        """`run.toml`. Raises RigtuiError when it is missing or damaged."""
+        data = files.read_toml(self.path / "run.toml")
+        try:
+            return msgspec.convert(data, Asked)
+        except msgspec.ValidationError as error:
+            raise RigtuiError(f"{self.path / 'run.toml'} is damaged: {error}") from error
+
+    def read_state(self) -> RunState | None:
+        """`state.json` as it was written; None when it is missing, damaged or of another version."""
+        try:
+            with open(self.path / "state.json", "rb") as stream:
+                data = stream.read(_MAX_JSON_BYTES)
+            state = msgspec.json.decode(data, type=RunState)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return state if state.schema == STATE_SCHEMA else None
+
+    def view(self) -> RunState | None:
+        """The state as it really is: a run whose supervisor is gone is not shown as running."""
+        state = self.read_state()
+        if state is None or not state.live or state.node != identity.node():
+            return state
+        rebooted = state.boot_id != identity.boot_id()
+        if not rebooted and identity.is_running(state.supervisor_pid, state.supervisor_started):
+            return state
+        # It may have ended properly between the two looks.
+        again = self.read_state()
+        return again if again is None or not again.live else supervisor_gone(again, rebooted=rebooted)
+
+    def write_state(self, state: RunState) -> None:
+        """Replace `state.json`. Raises RigtuiError when the disk is full or the folder is gone."""
+        data = msgspec.json.format(msgspec.json.encode(state), indent=1)
+        files.write_atomic(self.path / "state.json", data)
+
+    def free_reserve(self) -> None:
+        """Give up the space that was kept for the last state."""
+        with contextlib.suppress(OSError):
+            (self.path / ".reserve").unlink()
+
+    def put_request(self, request: Request) -> str:
+        """Leave a request for the supervisor; returns its file name."""
+        name = f"{time.time_ns()}.json"
+        files.write_atomic(self.path / "requests" / name, msgspec.json.encode(request))
+        return name
+
+    def take_requests(self) -> Iterator[tuple[str, Request | None]]:
+        """The waiting requests, oldest first, each removed as it is given out; None for one that is not understood."""
+        try:
+            names = sorted(e.name for e in os.scandir(self.path / "requests") if e.name.endswith(".json") and not e.name.startswith("."))
+        except OSError:
+            return
+        for name in names:
+            path = self.path / "requests" / name
+            request = None
+            with contextlib.suppress(OSError, msgspec.DecodeError), open(path, "rb") as stream:
+                request = msgspec.json.decode(stream.read(_MAX_REQUEST_BYTES), type=Request)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            yield name, request if request is None or request.action == "stop" else None
+
+
+def all_directories() -> list[RunDirectory]:
+    """Every run of this node, oldest first."""
+    found = (path for path in runs_root().glob("*/*") if path.is_dir() and not path.name.startswith("."))
+    return [RunDirectory(path) for path in sorted(found, key=lambda p: p.name)]
+
+
+def prune(keep: int = KEPT_RUNS) -> None:
+    """Remove the oldest ended runs of each model beyond `keep`. The caller holds the launch lock.
+
+    A run that is live, or whose state this version cannot read, stays; a folder without any state is a launch that failed.
+    """
+    import shutil
+
+    by_model: dict[Path, list[RunDirectory]] = {}
+    for directory in all_directories():
+        by_model.setdefault(directory.path.parent, []).append(directory)
+    for directories in by_model.values():
+        for directory in directories[:-keep] if len(directories) > keep else []:
+            state = directory.view()
+            if not (directory.path / "state.json").exists() or (state is not None and not state.live and state.node == identity.node()):
+                shutil.rmtree(directory.path, ignore_errors=True)
