@@ -1,10 +1,13 @@
-"""What every test stands on: a home of its own."""
+"""What every test stands on: a home of its own, and a driver library that shows the rig a test describes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+import nvml_stub as stub
 
 _DIRECTORIES = {
     "XDG_CONFIG_HOME": ".config",
@@ -30,3 +33,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for variable in _FOREIGN:
         monkeypatch.delenv(variable, raising=False)
     return path
+
+
+@pytest.fixture
+def nvml_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Callable[[str], stub.StubRig]:
+    """`nvml_stub(text)`: from here on NVML shows the rig of `text`, in this process and in the ones it starts.
+
+    The rig that comes back can be changed while programs look at it; the format stands in tests/nvml_stub/nvml_stub.c.
+    """
+    library = stub.build(pytestconfig.cache.mkdir("nvml_stub"))
+
+    def show(text: str) -> stub.StubRig:
+        import ctypes
+
+        import pynvml
+
+        rig = stub.StubRig(tmp_path / "nvml", library, text)
+        for name, value in rig.env.items():
+            monkeypatch.setenv(name, value)
+        # The bindings keep the library and its functions for the life of the process.
+        monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(library)))
+        monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+        return rig
+
+    return show
