@@ -1,0 +1,186 @@
+"""A profile, as a value and as the text of its TOML file: `[profile]` and `[overrides]`, nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from rigtui.errors import UsageError
+from rigtui.files import convert
+from rigtui.intent.intent import KV_TYPES, Count, EngineName, Intent, Overrides, Tokens, UseCase
+from rigtui.intent.use_cases import choose
+from rigtui.text import clean, nearest
+
+MAX_NAME = 100
+
+# Words that end a part of a name: HF_TOKEN, OPENAI_APIKEY, AWS_SECRET_ACCESS_KEY, but not TOKENIZERS_PARALLELISM.
+_SECRET_NAME = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|PASSWD)S?(?=_|$)", re.IGNORECASE)
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_ARGS = ("--api-key", "--hf-token", "-hft")
+
+
+# Negative targets are used on WSL, where the engine sees less free memory than there is.
+Mib = Annotated[int, Meta(ge=-(1 << 20), le=1 << 24)]
+
+
+class ProfileOverrides(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`[overrides]`: what the user set by hand. Left out or `auto`: rigtui decides."""
+
+    context: Tokens | Literal["auto"] | None = None
+    """Per request."""
+    parallel: Count | Literal["auto"] | None = None
+    kv_type: str | tuple[str, str] | None = None
+    """One type for both, or K and V."""
+    gpus: tuple[str | int, ...] | None = None
+    fit_target_mib: Mib | tuple[Mib, ...] | None = None
+    """MiB to leave free, one number for every card or one per card in engine order."""
+    ubatch: Count | None = None
+    engine_args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """A named pair of model and use case."""
+
+    name: str
+    model: str
+    """A path, `hf:owner/repo[:file or quant]` or `ollama:name[:tag]`."""
+    use_case: str = "chat"
+    engine: EngineName = "auto"
+    description: str = ""
+    overrides: ProfileOverrides = ProfileOverrides()
+
+    @property
+    def summary(self) -> str:
+        """The first line of the description."""
+        return self.description.partition("\n")[0]
+
+    def intent(self, use_cases: dict[str, UseCase]) -> Intent:
+        """What this profile asks for.
+
+        Raises UsageError when its use case is not one of `use_cases`, with the nearest known name.
+        """
+        try:
+            use_case = choose(self.use_case, use_cases)
+        except UsageError as error:
+            raise UsageError(f"profile {clean(self.name)}: {error}") from error
+        wanted = self.overrides
+        kv_type, target = wanted.kv_type, wanted.fit_target_mib
+        return Intent(
+            use_case=use_case,
+            engine=self.engine,
+            profile=self.name,
+            overrides=Overrides(
+                context=None if wanted.context == "auto" else wanted.context,
+                parallel=None if wanted.parallel == "auto" else wanted.parallel,
+                kv_type=(kv_type, kv_type) if isinstance(kv_type, str) else kv_type,
+                gpus=None if wanted.gpus is None else tuple(str(gpu) for gpu in wanted.gpus),
+                fit_target_mib=(target,) if isinstance(target, int) else target,
+                ubatch=wanted.ubatch,
+                engine_args=wanted.engine_args,
+                env=dict(wanted.env),
+            ),
+        )
+
+
+class _Head(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`[profile]`."""
+
+    name: str
+    model: str
+    use_case: str = "chat"
+    engine: EngineName = "auto"
+    description: str = ""
+
+
+class _File(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    profile: _Head
+    overrides: ProfileOverrides = ProfileOverrides()
+
+
+def parse(data: dict[str, Any], path: Path | str) -> Profile:
+    """A profile from the content of its file.
+
+    Raises UsageError with the file, the key and the nearest known one.
+    """
+    file = convert(data, _File, path)
+    head = file.profile
+    profile = Profile(
+        name=head.name,
+        model=head.model,
+        use_case=head.use_case,
+        engine=head.engine,
+        description=head.description,
+        overrides=file.overrides,
+    )
+    check(profile, path)
+    return profile
+
+
+def check(profile: Profile, where: Path | str) -> None:
+    """Raise UsageError with one sentence, beginning with `where`, when a value cannot be used or must not be kept in a file."""
+    wanted = profile.overrides
+    if not profile.name.strip() or profile.name != clean(profile.name) or len(profile.name) > MAX_NAME:
+        raise UsageError(f"{where}: `profile.name` must be one line of at most {MAX_NAME} characters")
+    if not profile.model.strip() or profile.model != clean(profile.model):
+        raise UsageError(f"{where}: `profile.model` must name a file, a folder, hf:owner/repo or ollama:name")
+    kv_types = (wanted.kv_type,) if isinstance(wanted.kv_type, str) else wanted.kv_type or ()
+    for kv_type in kv_types:
+        # vLLM has names of its own (fp8); its room refuses what it does not know.
+        if kv_type not in KV_TYPES and profile.engine != "vllm":
+            close = nearest(kv_type, KV_TYPES)
+            hint = f"did you mean `{close}`?" if close else "known are " + ", ".join(KV_TYPES)
+            raise UsageError(f"{where}: `overrides.kv_type` cannot be `{clean(kv_type)}`; {hint}")
+    for key, value in (("gpus", wanted.gpus), ("fit_target_mib", wanted.fit_target_mib)):
+        if value == ():
+            raise UsageError(f"{where}: `overrides.{key}` is empty; leave it out and rigtui decides")
+    _check_env(wanted.env, where)
+    for arg in wanted.engine_args:
+        if "\0" in arg:
+            raise UsageError(f"{where}: `overrides.engine_args` has a NUL character in `{clean(arg)}`, which no program can be given")
+        flag = arg.partition("=")[0]
+        if flag in _SECRET_ARGS:
+            raise UsageError(
+                f"{where}: `overrides.engine_args` would keep the secret of {flag} in a profile, which is shown and exported; "
+                "use --api-key-file when you run it"
+            )
+
+
+def _check_env(env: dict[str, str], where: Path | str) -> None:
+    for name, value in env.items():
+        if not _ENV_NAME.fullmatch(name) or "\0" in value:
+            raise UsageError(f"{where}: `overrides.env` has `{clean(name)}`, which is not a variable that can be set")
+        if _SECRET_NAME.search(name):
+            raise UsageError(
+                f"{where}: `overrides.env` would keep {name} in a profile, which is shown and exported; "
+                "set it in your shell, and give the server's key with --api-key-file"
+            )
+
+
+def parse_text(text: bytes, where: str) -> Profile:
+    """A profile from the text of its file.
+
+    Raises UsageError with one sentence, beginning with `where`.
+    """
+    import tomllib
+
+    try:
+        return parse(tomllib.loads(text.decode("utf-8")), where)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where} is not UTF-8 text (byte {error.start})") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{where} is not valid TOML: {error}") from error
+
+
+def dump(profile: Profile) -> bytes:
+    """The profile as the text of its file."""
+    import tomli_w
+
+    head = _Head(name=profile.name, model=profile.model, use_case=profile.use_case, engine=profile.engine, description=profile.description)
+    data = msgspec.to_builtins(_File(profile=head, overrides=profile.overrides))
+    # A person will read and edit it: a description of several lines stays several lines.
+    return tomli_w.dumps(data, multiline_strings=True).encode("utf-8")
