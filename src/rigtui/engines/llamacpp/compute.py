@@ -72,7 +72,7 @@ def compute_needs(model: Model, settings: Settings, context: int) -> ComputeNeed
         mask_sliding=mask_type * window * tokens if has_sliding else 0,
         inputs=(9 if has_sliding else 5) * unit,
         feed_forward=_feed_forward(model, embedding, heads_width) * unit,
-        attention=_attention(model, settings, embedding, heads_width) * unit
+        attention=_attention(model, embedding, heads_width) * unit
         + _attention_copies(model, settings, full * streams, window * streams, tokens),
         embedding_row=embedding * unit,
         logits=model.vocabulary * F32 * (tokens if settings.embedding else min(tokens, settings.slots)),
@@ -102,7 +102,7 @@ def _feed_forward(model: Model, embedding: int, heads_width: int) -> int:
     return max(sparse, dense if any(model.feed_forward) and not is_measured(model) else 0)
 
 
-def _attention(model: Model, settings: Settings, embedding: int, heads_width: int) -> int:
+def _attention(model: Model, embedding: int, heads_width: int) -> int:
     """Activations of the attention part, floats per token."""
     if model.architecture in _GATED:
         return 3 * embedding + 5 * heads_width

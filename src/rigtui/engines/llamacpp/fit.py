@@ -93,13 +93,10 @@ class _Fit:
 
     def _result(self, fills: tuple[Fill, ...] | None, status: str, message: str | None = None) -> Fitted:
         placement = self.default_placement() if fills is None else self.placed(fills)
-        if fills is None:
-            ngl = -1 if self.settings.ngl is None else self.settings.ngl
-        else:
-            ngl = sum(f.layers for f in fills)
+        unchanged = -1 if self.settings.ngl is None else self.settings.ngl
         return Fitted(
             context=self.context,
-            ngl=ngl,
+            ngl=unchanged if fills is None else sum(f.layers for f in fills),
             tensor_split=tuple(f.layers for f in fills) if fills and self.count > 1 else None,
             fills=fills,
             placement=placement,
@@ -128,7 +125,8 @@ class _Fit:
 
     def _decide(self) -> tuple[Fill, ...] | None:
         if not self.count:
-            return self._decide_on_host()
+            # Only the total of the host's memory is looked at, and rigtui judges RAM itself: nothing to move.
+            return None
         used = self.measure(self.default_placement())
         if all(d.free_bytes - u >= m for d, u, m in zip(self.devices, used, self.margins, strict=True)):
             return None
@@ -137,10 +135,6 @@ class _Fit:
             return None
         self._guard()
         return self._fill()
-
-    def _decide_on_host(self) -> None:
-        # Only the total of the host's memory is looked at, and rigtui judges RAM itself: nothing to move.
-        return None
 
     def _reduce_context(self, used: int) -> bool:
         """Step 2; True when nothing else has to change."""
@@ -178,7 +172,7 @@ class _Fit:
 
     def _dense_parts_fit(self) -> bool:
         home = self.default_placement().home
-        placement = Placement(home, {i: (Part.EXPERTS, HOST) for i in range(self.model.layers)})
+        placement = Placement(home, dict.fromkeys(range(self.model.layers), (Part.EXPERTS, HOST)))
         return sum(self.targets) - sum(self.measure(placement)) > 0
 
     def _most_layers(self, fills: list[Fill], device: int, sparse: bool) -> list[Fill]:

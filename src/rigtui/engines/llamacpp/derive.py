@@ -1,0 +1,227 @@
+"""From a rig, a model and an intent to candidates: every sensible way to run the model with llama.cpp. Pure.
+
+llama.cpp's own `--fit` places the layers; what is chosen here is which cards it sees, the context, the KV type and the free memory it
+must leave. Never `-ngl`, `-ts` or `-ot`: each of them switches `--fit` off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rigtui.engines.llamacpp.activity import bytes_per_token
+from rigtui.engines.llamacpp.fit import Fitted, fit
+from rigtui.engines.llamacpp.footprint import HOST, Placement, footprint, needs
+from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Device, Settings
+from rigtui.engines.llamacpp.weights import WeightTable, weight_table
+from rigtui.errors import UsageError
+from rigtui.intent.intent import Intent
+from rigtui.models.model import Model
+from rigtui.planning.plan import Status
+from rigtui.planning.reserve import SYSTEM_RAM, headroom_bytes, runtime_bytes
+from rigtui.planning.speed import Stage, decode_tok_s
+from rigtui.planning.wants import Wants, wants
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.rig.select import select
+from rigtui.text import MIB
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One way to run it, judged."""
+
+    status: Status
+    gpus: tuple[Gpu, ...]
+    """In engine order; empty: the CPU."""
+    headroom: tuple[int, ...]
+    """Wanted per GPU, bytes."""
+    floor: tuple[int, ...]
+    """Runtime per GPU, bytes."""
+    settings: Settings
+    fitted: Fitted
+    decode_tok_s: float | None
+
+    @property
+    def free_after(self) -> tuple[int, ...]:
+        """Bytes left on every GPU."""
+        return tuple(
+            (gpu.free_bytes or 0) - floor - use.total
+            for gpu, floor, use in zip(self.gpus, self.floor, self.fitted.footprint.devices, strict=True)
+        )
+
+    @property
+    def in_vram(self) -> bool:
+        """Everything but the token embedding lies on GPUs."""
+        return bool(self.gpus) and self.fitted.footprint.offloaded_layers == 0 and self.fitted.placement.home[-1] != HOST
+
+    @property
+    def host_bytes(self) -> int:
+        """RAM for weights, KV and compute."""
+        return self.fitted.footprint.host.total
+
+
+class Derivation(Struct, frozen=True, kw_only=True):
+    """All candidates, and what they were derived from."""
+
+    wants: Wants
+    cards: tuple[Gpu, ...]
+    """The cards that could be used."""
+    candidates: tuple[Candidate, ...]
+
+
+def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Derivation:
+    """Every candidate for this rig, the unfit ones too.
+
+    `sees_gpus`: whether the build can use GPUs; without, the CPU is the only device. Raises UsageError for settings that cannot be.
+    """
+    want = wants(model, intent)
+    own = intent.overrides
+    cards = select(rig, own.gpus) if own.gpus else rig.usable_gpus
+    if not sees_gpus:
+        cards = ()
+    elif own.fit_target_mib and cards and len(own.fit_target_mib) not in (1, len(cards)):
+        raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
+    search = _Search(rig, model, want, _headrooms(cards, own.fit_target_mib))
+    if not cards:
+        return Derivation(wants=want, cards=(), candidates=tuple(search.on_cpu(kv) for kv in want.kv_types))
+    found: list[Candidate] = []
+    groups: list[tuple[Gpu, ...]] = [(card,) for card in _distinct(cards)] if not own.gpus else []
+    if len(cards) > 1 or not groups:
+        groups.append(cards)
+    for group in groups:
+        found += [search.in_vram(group, kv) for kv in want.kv_types]
+    if not any(candidate.status == "fits" for candidate in found):
+        # With layers in RAM every card helps: all of them together are the only sensible choice.
+        found += [search.offloaded(groups[-1], kv) for kv in want.kv_types]
+    return Derivation(wants=want, cards=cards, candidates=tuple(found))
+
+
+def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None) -> dict[int, int]:
+    """Headroom wanted per card (by its index), bytes: the user's own, or what the card's duties ask for."""
+    if not targets:
+        return {card.index: headroom_bytes(card) for card in cards}
+    own = targets * len(cards) if len(targets) == 1 else targets
+    return {card.index: target * MIB for card, target in zip(cards, own, strict=True)}
+
+
+def _distinct(cards: Sequence[Gpu]) -> list[Gpu]:
+    """One of each kind of card: two alike with the same free memory give the same plan."""
+    kinds = {(c.name, c.free_bytes, headroom_bytes(c)): c for c in reversed(cards)}
+    return list(reversed(kinds.values()))
+
+
+class _Search:
+    """The candidates of one model on one rig."""
+
+    def __init__(self, rig: Rig, model: Model, want: Wants, headrooms: dict[int, int]) -> None:
+        self.rig = rig
+        self.model = model
+        self.want = want
+        self.headrooms = headrooms
+        self.table: WeightTable = weight_table(model)
+
+    def settings(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Settings:
+        return Settings(
+            context=context * self.want.slots,
+            slots=self.want.slots,
+            kv_type=kv,
+            batch=self.want.batch,
+            ubatch=self.want.ubatch,
+            split_mode="none" if len(cards) == 1 else "layer",
+            fit_target_mib=tuple(headroom // MIB for headroom in self.headroom(cards)),
+            embedding=self.want.embedding,
+        )
+
+    def headroom(self, cards: Sequence[Gpu]) -> tuple[int, ...]:
+        return tuple(self.headrooms[card.index] for card in cards)
+
+    def candidate(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Candidate:
+        """Judge one set of cards, KV type and context per request."""
+        settings = self.settings(cards, kv, context)
+        floor = tuple(runtime_bytes(card, self.rig) for card in cards)
+        devices = [
+            Device(name=card.name, free_bytes=max((card.free_bytes or 0) - taken, 0)) for card, taken in zip(cards, floor, strict=True)
+        ]
+        fitted = fit(self.model, self.table, devices, settings) if cards else self._fit_in_ram(settings)
+        speed = self._speed(cards, settings, fitted, context)
+        judged = Candidate(
+            status="no_fit",
+            gpus=tuple(cards),
+            headroom=self.headroom(cards),
+            floor=floor,
+            settings=settings,
+            fitted=fitted,
+            decode_tok_s=speed,
+        )
+        return replace(judged, status=self._status(judged, context))
+
+    def _fit_in_ram(self, settings: Settings) -> Fitted:
+        context = settings.context or self.model.context_trained
+        placement = Placement((HOST,) * (self.table.blocks + 1))
+        taken = footprint(needs(self.model, self.table, settings, context), placement, 0)
+        return Fitted(context=context, ngl=0, tensor_split=None, fills=None, placement=placement, footprint=taken, status="ok")
+
+    def _speed(self, cards: Sequence[Gpu], settings: Settings, fitted: Fitted, context: int) -> float | None:
+        need = needs(self.model, self.table, settings, fitted.context)
+        read, read_in_ram = bytes_per_token(need, fitted.placement, fitted.footprint, self.model.experts, context)
+        homes = fitted.placement.home
+        stages = [
+            Stage(size, card.bandwidth_gb_s, sum(1 for home in homes if home == index))
+            for index, (card, size) in enumerate(zip(cards, read, strict=True))
+        ]
+        stages.append(Stage(read_in_ram, self.rig.ram_bandwidth_gb_s, 0, ram=True))
+        return decode_tok_s(stages)
+
+    def _status(self, judged: Candidate, context: int) -> Status:
+        ram = self.rig.ram_free_bytes
+        if ram is not None and judged.host_bytes + SYSTEM_RAM > ram:
+            return "no_fit"
+        wanted = context >= self.want.context
+        if not judged.gpus:
+            if self.rig.usable_gpus:
+                return "offload"
+            return "fits" if wanted else "tight"
+        if any(after < headroom for after, headroom in zip(judged.free_after, judged.headroom, strict=True)):
+            return "no_fit"
+        if not judged.in_vram:
+            return "offload"
+        return "fits" if wanted else "tight"
+
+    def in_vram(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> Candidate:
+        """All of it on `cards`, with as much context as fits up to what is wanted; `no_fit` when not even the least does."""
+        return self._largest(lambda context: self.candidate(cards, kv, context), lambda c: c.in_vram and c.status in ("fits", "tight"))
+
+    def offloaded(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> Candidate:
+        """Experts, then layers in RAM: the wanted context, halved until it fits."""
+        context = self.want.context
+        while True:
+            candidate = self.candidate(cards, kv, context)
+            if candidate.status != "no_fit" or context <= self.want.context_least:
+                return candidate
+            context = max(context // 2, self.want.context_least)
+
+    def on_cpu(self, kv: tuple[str, str]) -> Candidate:
+        """All of it in RAM."""
+        return self._largest(lambda context: self.candidate((), kv, context), lambda c: c.status != "no_fit")
+
+    def _largest(self, judge: Callable[[int], Candidate], good: Callable[[Candidate], bool]) -> Candidate:
+        """The candidate with the most context that is good, or the one with the least context when none is."""
+        best = judge(self.want.context)
+        if good(best) or self.want.context_fixed:
+            return best
+        least = judge(self.want.context_least)
+        if not good(least):
+            return least
+        best = least
+        low, high = self.want.context_least, self.want.context
+        while high - low > PAD_CONTEXT:
+            middle = (low + high) // 2 // PAD_CONTEXT * PAD_CONTEXT
+            if middle <= low:
+                break
+            candidate = judge(middle)
+            if good(candidate):
+                low, best = middle, candidate
+            else:
+                high = middle
+        return best

@@ -1,0 +1,175 @@
+"""Why a candidate is as it is, in sentences with the numbers that decided. Pure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from msgspec.structs import replace
+
+from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp.command import FIT_OFF, offers
+from rigtui.engines.llamacpp.compute import compute_needs, is_measured
+from rigtui.engines.llamacpp.derive import Candidate, Derivation
+from rigtui.engines.llamacpp.settings import Settings
+from rigtui.intent.intent import Intent
+from rigtui.models.model import Model
+from rigtui.planning.plan import Reason
+from rigtui.planning.reserve import SYSTEM_RAM, drives_display
+from rigtui.rig.rig import Rig
+from rigtui.text import gib, mib
+
+USUAL_UBATCH = 512
+
+
+def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> tuple[Reason, ...]:
+    """Why these cards, this split, this context, this headroom."""
+    return (*_cards(rig, derivation, candidate), *_context(model, derivation, candidate), *_headroom(candidate))
+
+
+def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
+    if candidate.status == "no_fit":
+        return [Reason("no_fit", _shortfall(rig, candidate))]
+    if not candidate.gpus:
+        why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
+        return [Reason("cpu", f"{why}: the CPU computes and RAM holds all of it")]
+    if len(candidate.gpus) == 1:
+        text = f"all of it fits {candidate.gpus[0].name} with its headroom; one card alone spares every hand-over between cards"
+        return [Reason("single_card", text)] if candidate.in_vram else _ram(candidate)
+    found = [Reason("all_cards", _why_several(derivation, candidate))]
+    if candidate.in_vram:
+        found.append(
+            Reason("fit_decides", "llama.cpp's own --fit divides the layers by free memory; rigtui sets only what it must leave free")
+        )
+    return found + _ram(candidate)
+
+
+def _why_several(derivation: Derivation, candidate: Candidate) -> str:
+    alone = [c for c in derivation.candidates if len(c.gpus) == 1 and c.settings.kv_type == candidate.settings.kv_type]
+    if not alone:
+        return f"{len(candidate.gpus)} cards, as you asked"
+    roomiest = max(alone, key=lambda c: min(c.free_after))
+    missing = roomiest.headroom[0] - roomiest.free_after[0]
+    what = f"{candidate.settings.context or 0:,} tokens of context" if roomiest.status == "tight" else "it"
+    if roomiest.status == "tight":
+        return f"no card alone holds {what}; {roomiest.gpus[0].name} would hold {roomiest.fitted.context:,}"
+    if missing > 0:
+        return f"it does not fit {roomiest.gpus[0].name} alone: {mib(missing)} are missing there"
+    return f"{len(candidate.gpus)} cards share it"
+
+
+def _ram(candidate: Candidate) -> list[Reason]:
+    taken = candidate.fitted.footprint
+    if not taken.offloaded_layers:
+        return []
+    experts = any(part for part, _ in candidate.fitted.placement.moved.values())
+    what = "the experts of" if experts else "all of"
+    return [Reason("offload", f"{what} {taken.offloaded_layers} layers lie in RAM ({gib(taken.host.weights)}): the cards cannot hold them")]
+
+
+def _shortfall(rig: Rig, candidate: Candidate) -> str:
+    short = [
+        f"{gpu.name} lacks {mib(headroom - after)}"
+        for gpu, headroom, after in zip(candidate.gpus, candidate.headroom, candidate.free_after, strict=True)
+        if after < headroom
+    ]
+    ram = rig.ram_free_bytes
+    if ram is not None and candidate.host_bytes + SYSTEM_RAM > ram:
+        need = gib(candidate.host_bytes)
+        short.append(f"RAM: {need} are needed besides {gib(SYSTEM_RAM)} for the system, {gib(ram)} are free")
+    context = f"with {candidate.fitted.context:,} tokens of context"
+    return f"does not fit {context}: " + ("; ".join(short) if short else "layers would have to go to RAM")
+
+
+def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
+    want, settings = derivation.wants, candidate.settings
+    per_slot = settings.context_per_slot(candidate.fitted.context)
+    found = []
+    if want.context_fixed:
+        found.append(Reason("context", f"{per_slot:,} tokens of context, as you set"))
+    elif per_slot < want.context and candidate.status != "no_fit":
+        found.append(Reason("context", f"{per_slot:,} tokens of context are the most that fit; {want.context:,} are wanted"))
+    elif want.context == model.context_trained:
+        found.append(Reason("context", f"{per_slot:,} tokens of context: all the model was trained for"))
+    else:
+        found.append(Reason("context", f"{per_slot:,} tokens of context, as the use case wants"))
+    if settings.kv_type != ("f16", "f16") and not want.kv_fixed:
+        found.append(
+            Reason("kv_type", f"KV cache as {'/'.join(dict.fromkeys(settings.kv_type))}: with f16 it would not all fit, or be slower")
+        )
+    return found
+
+
+def _headroom(candidate: Candidate) -> list[Reason]:
+    found = []
+    for gpu, headroom in zip(candidate.gpus, candidate.headroom, strict=True):
+        why = "it drives the desktop, which grows" if drives_display(gpu) else "nothing else uses it"
+        found.append(Reason("headroom", f"{gpu.name} keeps {mib(headroom)} free: {why}"))
+    return found
+
+
+def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candidate: Candidate) -> tuple[Reason, ...]:
+    """What the user should know before launching."""
+    own = intent.overrides
+    found: list[Reason] = []
+    if build is None:
+        found.append(Reason("no_engine", "no llama.cpp is installed: put llama-server on PATH, or `pip install 'rigtui[engine]'`"))
+    elif rig.usable_gpus and not build.gpu:
+        found.append(Reason("cpu_build", _cpu_build(rig, build)))
+    elif candidate.gpus and not offers(build, "--fit-target"):
+        found.append(Reason("old_build", f"{build.label} has no --fit-target: it cannot be told what to leave free; a newer build can"))
+    found += _fit_switched_off(own.engine_args)
+    if candidate.settings.ubatch > USUAL_UBATCH:
+        found.append(Reason("ubatch", _ubatch_cost(model, candidate)))
+    if own.context and own.context > model.context_trained:
+        found.append(Reason("context_trained", f"the model was trained for {model.context_trained:,} tokens; beyond that it loses track"))
+    if model.embedding_model and not intent.use_case.embedding:
+        found.append(Reason("embedding_model", f"{model.name} gives vectors, not text; the use case 'embedding' suits it"))
+    if (intent.use_case.embedding or model.embedding_model) and candidate.settings.ubatch < candidate.settings.context_per_slot(
+        candidate.fitted.context
+    ):
+        found.append(
+            Reason("embedding_ubatch", f"inputs longer than {candidate.settings.ubatch} tokens are refused; --ubatch N raises that")
+        )
+    if candidate.gpus and not is_measured(model):
+        found.append(Reason("compute_estimate", f"compute buffers of '{model.architecture}' models are an upper estimate"))
+    if model.recurrent is not None and not model.recurrent.known:
+        found.append(
+            Reason("state_estimate", f"rigtui does not know the recurrent state of '{model.architecture}' models; its size is left out")
+        )
+    found += [Reason("model", note) for note in model.notes]
+    return tuple(found)
+
+
+def _cpu_build(rig: Rig, build: Build) -> str:
+    if rig.simulated:
+        return f"{build.label} sees no GPU: launched here, the engine runs on this machine's CPU"
+    return (
+        f"{build.label} sees no GPU, so everything runs on the CPU; install a llama-server with CUDA and put it on PATH "
+        "(the xllamacpp wheels for CUDA: pip install xllamacpp --index-url https://xorbitsai.github.io/xllamacpp/whl/cu128)"
+    )
+
+
+def _fit_switched_off(arguments: tuple[str, ...]) -> list[Reason]:
+    found = []
+    for argument in arguments:
+        option = argument.split("=", 1)[0]
+        if option in FIT_OFF:
+            found.append(Reason("fit_off", f"your {option} pins {FIT_OFF[option]} and switches --fit off; remove it and the plan holds"))
+    if any(a in ("-fit", "--fit") and b == "off" for a, b in pairwise(arguments)):
+        found.append(Reason("fit_off", "your --fit off leaves the split to free memory alone; remove it and the plan holds"))
+    return found
+
+
+def _ubatch_cost(model: Model, candidate: Candidate) -> str:
+    settings = candidate.settings
+    usual = compute_needs(model, _with_ubatch(candidate, USUAL_UBATCH), candidate.fitted.context)
+    own = compute_needs(model, settings, candidate.fitted.context)
+    sliding = bool(model.sliding_window)
+    pipeline = candidate.fitted.footprint.pipeline
+    cost = own.gpu(full=True, sliding=sliding, pipeline=pipeline) - usual.gpu(full=True, sliding=sliding, pipeline=pipeline)
+    each = "each card" if len(candidate.gpus) > 1 else "the compute buffer"
+    return f"a micro-batch of {settings.ubatch} costs {mib(cost)} more on {each} than the usual {USUAL_UBATCH}"
+
+
+def _with_ubatch(candidate: Candidate, ubatch: int) -> Settings:
+    return replace(candidate.settings, ubatch=ubatch)

@@ -1,0 +1,164 @@
+"""Candidates as plans: devices, command, environment, reasons and warnings. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp import explain
+from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
+from rigtui.engines.llamacpp.derive import Candidate, Derivation, derive
+from rigtui.engines.llamacpp.fit import Fitted
+from rigtui.engines.llamacpp.weights import Part
+from rigtui.errors import MissingError
+from rigtui.intent.intent import Intent
+from rigtui.models.model import Model
+from rigtui.planning.plan import EngineView, Expected, FitView, Plan, PlanDevice, PlanHost, PlanModel
+from rigtui.planning.reserve import SYSTEM_RAM
+from rigtui.rig.rig import Rig
+from rigtui.text import MIB
+
+ENGINE = "llama.cpp"
+
+
+class _Scene(Struct, frozen=True, kw_only=True):
+    rig: Rig
+    model: Model
+    intent: Intent
+    build: Build | None
+    derivation: Derivation
+
+
+def plans(rig: Rig, model: Model, intent: Intent, build: Build | None) -> list[Plan]:
+    """Every way to run `model` on `rig` with llama.cpp, unfit ones too.
+
+    On a simulated rig the cards of its file are planned for, whatever this machine's build sees.
+    Raises MissingError for a model that llama.cpp cannot load.
+    """
+    if model.format != "gguf":
+        raise MissingError(f"{model.name} is a safetensors folder; llama.cpp needs a GGUF file: get one of the same model")
+    sees_gpus = rig.simulated or build is None or build.gpu
+    derivation = derive(rig, model, intent, sees_gpus=sees_gpus)
+    scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation)
+    return [_plan(scene, candidate) for candidate in derivation.candidates]
+
+
+def _plan(scene: _Scene, candidate: Candidate) -> Plan:
+    model, want = scene.model, scene.derivation.wants
+    fitted, settings = candidate.fitted, candidate.settings
+    names, env = _devices(scene, candidate)
+    cache_ram = _cache_ram_mib(scene.rig, candidate)
+    return Plan(
+        status=candidate.status,
+        engine=ENGINE,
+        engine_build=scene.build.version if scene.build else None,
+        model=PlanModel(
+            name=model.name,
+            path=model.path,
+            architecture=model.architecture,
+            layers=model.layers,
+            weights_bytes=model.weights_bytes,
+            context_trained=model.context_trained,
+            experts=model.experts.count if model.experts else 0,
+        ),
+        use_case=scene.intent.use_case.name,
+        context=fitted.context,
+        context_per_slot=settings.context_per_slot(fitted.context),
+        parallel=want.slots,
+        kv_type=settings.kv_type,
+        split_mode="none" if settings.split_mode == "none" else "layer",
+        devices=_plan_devices(candidate, names, model.layers),
+        host=PlanHost(
+            weights_bytes=fitted.footprint.host.weights,
+            kv_bytes=fitted.footprint.host.kv,
+            compute_bytes=fitted.footprint.host.compute,
+            offloaded_layers=fitted.footprint.offloaded_layers,
+        ),
+        engine_view=EngineView(
+            ngl=fitted.ngl,
+            tensor_split=fitted.tensor_split,
+            override_tensor=_overrides(fitted, names),
+            pipeline_parallel=fitted.footprint.pipeline,
+            flash_attention=settings.flash_attention,
+            slots=settings.slots,
+            fit=FitView(status=fitted.status, message=fitted.message),
+        ),
+        fit_target_mib=tuple(size // MIB for size in candidate.headroom),
+        command=server_command(model, scene.intent, candidate, scene.build, _device_flag(scene, names), cache_ram),
+        env=env | scene.intent.overrides.env,
+        expected=Expected(decode_tok_s=candidate.decode_tok_s),
+        reasons=explain.reasons(scene.rig, model, scene.derivation, candidate),
+        warnings=explain.warnings(scene.rig, model, scene.intent, scene.build, candidate),
+    )
+
+
+def _plan_devices(candidate: Candidate, names: tuple[str, ...], layers: int) -> tuple[PlanDevice, ...]:
+    home = candidate.fitted.placement.home
+    result = []
+    for index, (gpu, floor, use, after) in enumerate(
+        zip(candidate.gpus, candidate.floor, candidate.fitted.footprint.devices, candidate.free_after, strict=True)
+    ):
+        blocks = [block for block in range(layers) if home[block] == index]
+        result.append(
+            PlanDevice(
+                device=names[index],
+                uuid=gpu.uuid,
+                name=gpu.name,
+                layers=len(blocks),
+                first_layer=blocks[0] if blocks else 0,
+                output=home[-1] == index,
+                weights_bytes=use.weights,
+                kv_bytes=use.kv,
+                compute_bytes=use.compute,
+                floor_bytes=floor,
+                used_bytes=floor + use.total,
+                free_before_bytes=gpu.free_bytes or 0,
+                free_after_bytes=after,
+                headroom_bytes=candidate.headroom[index],
+            )
+        )
+    return tuple(result)
+
+
+def _devices(scene: _Scene, candidate: Candidate) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What the engine will call the cards, and the environment that makes it so.
+
+    With UUIDs in CUDA_VISIBLE_DEVICES the engine sees these cards only, numbered in this order. Without UUIDs (a rig file, an
+    old driver) the numbers are NVML's, which are CUDA's as well when it orders by PCI bus.
+    """
+    if not candidate.gpus:
+        return (), {}
+    order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    uuids = [gpu.uuid for gpu in candidate.gpus if gpu.uuid]
+    if scene.rig.simulated or len(uuids) < len(candidate.gpus):
+        return tuple(f"CUDA{gpu.index}" for gpu in candidate.gpus), order
+    return tuple(f"CUDA{index}" for index in range(len(uuids))), order | {"CUDA_VISIBLE_DEVICES": ",".join(uuids)}
+
+
+def _device_flag(scene: _Scene, names: tuple[str, ...]) -> tuple[str, ...]:
+    """`--device` only where it says something: cards left out, or another order than the engine's own."""
+    everything = tuple(f"CUDA{gpu.index}" for gpu in scene.rig.gpus)
+    by_uuid = not scene.rig.simulated and all(gpu.uuid for gpu in scene.rig.gpus)
+    return () if by_uuid or names == everything else names
+
+
+def _overrides(fitted: Fitted, names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What `--fit` writes as `-ot`, in its own patterns."""
+    patterns = {
+        Part.ATTENTION: "ffn_(gate|up|gate_up|down).*",
+        Part.UP: "ffn_(gate|gate_up|down).*",
+        Part.GATE: "ffn_down.*",
+        Part.EXPERTS: "ffn_(up|down|gate_up|gate)_(ch|)exps",
+    }
+    moved = fitted.placement.moved
+    return (
+        tuple(f"blk\\.{block}\\.{patterns[part]}={names[to] if to >= 0 else 'CPU'}" for block, (part, to) in sorted(moved.items())) or None
+    )
+
+
+def _cache_ram_mib(rig: Rig, candidate: Candidate) -> int:
+    """llama-server's prompt cache in RAM, reduced to what is left when RAM is tight."""
+    if rig.ram_free_bytes is None:
+        return DEFAULT_CACHE_RAM_MIB
+    left = rig.ram_free_bytes - SYSTEM_RAM - candidate.host_bytes
+    return min(DEFAULT_CACHE_RAM_MIB, max(left // MIB // 256 * 256, 0))

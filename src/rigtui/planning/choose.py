@@ -1,0 +1,85 @@
+"""From all candidates to one plan: what serves the use case best, and the next few different ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp.plans import plans as llamacpp_plans
+from rigtui.errors import MissingError
+from rigtui.intent.intent import Intent
+from rigtui.models.model import Model
+from rigtui.planning.plan import Alternative, Plan
+from rigtui.planning.wants import Wants, wants
+from rigtui.rig.rig import Rig
+
+STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
+KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.97, "q5_1": 0.92, "q5_0": 0.91, "q4_1": 0.88, "q4_0": 0.86, "iq4_nl": 0.87}
+"""What a cache type is worth against speed: 3 % more speed is not worth a coarser cache."""
+MOST_ALTERNATIVES = 4
+
+
+def choose(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> Plan:
+    """The best plan for `intent`, with the next few different ones as alternatives.
+
+    A plan is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
+    Raises UsageError for settings that cannot be, MissingError for an engine or a format that is not served.
+    """
+    candidates = ranked(rig, model, intent, builds)
+    best = candidates[0]
+    return replace(best, alternatives=_alternatives(best, candidates[1:]))
+
+
+def ranked(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> list[Plan]:
+    """All plans, best first."""
+    if intent.engine not in ("auto", "llama.cpp"):
+        raise MissingError(f"rigtui cannot launch {intent.engine} yet; use --engine llama.cpp")
+    build = next((build for build in builds if build.engine == "llama.cpp"), None)
+    want = wants(model, intent)
+    found = llamacpp_plans(rig, model, intent, build)
+    return sorted(found, key=lambda plan: score(plan, want, intent), reverse=True)
+
+
+def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
+    """Larger is better: status first; then context and speed, in the order the use case prefers; then fewer cards."""
+    quality = min(KV_QUALITY[kind] for kind in plan.kv_type)
+    speed = (plan.expected.decode_tok_s or 0.0) * quality
+    context = min(plan.context_per_slot / want.context, 1.0)
+    left = sum(min(device.free_after_bytes - device.headroom_bytes, 0) for device in plan.devices)
+    order = (context, speed) if intent.use_case.prefer == "context" else (speed, context)
+    return (STATUS_RANK[plan.status], *order, quality, left, -len(plan.devices))
+
+
+def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]:
+    """The first few that differ in cards, KV type or context and can be run."""
+    found: list[Alternative] = []
+    seen = {_kind(best)}
+    for plan in others:
+        if plan.status == "no_fit" or _kind(plan) in seen:
+            continue
+        seen.add(_kind(plan))
+        found.append(
+            Alternative(engine=plan.engine, summary=summary(plan), status=plan.status, context=plan.context, expected=plan.expected)
+        )
+        if len(found) == MOST_ALTERNATIVES:
+            break
+    return tuple(found)
+
+
+def _kind(plan: Plan) -> tuple[object, ...]:
+    return plan.engine, tuple(device.name for device in plan.devices), plan.kv_type, plan.context
+
+
+def summary(plan: Plan) -> str:
+    """One line: cards, KV type, what lies in RAM."""
+    if not plan.devices:
+        where = "CPU"
+    elif len(plan.devices) == 1:
+        where = f"{plan.devices[0].name} alone"
+    else:
+        where = f"{len(plan.devices)} GPUs"
+    kv = "/".join(dict.fromkeys(plan.kv_type))
+    ram = f", {plan.host.offloaded_layers} layers in RAM" if plan.devices and plan.host.offloaded_layers else ""
+    return f"{where}, KV {kv}{ram}"

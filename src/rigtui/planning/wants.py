@@ -1,0 +1,53 @@
+"""A use case, a model and the user's own settings, resolved to the numbers a derivation must respect. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from rigtui.errors import UsageError
+from rigtui.intent.intent import KV_TYPES, Intent
+from rigtui.models.model import Model
+
+
+class Wants(Struct, frozen=True, kw_only=True):
+    """What is wanted; contexts are tokens per request."""
+
+    context: int
+    context_least: int
+    context_fixed: bool
+    """Set by the user: it is neither reduced nor raised."""
+    slots: int
+    kv_types: tuple[tuple[str, str], ...]
+    """Allowed, in the order they are tried."""
+    kv_fixed: bool
+    batch: int
+    ubatch: int
+    embedding: bool
+
+
+def wants(model: Model, intent: Intent) -> Wants:
+    """Resolve `intent` for `model`. Raises UsageError for a number or a cache type that cannot be."""
+    use_case, own = intent.use_case, intent.overrides
+    trained = model.context_trained
+    context = own.context or (trained if use_case.context is None else min(use_case.context, trained))
+    least = context if own.context else min(use_case.context_least or context, context)
+    slots = own.parallel or use_case.parallel
+    kv_types = (own.kv_type,) if own.kv_type else tuple((kind, kind) for kind in use_case.kv_types)
+    for kind in {kind for pair in kv_types for kind in pair}:
+        if kind not in KV_TYPES:
+            raise UsageError(f"'{kind}' is not a KV cache type; known are {', '.join(KV_TYPES)}")
+    ubatch = own.ubatch or use_case.ubatch
+    for name, number in (("context", context), ("parallel", slots), ("ubatch", ubatch)):
+        if number < 1:
+            raise UsageError(f"{name} must be at least 1, not {number}")
+    return Wants(
+        context=context,
+        context_least=least,
+        context_fixed=own.context is not None,
+        slots=slots,
+        kv_types=kv_types,
+        kv_fixed=own.kv_type is not None,
+        batch=own.batch or max(use_case.batch, ubatch),
+        ubatch=ubatch,
+        embedding=use_case.embedding or model.embedding_model,
+    )
