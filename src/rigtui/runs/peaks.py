@@ -6,9 +6,12 @@ import threading
 from collections.abc import Callable, Iterable
 
 from rigtui.rig.rig import Gpu, Rig
+from rigtui.runs import identity
 
 INTERVAL_S = 0.1
 """10 Hz: a compute peak that lasts less than 200 ms is still seen."""
+_CHILDREN_EVERY = 10
+"""Samples between two looks for the engine's children, which cost more than a sample."""
 
 
 class Peaks:
@@ -53,10 +56,11 @@ def _used(gpu: Gpu) -> int | None:
 class PeakWatch(threading.Thread):
     """Samples until it is told to stop."""
 
-    def __init__(self, read: Callable[[], Rig], peaks: Peaks, pids: Callable[[], Iterable[int]]) -> None:
+    def __init__(self, read: Callable[[set[int]], Rig], peaks: Peaks, pid: int) -> None:
+        """`read` gives a reading with the given processes counted as engines; `pid` is the engine's."""
         super().__init__(name="peak-watch", daemon=True)
         self._read = read
-        self._pids = pids
+        self._pid = pid
         self._ended = threading.Event()
         self._peaks = peaks
         self.problem: str | None = None
@@ -64,9 +68,14 @@ class PeakWatch(threading.Thread):
 
     def run(self) -> None:
         """Read the rig again and again."""
+        pids: set[int] = set()
+        count = 0
         while not self._ended.wait(INTERVAL_S):
+            if count % _CHILDREN_EVERY == 0:
+                pids = identity.with_children({self._pid})
+            count += 1
             try:
-                self._peaks.add(self._read(), self._pids())
+                self._peaks.add(self._read(pids), pids)
             except Exception as error:  # noqa: BLE001 a driver that fails must not take the engine with it
                 self.problem = f"the cards cannot be watched: {error}"
                 return

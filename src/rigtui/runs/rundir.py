@@ -42,6 +42,11 @@ def runs_root() -> Path:
     return paths.state_dir() / "runs" / identity.node()
 
 
+def run_path(model: str, started: str, run: str) -> Path:
+    """Where a run of this node lies; `started` as ISO 8601."""
+    return runs_root() / slug(model) / f"{re.sub(r'[^0-9TZ]', '', started)}-{run}"
+
+
 class RunDirectory:
     """One run's folder."""
 
@@ -69,8 +74,7 @@ class RunDirectory:
 
         Raises RigtuiError when it cannot be written (disk full, no permission).
         """
-        stamp = re.sub(r"[^0-9TZ]", "", asked.started)
-        path = runs_root() / slug(asked.request.model) / f"{stamp}-{asked.run}"
+        path = run_path(asked.request.model, asked.started, asked.run)
         try:
             path.mkdir(parents=True, mode=0o700)
             (path / "requests").mkdir()

@@ -109,7 +109,11 @@ class RunState(Struct, frozen=True, kw_only=True):
     host: str
     port: int
     url: str
+    """`http://host:port`; the OpenAI base URL is that with `/v1`."""
     model: str
+    """For people."""
+    model_id: str
+    """What the engine's API calls it."""
     model_path: str
     profile: str | None = None
     engine: str
