@@ -16,8 +16,10 @@ from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
-KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.97, "q5_1": 0.92, "q5_0": 0.91, "q4_1": 0.88, "q4_0": 0.86, "iq4_nl": 0.87}
-"""What a cache type is worth against speed: 3 % more speed is not worth a coarser cache."""
+KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.9, "q5_1": 0.85, "q5_0": 0.84, "q4_1": 0.8, "q4_0": 0.78, "iq4_nl": 0.8}
+"""What a cache type is worth against speed: a coarser cache must buy a card less or a tenth more speed."""
+SEVERAL_CARDS = 0.9
+"""One card alone leaves the others free and has no hand-over that could go wrong: several must be a tenth faster."""
 MOST_ALTERNATIVES = 4
 
 
@@ -45,9 +47,12 @@ def ranked(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> l
 def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
     """Larger is better: status first; then context and speed, in the order the use case prefers; then fewer cards."""
     quality = min(KV_QUALITY[kind] for kind in plan.kv_type)
-    speed = (plan.expected.decode_tok_s or 0.0) * quality
+    speed = (plan.expected.decode_tok_s or 0.0) * quality * (SEVERAL_CARDS if len(plan.devices) > 1 else 1.0)
     context = min(plan.context_per_slot / want.context, 1.0)
     left = sum(min(device.free_after_bytes - device.headroom_bytes, 0) for device in plan.devices)
+    if plan.status == "no_fit":
+        # The nearest miss says best what is missing: all cards together.
+        return (STATUS_RANK[plan.status], len(plan.devices), quality, left)
     order = (context, speed) if intent.use_case.prefer == "context" else (speed, context)
     return (STATUS_RANK[plan.status], *order, quality, left, -len(plan.devices))
 

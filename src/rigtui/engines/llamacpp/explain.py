@@ -49,9 +49,11 @@ def _why_several(derivation: Derivation, candidate: Candidate) -> str:
         return f"{len(candidate.gpus)} cards, as you asked"
     roomiest = max(alone, key=lambda c: min(c.free_after))
     missing = roomiest.headroom[0] - roomiest.free_after[0]
-    what = f"{candidate.settings.context or 0:,} tokens of context" if roomiest.status == "tight" else "it"
     if roomiest.status == "tight":
-        return f"no card alone holds {what}; {roomiest.gpus[0].name} would hold {roomiest.fitted.context:,}"
+        context = candidate.settings.context or 0
+        return f"no card alone holds {context:,} tokens of context; {roomiest.gpus[0].name} would hold {roomiest.fitted.context:,}"
+    if not candidate.in_vram:
+        return f"even {len(candidate.gpus)} cards together do not hold it: all of them help, RAM takes the rest"
     if missing > 0:
         return f"it does not fit {roomiest.gpus[0].name} alone: {mib(missing)} are missing there"
     return f"{len(candidate.gpus)} cards share it"
@@ -62,8 +64,9 @@ def _ram(candidate: Candidate) -> list[Reason]:
     if not taken.offloaded_layers:
         return []
     experts = any(part for part, _ in candidate.fitted.placement.moved.values())
-    what = "the experts of" if experts else "all of"
-    return [Reason("offload", f"{what} {taken.offloaded_layers} layers lie in RAM ({gib(taken.host.weights)}): the cards cannot hold them")]
+    what = f"the experts of {taken.offloaded_layers} layers" if experts else f"{taken.offloaded_layers} whole layers"
+    cards = "the card" if len(candidate.gpus) == 1 else "the cards"
+    return [Reason("offload", f"{what} lie in RAM ({gib(taken.host.weights)} with the embedding): {cards} cannot hold them")]
 
 
 def _shortfall(rig: Rig, candidate: Candidate) -> str:

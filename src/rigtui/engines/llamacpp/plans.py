@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import explain
+from rigtui.engines.llamacpp.builds import device_names
 from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
 from rigtui.engines.llamacpp.derive import Candidate, Derivation, derive
 from rigtui.engines.llamacpp.fit import Fitted
@@ -13,7 +15,7 @@ from rigtui.engines.llamacpp.weights import Part
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
-from rigtui.planning.plan import EngineView, Expected, FitView, Plan, PlanDevice, PlanHost, PlanModel
+from rigtui.planning.plan import EngineView, Expected, FitView, Plan, PlanDevice, PlanHost, PlanModel, Reason
 from rigtui.planning.reserve import SYSTEM_RAM
 from rigtui.rig.rig import Rig
 from rigtui.text import MIB
@@ -27,6 +29,8 @@ class _Scene(Struct, frozen=True, kw_only=True):
     intent: Intent
     build: Build | None
     derivation: Derivation
+    seen: dict[int, str]
+    """What the build calls each card it sees, by the card's index."""
 
 
 def plans(rig: Rig, model: Model, intent: Intent, build: Build | None) -> list[Plan]:
@@ -38,9 +42,20 @@ def plans(rig: Rig, model: Model, intent: Intent, build: Build | None) -> list[P
     if model.format != "gguf":
         raise MissingError(f"{model.name} is a safetensors folder; llama.cpp needs a GGUF file: get one of the same model")
     sees_gpus = rig.simulated or build is None or build.gpu
-    derivation = derive(rig, model, intent, sees_gpus=sees_gpus)
-    scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation)
+    seen = seen_by(rig, build)
+    derivation = derive(replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)), model, intent, sees_gpus=sees_gpus)
+    scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation, seen=seen)
     return [_plan(scene, candidate) for candidate in derivation.candidates]
+
+
+def seen_by(rig: Rig, build: Build | None) -> dict[int, str]:
+    """The cards that the build sees, and what it calls them, by the card's index.
+
+    On a rig that is only described, and for a build that lists no devices, every card is taken as seen and named as CUDA does.
+    """
+    if rig.simulated or build is None or not build.devices:
+        return {gpu.index: f"CUDA{gpu.index}" for gpu in rig.gpus}
+    return {gpu.index: name for gpu, name in zip(rig.gpus, device_names(build, rig.gpus), strict=True) if name is not None}
 
 
 def _plan(scene: _Scene, candidate: Candidate) -> Plan:
@@ -88,8 +103,15 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         env=env | scene.intent.overrides.env,
         expected=Expected(decode_tok_s=candidate.decode_tok_s),
         reasons=explain.reasons(scene.rig, model, scene.derivation, candidate),
-        warnings=explain.warnings(scene.rig, model, scene.intent, scene.build, candidate),
+        warnings=_unseen(scene) + explain.warnings(scene.rig, model, scene.intent, scene.build, candidate),
     )
+
+
+def _unseen(scene: _Scene) -> tuple[Reason, ...]:
+    unseen = [gpu.name for gpu in scene.rig.usable_gpus if gpu.index not in scene.seen]
+    if not unseen or scene.build is None or not scene.build.gpu:
+        return ()
+    return (Reason("unseen_gpu", f"{scene.build.label} does not see {', '.join(unseen)}: planned without"),)
 
 
 def _plan_devices(candidate: Candidate, names: tuple[str, ...], layers: int) -> tuple[PlanDevice, ...]:
@@ -123,23 +145,28 @@ def _plan_devices(candidate: Candidate, names: tuple[str, ...], layers: int) -> 
 def _devices(scene: _Scene, candidate: Candidate) -> tuple[tuple[str, ...], dict[str, str]]:
     """What the engine will call the cards, and the environment that makes it so.
 
-    With UUIDs in CUDA_VISIBLE_DEVICES the engine sees these cards only, numbered in this order. Without UUIDs (a rig file, an
-    old driver) the numbers are NVML's, which are CUDA's as well when it orders by PCI bus.
+    With UUIDs in CUDA_VISIBLE_DEVICES a CUDA build sees these cards only, numbered in this order. Without UUIDs (a rig file, another
+    backend) the names are those of the build's own list, which CUDA keeps when it orders by PCI bus.
     """
-    if not candidate.gpus:
-        return (), {}
+    names = tuple(scene.seen[gpu.index] for gpu in candidate.gpus)
+    if not names or not names[0].startswith("CUDA"):
+        return names, {}
     order = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
-    uuids = [gpu.uuid for gpu in candidate.gpus if gpu.uuid]
-    if scene.rig.simulated or len(uuids) < len(candidate.gpus):
-        return tuple(f"CUDA{gpu.index}" for gpu in candidate.gpus), order
-    return tuple(f"CUDA{index}" for index in range(len(uuids))), order | {"CUDA_VISIBLE_DEVICES": ",".join(uuids)}
+    if not _by_uuid(scene):
+        return names, order
+    uuids = ",".join(gpu.uuid or "" for gpu in candidate.gpus)
+    return tuple(f"CUDA{index}" for index in range(len(names))), order | {"CUDA_VISIBLE_DEVICES": uuids}
+
+
+def _by_uuid(scene: _Scene) -> bool:
+    return not scene.rig.simulated and all(gpu.uuid for gpu in scene.derivation.cards)
 
 
 def _device_flag(scene: _Scene, names: tuple[str, ...]) -> tuple[str, ...]:
     """`--device` only where it says something: cards left out, or another order than the engine's own."""
-    everything = tuple(f"CUDA{gpu.index}" for gpu in scene.rig.gpus)
-    by_uuid = not scene.rig.simulated and all(gpu.uuid for gpu in scene.rig.gpus)
-    return () if by_uuid or names == everything else names
+    if names and names[0].startswith("CUDA") and _by_uuid(scene):
+        return ()
+    return () if names == tuple(scene.seen.values()) else names
 
 
 def _overrides(fitted: Fitted, names: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -1,0 +1,96 @@
+"""`rigtui plan`: how a model would run on this rig, and why."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+
+from rigtui.cli.output import print_json
+from rigtui.cli.target import add_plan_options, target
+from rigtui.errors import EXIT_DONE, EXIT_NO_FIT
+from rigtui.planning.plan import Plan
+from rigtui.text import MIB, clean, gib
+
+STATUS_TEXT = {
+    "fits": "FITS: all in VRAM, the wanted context, the wanted headroom",
+    "tight": "TIGHT: all in VRAM, with less context than wanted",
+    "offload": "OFFLOAD: a part lies in RAM, by plan",
+    "no_fit": "DOES NOT FIT this rig with what was asked",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="MODEL", help="GGUF file, hf:owner/repo[:quant], ollama:name, or a profile")
+    add_plan_options(parser)
+    parser.add_argument("--explain", action="store_true", help="say why, and what else would work")
+    parser.add_argument("--json", action="store_true", help="the whole plan as JSON (rigtui.plan/1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the plan; exit code 3 when nothing fits."""
+    found = target(args)
+    if args.json:
+        print_json(found.plan)
+    else:
+        print("\n".join(plan_lines(found.plan, explain=args.explain)))
+    return EXIT_NO_FIT if found.plan.status == "no_fit" else EXIT_DONE
+
+
+def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
+    """The plan as text, readable at 80 columns."""
+    speed = plan.expected.decode_tok_s
+    lines = [
+        clean(plan.model.name),
+        STATUS_TEXT[plan.status],
+        f"{plan.engine}, {plan.use_case}: {plan.context_per_slot:,} tokens of context"
+        + (f" for each of {plan.parallel} requests" if plan.parallel > 1 else "")
+        + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
+        + (f", about {speed:.0f} tok/s ({plan.expected.basis})" if speed else ""),
+        "",
+        *_device_table(plan),
+    ]
+    if plan.fit_target_mib:
+        lines.append(f"FIT_TARGET {','.join(map(str, plan.fit_target_mib))}")
+    if explain or plan.status == "no_fit":
+        lines += ["", "why", *(f"  {reason.text}" for reason in plan.reasons)]
+    if plan.warnings:
+        lines += ["", "note", *(f"  {warning.text}" for warning in plan.warnings)]
+    if explain and plan.alternatives:
+        lines += ["", "instead"]
+        for other in plan.alternatives:
+            about = f", about {other.expected.decode_tok_s:.0f} tok/s" if other.expected.decode_tok_s else ""
+            lines.append(f"  {other.summary}: {other.status}, {other.context:,} tokens{about}")
+    if plan.status != "no_fit":
+        env = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
+        lines += ["", " ".join([*env, shlex.join(plan.command)])]
+    return lines
+
+
+def _device_table(plan: Plan) -> list[str]:
+    head = f"{'MiB':<22}{'layers':>9}{'weights':>9}{'KV':>8}{'compute':>8}{'floor':>7}{'headroom':>9}{'free':>8}"
+    rows = [head]
+    for device in plan.devices:
+        blocks = f"{device.first_layer}-{device.first_layer + device.layers - 1}" if device.layers else "none"
+        blocks += "+head" if device.output else ""
+        sizes = (
+            device.weights_bytes,
+            device.kv_bytes,
+            device.compute_bytes,
+            device.floor_bytes,
+            device.headroom_bytes,
+            device.free_after_bytes,
+        )
+        cells = [f"{round(size / MIB):,}" for size in sizes]
+        name = f"{device.device} {_short(device.name)}"
+        rows.append(f"{name[:21]:<22}{blocks:>9}{cells[0]:>9}{cells[1]:>8}{cells[2]:>8}{cells[3]:>7}{cells[4]:>9}{cells[5]:>8}")
+    host = plan.host
+    cells = [f"{round(size / MIB):,}" for size in (host.weights_bytes, host.kv_bytes, host.compute_bytes)]
+    rows.append(f"{'RAM':<22}{host.offloaded_layers or 'none':>9}{cells[0]:>9}{cells[1]:>8}{cells[2]:>8}")
+    if plan.devices:
+        rows.append(f"{'':<22}(free: what is left, headroom included; weights in all {gib(plan.model.weights_bytes)})")
+    return rows
+
+
+def _short(name: str) -> str:
+    return clean(name).replace("NVIDIA ", "").replace("GeForce ", "")

@@ -1,0 +1,218 @@
+"""What a command is about: options, model or profile, rig and build, brought together into one plan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rigtui.engines.engine import Build
+from rigtui.errors import UsageError
+from rigtui.intent.intent import Intent, Overrides
+from rigtui.intent.profile import Profile
+from rigtui.models.model import Model
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Everything a launch needs to know."""
+
+    rig: Rig
+    model: Model
+    intent: Intent
+    builds: tuple[Build, ...]
+    plan: Plan
+    profile: str | None = None
+
+    @property
+    def build(self) -> Build | None:
+        """The build the plan is for."""
+        return next((build for build in self.builds if build.engine == self.plan.engine), None)
+
+
+def add_plan_options(parser: argparse.ArgumentParser) -> None:
+    """The options that `plan` and `run` share."""
+    options = parser.add_argument_group("what you want (rigtui never changes what you set here)")
+    options.add_argument("--engine", choices=("auto", "llama.cpp", "vllm", "ollama"), help="which engine (default: auto)")
+    options.add_argument(
+        "--use-case", metavar="U", help="chat, coding, long, benchmark, batch, embedding or one of your own (default: chat)"
+    )
+    options.add_argument("--context", type=_number_or_auto, metavar="N|auto", help="tokens per request")
+    options.add_argument("--parallel", type=_number_or_auto, metavar="N|auto", help="requests at the same time")
+    options.add_argument("--kv-type", type=_kv_type, metavar="T[,T]", help="KV cache type, one for both or K,V (f16, q8_0, q4_0 …)")
+    options.add_argument("--gpus", type=_words, metavar="ID[,ID…]", help="only these cards, in this order: number, UUID or name")
+    options.add_argument("--fit-target", type=_numbers, metavar="MIB[,MIB…]", help="MiB to leave free, for all cards or one for each")
+    options.add_argument("--batch", type=_number, metavar="N", help="logical batch (-b)")
+    options.add_argument("--ubatch", type=_number, metavar="N", help="micro-batch (-ub)")
+    options.add_argument(
+        "--engine-arg", action="append", default=[], metavar="ARG", help="passed to the engine as it is; repeatable (--engine-arg=-x)"
+    )
+
+
+def _number(text: str) -> int:
+    try:
+        number = int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        number = 0
+    if not 0 < number < 1 << 31:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return number
+
+
+def _number_or_auto(text: str) -> int | str:
+    return "auto" if text == "auto" else _number(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of MiB such as 128,1024") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _kv_type(text: str) -> tuple[str, str]:
+    parts = _words(text)
+    if len(parts) not in (1, 2):
+        raise argparse.ArgumentTypeError(f"'{text}' is not one type or two, such as q8_0 or f16,q8_0")
+    return parts[0], parts[-1]
+
+
+def target(args: argparse.Namespace) -> Target:
+    """Resolve the command line into a plan on a fresh reading of the rig.
+
+    Raises RigtuiError and its kin, one sentence each; a plan with status `no_fit` is returned, not raised.
+    """
+    from rigtui.planning.choose import choose
+
+    model, intent = wanted(args)
+    rig = current_rig(args)
+    builds = installed_builds()
+    plan = choose(rig, model, intent, builds)
+    return Target(rig=rig, model=model, intent=intent, builds=builds, plan=plan, profile=intent.profile)
+
+
+def wanted(args: argparse.Namespace) -> tuple[Model, Intent]:
+    """The model and the intent: a profile's with the options on top, or the options alone."""
+    from rigtui.intent.use_cases import load_use_cases, use_case
+
+    profile = _profile(args.model, args)
+    if profile is None:
+        intent = Intent(use_case=use_case(args.use_case or "chat"))
+        return _model(args.model), _with_options(intent, args)
+    intent = profile.intent(load_use_cases())
+    if args.use_case:
+        intent = replace(intent, use_case=use_case(args.use_case))
+    return _model(profile.model), _with_options(intent, args)
+
+
+def _with_options(intent: Intent, args: argparse.Namespace) -> Intent:
+    own = {
+        name: None if value == "auto" else value
+        for name, value in {
+            "context": args.context,
+            "parallel": args.parallel,
+            "kv_type": args.kv_type,
+            "gpus": args.gpus,
+            "fit_target_mib": args.fit_target,
+            "batch": args.batch,
+            "ubatch": args.ubatch,
+        }.items()
+        if value is not None
+    }
+    if args.engine_arg:
+        own["engine_args"] = (*intent.overrides.engine_args, *args.engine_arg)
+    return replace(
+        intent,
+        overrides=replace(intent.overrides, **own),
+        engine=args.engine or intent.engine,
+        host=getattr(args, "host", None) or intent.host,
+        port=getattr(args, "port", None),
+        api_key_file=getattr(args, "api_key_file", None),
+    )
+
+
+def _profile(name: str, args: argparse.Namespace) -> Profile | None:
+    """The profile called `name`, or None when `name` can only be a model."""
+    from rigtui.intent.profiles import all_profiles, directories, file_of, load
+
+    if name.startswith(("hf:", "ollama:")) or "/" in name or name.endswith(".gguf") or Path(name).exists():
+        return None
+    dirs = directories(args.profiles_dir)
+    for directory in dirs:
+        path = file_of(name, directory)
+        if path.is_file() and (profile := load(path)).name == name:
+            return profile
+    return next((entry.profile for entry in all_profiles(dirs).entries if entry.profile.name == name), None)
+
+
+def _model(reference: str) -> Model:
+    from rigtui.intent.config import load_config
+    from rigtui.models.resolve import resolve
+
+    return resolve(reference, load_config().models.folders)
+
+
+def current_rig(args: argparse.Namespace) -> Rig:
+    """The rig file's rig, or a fresh reading of this machine with rigtui's own engines told apart."""
+    if args.rig_file:
+        from rigtui.rig.rigfile import load
+
+        return load(Path(args.rig_file))
+    from rigtui.rig.sampler import read_rig
+    from rigtui.runs.watch import engines_on_this_rig
+
+    return read_rig(engines_on_this_rig())
+
+
+def installed_builds() -> tuple[Build, ...]:
+    """The engines found here, best first."""
+    from rigtui.engines.llamacpp.builds import find
+    from rigtui.intent.config import load_config
+
+    return tuple(find(load_config().engines.llama_server))
+
+
+def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan]:
+    """A profile and the plan for it on this rig, or on that of `--rig`.
+
+    Raises UsageError when there is no such profile.
+    """
+    from rigtui.intent.profiles import directories, find
+    from rigtui.intent.use_cases import load_use_cases
+    from rigtui.planning.choose import choose
+
+    profile = find(name, directories(args.profiles_dir)).profile
+    intent = profile.intent(load_use_cases())
+    return profile, choose(current_rig(args), _model(profile.model), intent, installed_builds())
+
+
+def profile_from(target_: Target, name: str, model: str) -> Profile:
+    """The choices of `target_` as a profile called `name`; `model` is what the user called the model."""
+    from rigtui.intent.profile import ProfileOverrides
+
+    own: Overrides = target_.intent.overrides
+    if own.batch is not None:
+        raise UsageError("a profile has no --batch; leave it out, or pass it as --engine-arg=-b --engine-arg=N")
+    return Profile(
+        name=name,
+        model=str(Path(model).resolve()) if Path(model).exists() else model,
+        use_case=target_.intent.use_case.name,
+        engine=target_.intent.engine,
+        overrides=ProfileOverrides(
+            context=own.context,
+            parallel=own.parallel,
+            kv_type=own.kv_type,
+            gpus=own.gpus,
+            fit_target_mib=own.fit_target_mib,
+            ubatch=own.ubatch,
+            engine_args=own.engine_args,
+            env=own.env,
+        ),
+    )
