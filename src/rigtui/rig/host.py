@@ -66,6 +66,11 @@ class HostReader:
         self._cores: int | None = None
         self._read_before = False
 
+    @property
+    def platform(self) -> Platform:
+        """Known before the first reading."""
+        return self._platform
+
     def read(self) -> Host:
         """The host now. What psutil cannot tell here is None."""
         import psutil
