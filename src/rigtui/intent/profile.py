@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,6 +103,12 @@ class _File(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknow
     overrides: ProfileOverrides = ProfileOverrides()
 
 
+class _Overrides(Struct, frozen=True):
+    """What `check` looks at again, because a value made in code has not been held against its bounds."""
+
+    overrides: ProfileOverrides
+
+
 def parse(data: dict[str, Any], path: Path | str) -> Profile:
     """A profile from the content of its file.
 
@@ -123,7 +130,7 @@ def parse(data: dict[str, Any], path: Path | str) -> Profile:
 
 def check(profile: Profile, where: Path | str) -> None:
     """Raise UsageError with one sentence, beginning with `where`, when a value cannot be used or must not be kept in a file."""
-    wanted = profile.overrides
+    wanted = convert({"overrides": msgspec.to_builtins(profile.overrides)}, _Overrides, where).overrides
     if not profile.name.strip() or profile.name != clean(profile.name) or len(profile.name) > MAX_NAME:
         raise UsageError(f"{where}: `profile.name` must be one line of at most {MAX_NAME} characters")
     if not profile.model.strip() or profile.model != clean(profile.model):
@@ -138,27 +145,27 @@ def check(profile: Profile, where: Path | str) -> None:
     for key, value in (("gpus", wanted.gpus), ("fit_target_mib", wanted.fit_target_mib)):
         if value == ():
             raise UsageError(f"{where}: `overrides.{key}` is empty; leave it out and rigtui decides")
-    _check_env(wanted.env, where)
+    refuse_secrets(wanted.env, wanted.engine_args, f"{where}: [overrides]")
+    for variable, text in wanted.env.items():
+        if not _ENV_NAME.fullmatch(variable) or "\0" in text:
+            raise UsageError(f"{where}: `overrides.env` has `{clean(variable)}`, which is not a variable that can be set")
     for arg in wanted.engine_args:
         if "\0" in arg:
             raise UsageError(f"{where}: `overrides.engine_args` has a NUL character in `{clean(arg)}`, which no program can be given")
-        flag = arg.partition("=")[0]
-        if flag in _SECRET_ARGS:
-            raise UsageError(
-                f"{where}: `overrides.engine_args` would keep the secret of {flag} in a profile, which is shown and exported; "
-                "use --api-key-file when you run it"
-            )
 
 
-def _check_env(env: dict[str, str], where: Path | str) -> None:
-    for name, value in env.items():
-        if not _ENV_NAME.fullmatch(name) or "\0" in value:
-            raise UsageError(f"{where}: `overrides.env` has `{clean(name)}`, which is not a variable that can be set")
+def refuse_secrets(env: Iterable[str], args: Iterable[str], where: str) -> None:
+    """Raise UsageError, beginning with `where`, when a variable's name or an argument tells that a secret would be kept in a file."""
+    for name in env:
         if _SECRET_NAME.search(name):
             raise UsageError(
-                f"{where}: `overrides.env` would keep {name} in a profile, which is shown and exported; "
+                f"{where}: the variable {clean(name)} would be kept in a file that is shown and exported; "
                 "set it in your shell, and give the server's key with --api-key-file"
             )
+    for arg in args:
+        flag = arg.partition("=")[0]
+        if flag in _SECRET_ARGS:
+            raise UsageError(f"{where}: {flag} would be kept in a file that is shown and exported; use --api-key-file when you run it")
 
 
 def parse_text(text: bytes, where: str) -> Profile:
