@@ -50,7 +50,7 @@ def launch(request: LaunchRequest, make_spawn: Callable[[LaunchRequest, int], Sp
         stopped: tuple[RunState, ...] = ()
         if request.replace:
             stopped = tuple(watch.stop_and_wait(state) for state in watch.live_runs())
-        elif (there := watch.live_run_of(request.profile or request.save, request.plan.model.path)) is not None:
+        elif (there := watch.live_run_of(request.name, request.plan.model.path)) is not None:
             return Launched(state=there, directory=watch.directory_of(there).path, attached=True)
         port = choose_port(request.host, request.port, {s.port for s in watch.live_runs()})
         rundir.prune()

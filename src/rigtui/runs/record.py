@@ -32,11 +32,12 @@ def first_state(asked: Asked) -> RunState:
         model=request.model,
         model_id=asked.spawn.model_name,
         model_path=plan.model.path,
-        profile=asked.results_name,
+        profile=request.name,
         engine=request.build.engine,
         build=request.build.label,
         context=plan.context,
         planned_bytes={d.uuid or d.device: d.used_bytes for d in plan.devices},
+        runtime_bytes={d.uuid or d.device: d.floor_bytes for d in plan.devices},
         started=asked.started,
         heartbeat=time.time(),
         simulated=request.simulated,
@@ -57,7 +58,7 @@ def save(asked: Asked, state: RunState, observed: Observed, gpus: tuple[tuple[st
         run=asked.run,
         started=asked.started,
         node=state.node,
-        profile=asked.results_name,
+        profile=request.name,
         model=state.model,
         fingerprint=request.fingerprint,
         use_case=plan.use_case,
@@ -70,7 +71,7 @@ def save(asked: Asked, state: RunState, observed: Observed, gpus: tuple[tuple[st
         command=results.without_secrets(asked.spawn.argv),
         attempt=(_attempt(asked, state, observed),),
     )
-    return results.record(asked.results_name or slug(request.model), result)
+    return results.record(request.name or slug(request.model), result)
 
 
 def _attempt(asked: Asked, state: RunState, observed: Observed) -> results.AttemptResult:

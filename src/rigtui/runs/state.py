@@ -25,7 +25,7 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     profile: str | None = None
     """The profile it was launched from."""
     save: str | None = None
-    """The name to keep this run under when it comes from no profile yet."""
+    """The name of the profile it is saved as; its results go there."""
     fingerprint: str = ""
     embedding: bool = False
     """The model gives vectors, not text."""
@@ -42,6 +42,11 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     stop_grace_s: float = 10.0
     """Between the polite signal and the one that cannot be ignored."""
 
+    @property
+    def name(self) -> str | None:
+        """The profile the run belongs to, or None."""
+        return self.save or self.profile
+
 
 class Asked(Struct, frozen=True, kw_only=True):
     """`run.toml`: all that is needed to launch, compare and replay the run."""
@@ -50,11 +55,6 @@ class Asked(Struct, frozen=True, kw_only=True):
     started: str
     spawn: Spawn
     request: LaunchRequest
-
-    @property
-    def results_name(self) -> str | None:
-        """The profile its results belong to, or None."""
-        return self.request.profile or self.request.save
 
 
 class Measured(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,6 +123,8 @@ class RunState(Struct, frozen=True, kw_only=True):
     """Per card UUID (device name where there is none)."""
     logged_bytes: dict[str, int] = {}
     """What the engine says it allocated, likewise."""
+    runtime_bytes: dict[str, int] = {}
+    """What the plan counts for the bare engine process, which no log line shows."""
     progress: float | None = None
     """Of loading, 0 to 1."""
     started: str

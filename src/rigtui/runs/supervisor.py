@@ -22,12 +22,13 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Event, Failure
 from rigtui.errors import RigtuiError
 from rigtui.rig.rig import Rig
-from rigtui.runs import record
+from rigtui.rig.sampler import Engines, Sampler, read_rig
+from rigtui.runs import identity, record
 from rigtui.runs.exec_engine import NOT_STARTED
 from rigtui.runs.keeper import StateKeeper
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
-from rigtui.runs.peaks import Peaks, PeakWatch
+from rigtui.runs.peaks import INTERVAL_S, Peaks
 from rigtui.runs.prober import Prober
 from rigtui.runs.process import EngineProcess
 from rigtui.runs.results import without_secrets
@@ -40,6 +41,7 @@ _BUSY_TICK_S = 0.1
 _IDLE_TICK_S = 0.5
 _SILENT_S = 5.0
 """Health alone is believed after this long: the answer might come from another program on the port."""
+_CHILDREN_EVERY_S = 1.0
 _KEPT_REQUESTS = 20
 
 
@@ -52,9 +54,9 @@ class _NotStartedError(Exception):
 class Supervisor:
     """One run from start to end."""
 
-    def __init__(self, directory: RunDirectory, read_rig: Callable[[set[int]], Rig]) -> None:
+    def __init__(self, directory: RunDirectory, read: Callable[[Engines], Rig] = read_rig) -> None:
         self._directory = directory
-        self._read_rig = read_rig
+        self._read = read
         self._asked = directory.read_asked()
         self._keeper = StateKeeper(directory, record.first_state(self._asked))
         self._observed = Observed({d.device: d.uuid or d.device for d in self._asked.request.plan.devices})
@@ -63,7 +65,9 @@ class Supervisor:
         self._engine: EngineProcess | None = None
         self._prober: Prober | None = None
         self._peaks = Peaks(None)
-        self._watch: PeakWatch | None = None
+        self._sampler: Sampler | None = None
+        self._known_pids: frozenset[int] = frozenset()
+        self._pids_at = float("-inf")
         self._signalled = False
         self._kill_at: float | None = None
         """Monotonic time from which the engine is killed; None: nobody asked to stop."""
@@ -99,10 +103,7 @@ class Supervisor:
         if shutil.which(spawn.argv[0]) is None:
             text = f"the engine {spawn.argv[0]} is not there, or cannot be run; install it or choose another one"
             raise _NotStartedError(Failure(code="engine_missing", text=text))
-        try:
-            self._peaks = Peaks(self._read_rig(set()))
-        except Exception as error:  # noqa: BLE001 a driver that fails is no reason not to run on the CPU
-            self._keeper.note(f"the cards cannot be read: {error}")
+        self._peaks = Peaks(self._read(Engines()))
         header = f"=== rigtui attempt {self._keeper.state.attempt} {timestamp()} {' '.join(without_secrets(spawn.argv))}"
         self._started = time.monotonic()
         try:
@@ -113,11 +114,18 @@ class Supervisor:
             raise _NotStartedError(Failure(code="crash", text=text)) from error
         self._engine = engine
         self._keeper.update(now=True, pid=engine.pid, pid_started=engine.started)
-        self._watch = PeakWatch(self._read_rig, self._peaks, engine.pid)
-        self._watch.start()
+        self._sampler = Sampler(INTERVAL_S, lambda: Engines(pids=self._pids(engine.pid)), self._read)
+        self._sampler.subscribe(self._peaks.add)
+        self._sampler.start()
         self._prober = Prober(Endpoint(spawn.host, spawn.port, self._api_key()), self._measure)
         self._prober.start()
         return engine
+
+    def _pids(self, engine: int) -> frozenset[int]:
+        # To look for children costs more than a reading, and engines start theirs early.
+        if time.monotonic() - self._pids_at > _CHILDREN_EVERY_S:
+            self._pids_at, self._known_pids = time.monotonic(), frozenset(identity.with_children({engine}))
+        return self._known_pids
 
     def _reader(self) -> Callable[[str], None]:
         from rigtui.engines.llamacpp.reader import Reader
@@ -223,11 +231,9 @@ class Supervisor:
 
     def _settle(self, speeds: Measured | None) -> None:
         """What was measured, and the highest use of the cards so far, become part of the state and of the results."""
-        if self._watch is not None:
-            self._watch.stop()
-            if self._watch.problem is not None:
-                self._keeper.note(self._watch.problem)
-            self._watch = None
+        if self._sampler is not None:
+            self._sampler.stop()
+            self._sampler = None
             peaks, basis = self._peaks.result(self._keeper.state.planned_bytes)
             before = self._keeper.state.measured
             measured = replace(speeds or Measured(), load_s=before.load_s if before else None, peak_bytes=peaks, peak_basis=basis)
@@ -273,15 +279,8 @@ def main(arguments: list[str]) -> int:
     if os.fork() > 0:
         os._exit(0)  # the launcher waits for this one; the supervisor belongs to init and leaves no zombie behind
     os.setsid()
-    Supervisor(RunDirectory(Path(arguments[0])), rig_reader()).run()
+    Supervisor(RunDirectory(Path(arguments[0]))).run()
     return 0
-
-
-def rig_reader() -> Callable[[set[int]], Rig]:
-    """How the cards are read, with the given processes counted as engines."""
-    from rigtui.rig.sampler import Engines, read_rig
-
-    return lambda pids: read_rig(Engines(pids=frozenset(pids)))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from rigtui.errors import RigtuiError
+from rigtui.rig.division import Engines
 from rigtui.runs import identity, rundir
 from rigtui.runs.rundir import Request, RunDirectory
 from rigtui.runs.state import RunState
-
-if TYPE_CHECKING:
-    from rigtui.rig.sampler import Engines
 
 _LOG_CHUNK = 1 << 20
 _POLL_S = 0.2
@@ -70,14 +67,12 @@ def find_run(text: str, *, live: bool = False) -> RunState:
 
 
 def engines_on_this_rig() -> Engines:
-    """The processes of every live engine with their children, and the bytes the engines say they hold per card."""
-    from rigtui.rig.sampler import Engines
-
+    """The processes of every live engine with their children, and per card what the engines logged plus runtime."""
     states = [s for s in live_runs() if identity.is_running(s.pid, s.pid_started)]
     held: dict[str, int] = {}
     for state in states:
         for uuid, size in state.logged_bytes.items():
-            held[uuid] = held.get(uuid, 0) + size
+            held[uuid] = held.get(uuid, 0) + size + state.runtime_bytes.get(uuid, 0)
     pids = identity.with_children({s.pid for s in states if s.pid is not None}) if states else set()
     return Engines(pids=frozenset(pids), bytes_by_uuid=held)
 

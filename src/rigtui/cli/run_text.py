@@ -1,0 +1,68 @@
+"""What a foreground `rigtui run` says as the run goes on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+from rigtui.runs.state import RunState
+from rigtui.text import clean, mib
+
+_STEP = 0.1
+_QUESTION = "In one sentence: what is a good use for a model that runs at home?"
+
+
+class Progress:
+    """Turns states into lines, each said once."""
+
+    def __init__(self) -> None:
+        self._shown = -_STEP
+        self._said: set[str] = set()
+
+    def lines(self, state: RunState) -> list[str]:
+        """What is new in `state`, for people."""
+        lines = []
+        if state.phase == "loading" and state.progress is not None and state.progress >= self._shown + _STEP:
+            self._shown = state.progress
+            lines.append(f"loading {state.progress:.0%}")
+        if state.ready_at is not None:
+            lines += self._once("ready", ready_lines(state))
+            if not state.measuring and state.measured is not None:
+                lines += self._once("measured", measured_lines(state))
+        for text in state.notes:
+            lines += self._once(text, [f"note: {clean(text)}"])
+        return lines
+
+    def _once(self, key: str, lines: list[str]) -> list[str]:
+        if key in self._said:
+            return []
+        self._said.add(key)
+        return lines
+
+
+def ready_lines(state: RunState) -> list[str]:
+    """Where it answers, and a command to copy."""
+    body = json.dumps({"model": state.model_id, "messages": [{"role": "user", "content": _QUESTION}]}, ensure_ascii=False)
+    url = f"{state.url}/v1"
+    held = ", ".join(f"{clean(card)} {mib(size)}" for card, size in state.logged_bytes.items())
+    return [
+        *([f"buffers: {held}"] if held else []),
+        f"ready: base URL {url}, model {clean(state.model_id)}",
+        f"  curl {url}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}",
+    ]
+
+
+def measured_lines(state: RunState) -> list[str]:
+    """What the run's own measurement gave."""
+    measured = state.measured
+    if measured is None:
+        return []
+    parts = [
+        (measured.decode_tok_s, "decode {:,.1f} tok/s"),
+        (measured.prefill_tok_s, "prefill {:,.0f} tok/s"),
+        (measured.ttft_s, "first token after {:.2f} s"),
+        (measured.load_s, "loaded in {:.1f} s"),
+    ]
+    speeds = ", ".join(text.format(value) for value, text in parts if value is not None)
+    peaks = ", ".join(f"{clean(card)} {mib(size)}" for card, size in measured.peak_bytes.items())
+    return [*([f"measured: {speeds}"] if speeds else []), *([f"peak VRAM: {peaks}"] if peaks else [])]
