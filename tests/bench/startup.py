@@ -44,7 +44,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         stub = nvml_stub.StubRig(home / "nvml", nvml_stub.build(home), nvml_stub.MIXED)
-        best = measure(runs, {**os.environ, **stub.env, "HOME": folder})
+        # Compiled code is kept, as on any machine that starts rigtui a second time.
+        kept = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{folder}/pycache"}
+        best = measure(runs + 1, {**os.environ, **stub.env, **kept, "HOME": folder})
     bare = best[""]
     print(f"python -c pass: {bare * 1000:.1f} ms")
     slow = False

@@ -45,6 +45,8 @@ card NVIDIA GeForce RTX 5070 Ti
   power_limit_mw 300000
   pcie_generation 5 5
   pcie_width 4 16
+  memory_clock 14001
+  bus_width 256
 """
 DRIVER = "driver 580.95.05\ncuda 13000\n"
 MIXED = DRIVER + RTX_4090 + RTX_5070_TI

@@ -6,6 +6,7 @@ Only the chosen command's module is imported, so `rigtui gpus` never pays for wh
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from importlib import import_module
 from typing import Protocol, cast
@@ -81,8 +82,19 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    if argv is not None:
+        return _main(argv)
+    # Imports make many objects that live to the end: looking through them again and again is a tenth of a short command's time.
+    gc.set_threshold(50_000, 20, 50)
     try:
-        args = parse(sys.argv[1:] if argv is None else argv)
+        return _main(sys.argv[1:])
+    finally:
+        gc.freeze()
+
+
+def _main(argv: list[str]) -> int:
+    try:
+        args = parse(argv)
         if args.command is None:
             # By name: the command line must not depend on the screen, and must not load textual for any other command.
             return int(import_module("rigtui.tui.app").main(args))
