@@ -1,0 +1,193 @@
+"""The rules of the derivation, each with numbers a reader can add up."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from planning.toys import HEAD, LAYER, gpu, intent, rig, toy_model
+from rigtui.engines.engine import Build
+from rigtui.errors import MissingError, UsageError
+from rigtui.planning.choose import choose
+from rigtui.planning.plan import Plan
+from rigtui.text import GIB, MIB
+
+
+def codes(plan: Plan) -> set[str]:
+    return {reason.code for reason in (*plan.reasons, *plan.warnings)}
+
+
+def test_fastest_card_alone_when_the_wanted_context_fits_it() -> None:
+    plan = choose(rig(gpu(0, 4000, bandwidth=400), gpu(1, 4000, bandwidth=900)), toy_model(), intent(), [])
+    assert plan.status == "fits"
+    assert [device.name for device in plan.devices] == ["Card 1"]
+    assert plan.split_mode == "none"
+    assert plan.devices[0].weights_bytes == 10 * LAYER + HEAD
+    # 8,192 tokens x 1 KiB x 10 layers.
+    assert plan.devices[0].kv_bytes == 80 * MIB
+    assert plan.devices[0].output
+    assert plan.fit_target_mib == (128,)
+    assert plan.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-1"}
+
+
+def test_slower_card_that_holds_it_beats_a_split() -> None:
+    plan = choose(rig(gpu(0, 4000, bandwidth=450), gpu(1, 900, bandwidth=500)), toy_model(), intent(), [])
+    assert [device.name for device in plan.devices] == ["Card 0"]
+
+
+def test_two_cards_when_one_does_not_hold_it() -> None:
+    plan = choose(rig(gpu(0, 900), gpu(1, 900)), toy_model(), intent(), [])
+    assert plan.status == "fits"
+    assert sum(device.layers for device in plan.devices) == 10
+    assert [device.output for device in plan.devices] == [False, True]
+    assert plan.devices[1].first_layer == plan.devices[0].layers
+    assert sum(device.weights_bytes for device in plan.devices) == 10 * LAYER + HEAD
+    assert plan.split_mode == "layer"
+    assert {"-ngl", "-ts", "-ot"}.isdisjoint(plan.command)
+    assert "--load-mode" in plan.command
+
+
+def test_a_card_with_a_desktop_keeps_more_free() -> None:
+    plan = choose(rig(gpu(0, 1200), gpu(1, 2000, display=True)), toy_model(), intent(), [])
+    assert plan.fit_target_mib == (128, 1024)
+    assert [device.headroom_bytes for device in plan.devices] == [128 * MIB, GIB]
+
+
+def test_context_shrinks_to_what_fits_and_says_so() -> None:
+    plan = choose(rig(gpu(0, 1400)), toy_model(), intent(context=65536), [])
+    assert plan.status == "tight"
+    assert 4096 <= plan.context < 65536
+    assert plan.context % 256 == 0
+    assert "most that fit" in " ".join(reason.text for reason in plan.reasons)
+    # The next 256 tokens (2.5 MiB of KV and their share of the mask) would not fit any more.
+    assert plan.devices[0].free_after_bytes - plan.devices[0].headroom_bytes < 4 * MIB
+
+
+def test_a_coarser_cache_is_taken_only_when_it_is_needed() -> None:
+    wide = intent(context=65536, kv=("f16", "q8_0"))
+    assert choose(rig(gpu(0, 4000)), toy_model(), wide, []).kv_type == ("f16", "f16")
+    tight = choose(rig(gpu(0, 1710)), toy_model(), wide, [])
+    assert (tight.status, tight.kv_type) == ("fits", ("q8_0", "q8_0"))
+    assert "-ctk" in tight.command
+
+
+def test_layers_go_to_ram_only_when_the_least_context_does_not_fit() -> None:
+    plan = choose(rig(gpu(0, 700)), toy_model(), intent(), [])
+    assert plan.status == "offload"
+    assert 0 < plan.devices[0].layers < 10
+    assert plan.host.offloaded_layers == 10 - plan.devices[0].layers
+    assert "--load-mode" not in plan.command
+
+
+def test_experts_go_to_ram_before_dense_layers() -> None:
+    plan = choose(rig(gpu(0, 700)), toy_model(experts=True), intent(), [])
+    assert plan.status == "offload"
+    assert plan.devices[0].layers == 10
+    assert plan.host.offloaded_layers > 0
+    assert any("ffn_" in pattern for pattern in plan.engine_view.override_tensor or ())
+
+
+def test_ram_that_does_not_hold_the_rest_is_no_fit() -> None:
+    plan = choose(rig(gpu(0, 700), ram_gib=2), toy_model(), intent(), [])
+    assert plan.status == "no_fit"
+    assert "RAM" in plan.reasons[0].text
+
+
+def test_host_cache_is_lowered_when_ram_is_tight() -> None:
+    plan = choose(rig(gpu(0, 4000), ram_gib=6), toy_model(), intent(), [])
+    index = plan.command.index("--cache-ram")
+    assert 0 < int(plan.command[index + 1]) < 8192
+
+
+def test_runtime_is_counted_apart_from_headroom() -> None:
+    plan = choose(rig(gpu(0, 4000, runtime_mib=450)), toy_model(), intent(), [])
+    device = plan.devices[0]
+    assert device.floor_bytes == 450 * MIB
+    assert device.used_bytes == device.weights_bytes + device.kv_bytes + device.compute_bytes + device.floor_bytes
+    assert device.free_after_bytes == device.free_before_bytes - device.used_bytes
+
+
+def test_a_rig_without_gpu_runs_on_the_cpu() -> None:
+    plan = choose(rig(), toy_model(), intent(), [])
+    assert plan.status == "fits"
+    assert plan.devices == ()
+    assert plan.host.weights_bytes >= 10 * LAYER + 2 * HEAD
+    assert plan.env == {}
+    assert "cpu" in codes(plan)
+
+
+def test_a_build_that_sees_no_gpu_gives_a_cpu_plan_with_a_warning() -> None:
+    build = Build(engine="llama.cpp", label="embedded", version="1", argv=("python", "-m", "x"), embedded=True, gpu=False)
+    plan = choose(rig(gpu(0, 8000)), toy_model(), intent(), [build])
+    assert plan.devices == ()
+    assert plan.status == "offload"
+    assert "cpu_build" in codes(plan)
+    assert plan.command[:3] == ("python", "-m", "x")
+    assert "--fit-target" not in plan.command
+
+
+def test_what_the_user_set_is_never_changed() -> None:
+    plan = choose(
+        rig(gpu(0, 1400), gpu(1, 1400)),
+        toy_model(),
+        intent(context=8192, gpus=("1", "0"), fit_target_mib=(300, 200), kv_type=("q8_0", "f16"), ubatch=256, engine_args=("--foo", "x y")),
+        [],
+    )
+    assert [device.name for device in plan.devices] == ["Card 1", "Card 0"]
+    assert plan.fit_target_mib == (300, 200)
+    assert plan.kv_type == ("q8_0", "f16")
+    assert plan.command[plan.command.index("-ub") + 1] == "256"
+    assert plan.command[-2:] == ("--foo", "x y")
+    assert plan.env["CUDA_VISIBLE_DEVICES"] == "GPU-1,GPU-0"
+
+
+def test_a_context_of_the_users_is_kept_even_if_layers_go_to_ram() -> None:
+    wanted = intent()
+    wanted = replace(wanted, overrides=replace(wanted.overrides, context=65536))
+    plan = choose(rig(gpu(0, 1400)), toy_model(), wanted, [])
+    assert (plan.context, plan.status) == (65536, "offload")
+
+
+def test_several_requests_share_the_context() -> None:
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(context=8192, parallel=4), [])
+    assert (plan.parallel, plan.context_per_slot, plan.context) == (4, 8192, 32768)
+    assert plan.command[plan.command.index("-np") + 1] == "4"
+
+
+def test_settings_that_switch_fit_off_are_named() -> None:
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(engine_args=("-ngl", "20")), [])
+    assert "fit_off" in codes(plan)
+    assert plan.command[-2:] == ("-ngl", "20")
+
+
+def test_a_larger_micro_batch_is_kept_and_priced() -> None:
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(ubatch=2048), [])
+    assert plan.command[plan.command.index("-ub") + 1] == "2048"
+    assert any(warning.code == "ubatch" and "MiB more" in warning.text for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"gpus": ("7",)}, "no GPU is called '7'"),
+        ({"gpus": ("card",)}, "means several GPUs"),
+        ({"gpus": ("0", "GPU-0")}, "named twice"),
+        ({"fit_target_mib": (1, 2, 3)}, "3 values for 2 GPUs"),
+        ({"kv_type": ("q9", "q9")}, "'q9' is not a KV cache type"),
+    ],
+)
+def test_settings_that_cannot_be_are_one_sentence(own: dict[str, object], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        choose(rig(gpu(0, 4000), gpu(1, 4000)), toy_model(), intent(**own), [])  # type: ignore[arg-type]
+
+
+def test_safetensors_are_not_for_llamacpp() -> None:
+    with pytest.raises(MissingError, match="GGUF"):
+        choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), intent(), [])
+
+
+def test_alternatives_differ_and_can_be_run() -> None:
+    plan = choose(rig(gpu(0, 4000), gpu(1, 3000)), toy_model(), intent(kv=("f16", "q8_0")), [])
+    summaries = [other.summary for other in plan.alternatives]
+    assert len(summaries) == len(set(summaries)) > 1
+    assert all(other.status != "no_fit" for other in plan.alternatives)
