@@ -91,7 +91,8 @@ def _experts(keys: Keys) -> Experts | None:
     if count < 2:
         return None
     width = keys.largest("expert_feed_forward_length", 0) or keys.largest("feed_forward_length", 0)
-    return Experts(count=count, used=keys.largest("expert_used_count", 0), feed_forward=width, shared=keys.number("expert_shared_count", 0))
+    shared = keys.number("expert_shared_count", 1 if keys.number("expert_shared_feed_forward_length", 0) else 0)
+    return Experts(count=count, used=keys.largest("expert_used_count", 0), feed_forward=width, shared=shared)
 
 
 def dominant_type(tensors: tuple[Tensor, ...]) -> str:

@@ -29,10 +29,15 @@ class Tensor(Struct, frozen=True):
 
 
 class Recurrent(Struct, frozen=True, kw_only=True):
-    """The state of recurrent layers (Mamba, gated delta-net): per layer and slot, whatever the context."""
+    """The state of recurrent layers (Mamba, gated delta-net, RWKV …): per layer and slot, whatever the context.
+
+    Elements per layer and slot, 4 bytes each: (conv_kernel - 1) * (inner_size + 2 * group_count * state_size) + inner_size * state_size
+    (llama.cpp 0.5.0-dev, src/llama-hparams.cpp, n_embd_r and n_embd_s). Kinds of state that llama.cpp computes in another way
+    (RWKV, LFM2's short convolution, Kimi's delta attention) have the sizes that make this formula give the same number.
+    """
 
     layers: tuple[bool, ...]
-    """Per layer: True where it keeps a recurrent state instead of a KV cache."""
+    """Per layer: True where it keeps a recurrent state, mostly instead of a KV cache (`Model.kv_heads` says whether it has one too)."""
     conv_kernel: int = 0
     inner_size: int = 0
     state_size: int = 0
