@@ -51,13 +51,11 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The TOML file at `path`.
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a small file.
 
-    Raises UsageError with the file, and the line where it is not TOML. The file is never changed.
+    Raises UsageError with the file and why it cannot be read.
     """
-    import tomllib
-
     try:
         with open(path, "rb") as stream:
             data = stream.read(MAX_TOML_BYTES + 1)
@@ -65,10 +63,31 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     if len(data) > MAX_TOML_BYTES:
         raise UsageError(f"{path} is larger than 1 MiB, which no file of this kind needs; it was not read")
+    return as_text(data, path)
+
+
+def as_text(data: bytes, path: Path | str) -> str:
+    """`data` as UTF-8 text; raises UsageError that names `path`."""
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The TOML file at `path`.
+
+    Raises UsageError with the file, and the line where it is not TOML. The file is never changed.
+    """
+    return parse_toml(read_text(path), path)
+
+
+def parse_toml(text: str, path: Path | str) -> dict[str, Any]:
+    """TOML text; raises UsageError that names `path`, and the line where it is not TOML."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 

@@ -220,7 +220,7 @@ def test_edited_text_is_kept_as_it_was_written(tmp_path: Path) -> None:
     ],
 )
 def test_an_absent_model_is_a_state_not_an_error(model: str, error: Exception | None, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(text: str) -> str:
+    def resolve(text: str, folders: tuple[str, ...]) -> str:
         if error:
             raise error
         return text

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from rigtui.errors import UsageError
-from rigtui.files import convert
+from rigtui.files import as_text, convert, parse_toml
 from rigtui.intent.intent import KV_TYPES, Count, EngineName, Intent, Overrides, Tokens, UseCase
 from rigtui.intent.use_cases import choose
 from rigtui.text import clean, nearest
@@ -173,14 +173,7 @@ def parse_text(text: bytes, where: str) -> Profile:
 
     Raises UsageError with one sentence, beginning with `where`.
     """
-    import tomllib
-
-    try:
-        return parse(tomllib.loads(text.decode("utf-8")), where)
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{where} is not UTF-8 text (byte {error.start})") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{where} is not valid TOML: {error}") from error
+    return parse(parse_toml(as_text(text, where), where), where)
 
 
 def dump(profile: Profile) -> bytes:

@@ -25,6 +25,7 @@ __all__ = [
     "Profiles",
     "all_profiles",
     "directories",
+    "ensure_free",
     "file_of",
     "find",
     "load",
@@ -95,17 +96,27 @@ def save_text(text: bytes, directory: Path, *, was: Entry | None = None) -> Path
 def _store(name: str, text: bytes, directory: Path, overwrite: bool) -> Path:
     path = file_of(name, directory)
     with locked(path):
-        if path.exists():
-            try:
-                holder = load(path).name
-            except UsageError:
-                holder = None
-            if holder is not None and holder != name:
-                raise UsageError(f"{path} holds the profile {clean(holder)}, so {clean(name)} cannot be stored there; choose another name")
-            if not overwrite:
-                raise UsageError(f"there is a profile {clean(name)} already ({path}); choose another name, or say that it may be replaced")
+        ensure_free(name, directory, overwrite=overwrite)
         write_atomic(path, text)
     return path
+
+
+def ensure_free(name: str, directory: Path, *, overwrite: bool = False) -> None:
+    """Raise UsageError when a profile called `name` cannot be stored in `directory`.
+
+    Its file exists already and `overwrite` is not set, or belongs to a profile of another name.
+    """
+    path = file_of(name, directory)
+    if not path.exists():
+        return
+    try:
+        holder = load(path).name
+    except UsageError:
+        holder = name
+    if holder != name:
+        raise UsageError(f"{path} holds the profile {clean(holder)}, so {clean(name)} cannot be stored there; choose another name")
+    if not overwrite:
+        raise UsageError(f"there is a profile {clean(name)} already ({path}); choose another name, or say that it may be replaced")
 
 
 def all_profiles(dirs: tuple[Path, ...]) -> Profiles:
@@ -168,11 +179,13 @@ ModelState = Literal["here", "not downloaded", "not found"]
 def model_state(profile: Profile) -> ModelState:
     """Whether the profile's model lies on this machine: `not downloaded` can be fetched, `not found` is a path with nothing there."""
     from rigtui.errors import MissingError
+    from rigtui.intent.config import load_config
     from rigtui.models.resolve import resolve
 
     remote = profile.model.startswith(("hf:", "ollama:"))
+    folders = load_config().models.folders
     try:
-        resolve(profile.model)
+        resolve(profile.model, folders)
     except MissingError:
         return "not downloaded" if remote else "not found"
     except RigtuiError:

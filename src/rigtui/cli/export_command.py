@@ -1,0 +1,97 @@
+"""`rigtui export`: profiles in another tool's format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rigtui.cli.output import note
+from rigtui.errors import EXIT_DONE, RigtuiError, UsageError
+from rigtui.text import clean
+
+if TYPE_CHECKING:
+    from rigtui.export.exported import Exported
+    from rigtui.rig.rig import Gpu
+
+FORMATS = ("models.conf", "sh")
+LATER = ("compose", "llama-swap", "llama-preset", "systemd", "modelfile")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("profile", nargs="+", metavar="PROFILE", help="names of profiles")
+    parser.add_argument("--to", required=True, choices=(*FORMATS, *LATER), metavar="FORMAT", help=" or ".join(FORMATS))
+    parser.add_argument("-o", "--output", metavar="FILE", help="write here instead of standard output")
+    parser.add_argument(
+        "--models-dir", metavar="DIR", help="models.conf: the folder that MODEL is relative to (default: the one all models lie in)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code."""
+    if args.to in LATER:
+        raise UsageError(f"this version of rigtui does not write {args.to}; it writes {' and '.join(FORMATS)}")
+    text = _script(args) if args.to == "sh" else _models_conf(args)
+    if args.output is None:
+        print(text, end="")
+        return EXIT_DONE
+    from rigtui.files import write_atomic
+
+    path = Path(args.output)
+    write_atomic(path, text.encode("utf-8"))
+    if args.to == "sh":
+        path.chmod(0o755)
+    note(f"wrote {path}")
+    return EXIT_DONE
+
+
+def _planned(name: str, args: argparse.Namespace) -> Exported:
+    from rigtui.cli.target import plan_for_profile
+    from rigtui.export.exported import Exported
+
+    return Exported(*plan_for_profile(name, args))
+
+
+def _script(args: argparse.Namespace) -> str:
+    from rigtui.export.sh import write
+
+    return write([_planned(name, args) for name in args.profile])
+
+
+def _models_conf(args: argparse.Namespace) -> str:
+    from rigtui.export.conf_profiles import as_written
+    from rigtui.export.exported import Exported
+    from rigtui.export.models_conf import ConfOptions, write
+    from rigtui.intent.profiles import directories, find
+
+    dirs = directories(args.profiles_dir)
+    entries: list[Exported] = []
+    for name in args.profile:
+        profile = find(name, dirs).profile
+        # What came from a models.conf and was not changed since goes back as it was, whether or not the model lies here.
+        entries.append(Exported(profile, None) if as_written(profile) else _planned(name, args))
+    models_dir = None
+    if args.models_dir is not None:
+        models_dir = str(Path(args.models_dir).expanduser().absolute())
+        _refuse_links_outside(entries, models_dir)
+    planned = any(entry.plan is not None for entry in entries)
+    return write(entries, ConfOptions(models_dir=models_dir, gpus=_gpus(args) if planned else ()))
+
+
+def _gpus(args: argparse.Namespace) -> tuple[Gpu, ...]:
+    from rigtui.cli.target import current_rig
+
+    return current_rig(args).gpus
+
+
+def _refuse_links_outside(entries: list[Exported], models_dir: str) -> None:
+    """A link below the models folder that points out of it leads nowhere in the container."""
+    inside = Path(models_dir).resolve()
+    for profile, plan in entries:
+        path = Path(plan.model.path if plan else profile.model)
+        if path.is_relative_to(models_dir) and path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise RigtuiError(
+                f"{clean(profile.name)} cannot be written to a models.conf: {clean(str(path))} is a link to {clean(str(path.resolve()))}, "
+                "which the container does not see; copy or move the file itself"
+            )

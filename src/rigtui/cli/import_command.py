@@ -1,0 +1,54 @@
+"""`rigtui import`: profiles from a models.conf."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rigtui.cli.output import note
+from rigtui.errors import EXIT_DONE, UsageError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("file", metavar="FILE", help="a models.conf")
+    parser.add_argument("--models-dir", metavar="DIR", help="the folder that MODEL is relative to (default: `models` beside FILE)")
+    parser.add_argument("--replace", action="store_true", help="replace profiles of the same name")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it; returns the exit code. Either every section becomes a profile or none does."""
+    from rigtui.export.conf_profiles import read
+    from rigtui.files import read_text
+    from rigtui.intent.profiles import directories, save
+
+    path = Path(args.file)
+    models_dir = Path(args.models_dir).expanduser() if args.models_dir else path.parent / "models"
+    found = read(read_text(path), str(path), str(models_dir.absolute()))
+    if not found.profiles:
+        raise UsageError(f"{path} has no section; a models.conf has [id] lines with KEY=VALUE lines below")
+    directory = directories(args.profiles_dir)[0]
+    _refuse_taken([profile.name for profile in found.profiles], directory, args.replace)
+    for profile in found.profiles:
+        save(profile, directory, overwrite=args.replace)
+        print(profile.name)
+    for remark in found.remarks:
+        note(f"{path}, {remark}")
+    note(f"{len(found.profiles)} profile{'s' if len(found.profiles) != 1 else ''} in {directory}")
+    return EXIT_DONE
+
+
+def _refuse_taken(names: list[str], directory: Path, replace: bool) -> None:
+    """Raise UsageError, before anything is stored, when one of the profiles cannot be."""
+    from rigtui.intent.profiles import ensure_free, file_of
+
+    files: dict[Path, str] = {}
+    for name in names:
+        path = file_of(name, directory)
+        if path in files:
+            raise UsageError(f"[{files[path]}] and [{name}] would both be stored in {path}; rename one; nothing was imported")
+        files[path] = name
+        try:
+            ensure_free(name, directory, overwrite=replace)
+        except UsageError as error:
+            raise UsageError(f"{error}{'' if replace else ' (--replace)'}; nothing was imported") from error
