@@ -24,11 +24,12 @@ def run(args: argparse.Namespace) -> int:
     elif not results:
         note(f"nothing was measured for {args.profile} yet ({results_path(args.profile)} is not there); `rigtui run` measures every run")
     else:
-        print("\n\n".join("\n".join(_lines(result)) for result in results))
+        print("\n\n".join("\n".join(result_lines(result)) for result in results))
     return EXIT_DONE
 
 
-def _lines(result: RunResult) -> list[str]:
+def result_lines(result: RunResult) -> list[str]:
+    """One run as text."""
     simulated = "  (planned for another rig)" if result.simulated else ""
     lines = [f"{result.started}  {result.run}  {result.outcome}{simulated}", f"  {clean(result.model)} with {clean(result.build)}"]
     for attempt in result.attempt:

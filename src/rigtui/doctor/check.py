@@ -1,0 +1,44 @@
+"""The values of a check-up."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+CheckStatus = Literal["ok", "warn", "fail", "unknown"]
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    id: str
+    status: CheckStatus
+    text: str
+    """What was found, and why it matters when it is not well."""
+    mend: str | None = None
+    """The command or the step that mends it."""
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What the machine said about things outside the rig reading; None where it could not be read."""
+
+    python: tuple[int, int]
+    free_disk_bytes: int | None
+    state_dir: str
+    writable: bool
+    port_free: bool | None
+    """Whether llama-server's usual port is free on 127.0.0.1."""
+    systemd: bool | None
+    """systemd is the first process (services and lingering work)."""
+    lingering: bool | None
+    """This user's processes may outlive the last login."""
+    kill_user_processes: bool | None
+    """logind kills what a user left running at logout."""
+    cuda_device_order: str | None
+    nvidia_device: bool
+    """The kernel shows an NVIDIA card (or WSL's GPU device), whether or not the driver can be talked to."""
+    docker: str | None
+    """The client's version line, or None when there is none."""
+    problems: tuple[str, ...] = ()
+    """Files of the user's that cannot be used, one sentence each."""

@@ -1,0 +1,132 @@
+"""From a rig, the engines found and some facts to checks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rigtui.doctor.check import Check, CheckStatus, Facts
+from rigtui.engines.engine import Build
+from rigtui.planning.reserve import drives_display
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.text import GIB, gib, mib
+
+ENGINE_MEND = "put a llama-server with CUDA on PATH, or: pip install 'rigtui[engine]' (CPU only)"
+CUDA_MEND = (
+    'install a llama-server built with CUDA and put it on PATH, or name it in config.toml: [engines] llama_server = "/path/to/llama-server"'
+)
+LEAST_DISK = 2 * GIB
+
+
+def examine(rig: Rig, builds: Sequence[Build], build_problems: Sequence[str], facts: Facts) -> tuple[Check, ...]:
+    """Every check, in the order a user mends things: driver, cards, engines, then the system around them."""
+    checks = [_driver(rig, facts)]
+    checks += [_card(gpu) for gpu in rig.gpus]
+    checks += _engines(rig, builds, build_problems)
+    checks += [_ram(rig), _disk(facts), _permissions(facts), _port(facts), _order(rig, facts), _docker(facts)]
+    checks += _sessions(rig, facts)
+    checks += [
+        Check(id="file", status="warn", text=problem, mend="correct the file; it is left out until then") for problem in facts.problems
+    ]
+    return tuple(checks)
+
+
+def _check(identity: str, status: CheckStatus, text: str, mend: str | None = None) -> Check:
+    return Check(id=identity, status=status, text=text, mend=mend)
+
+
+def _driver(rig: Rig, facts: Facts) -> Check:
+    if rig.problem:
+        # Without a card this is a rig without GPU, which works; with one, something is broken.
+        return _check("driver", "fail" if facts.nvidia_device else "warn", rig.problem)
+    if not rig.gpus:
+        return _check("driver", "unknown", "no GPU is listed: engines run on the CPU")
+    return _check("driver", "ok", f"driver {rig.driver or 'unknown'}, CUDA {rig.cuda or 'unknown'}, {len(rig.gpus)} GPUs")
+
+
+def _card(gpu: Gpu) -> Check:
+    identity = f"gpu{gpu.index}"
+    if gpu.error:
+        return _check(identity, "fail", f"GPU {gpu.index} ({gpu.name}): {gpu.error}", "nvidia-smi; sudo dmesg | grep -i xid")
+    screen = ", drives the desktop" if drives_display(gpu) else ""
+    text = f"GPU {gpu.index} {gpu.name}: {gib(gpu.free_bytes)} of {gib(gpu.total_bytes)} free{screen}"
+    if gpu.free_bytes is not None and gpu.total_bytes and gpu.free_bytes < gpu.total_bytes // 2:
+        return _check(identity, "warn", text + "; more than half is taken", "rigtui gpus")
+    return _check(identity, "ok", text)
+
+
+def _engines(rig: Rig, builds: Sequence[Build], problems: Sequence[str]) -> list[Check]:
+    checks = [_check("engine", "warn", problem) for problem in problems]
+    if not builds:
+        return [*checks, _check("engine", "fail", "no engine is installed: nothing can be launched", ENGINE_MEND)]
+    for number, build in enumerate(builds):
+        first = "used first: " if number == 0 and len(builds) > 1 else ""
+        if rig.usable_gpus and not build.gpu:
+            status: CheckStatus = "warn" if number == 0 else "ok"
+            checks.append(
+                _check("engine", status, f"{first}{build.label} sees no GPU: it computes on the CPU", CUDA_MEND if number == 0 else None)
+            )
+        else:
+            seen = f", sees {', '.join(device.device for device in build.devices)}" if build.devices else ""
+            checks.append(_check("engine", "ok", f"{first}{build.label}{seen}"))
+    return checks
+
+
+def _ram(rig: Rig) -> Check:
+    if rig.ram_free_bytes is None:
+        return _check("ram", "unknown", "free RAM cannot be read")
+    status: CheckStatus = "ok" if rig.ram_free_bytes >= 4 * GIB else "warn"
+    return _check("ram", status, f"{gib(rig.ram_free_bytes)} of {gib(rig.ram_total_bytes)} RAM free")
+
+
+def _disk(facts: Facts) -> Check:
+    if facts.free_disk_bytes is None:
+        return _check("disk", "unknown", f"free disk space for {facts.state_dir} cannot be read")
+    if facts.free_disk_bytes < LEAST_DISK:
+        text = f"only {mib(facts.free_disk_bytes)} of disk are free for logs and results ({facts.state_dir})"
+        return _check("disk", "warn", text, "free some space, or point XDG_STATE_HOME at another disk")
+    return _check("disk", "ok", f"{gib(facts.free_disk_bytes)} of disk free for logs and results")
+
+
+def _permissions(facts: Facts) -> Check:
+    if facts.writable:
+        return _check("permissions", "ok", f"{facts.state_dir} can be written")
+    return _check(
+        "permissions", "fail", f"{facts.state_dir} cannot be written: no run can be started", f"sudo chown -R $USER {facts.state_dir}"
+    )
+
+
+def _port(facts: Facts) -> Check:
+    if facts.port_free is None:
+        return _check("port", "unknown", "port 8080 cannot be tried")
+    if facts.port_free:
+        return _check("port", "ok", "port 8080 is free")
+    return _check("port", "ok", "port 8080 is taken: rigtui takes the next free one; `ss -ltnp 'sport = :8080'` says by whom")
+
+
+def _order(rig: Rig, facts: Facts) -> Check:
+    if len(rig.gpus) > 1 and facts.cuda_device_order != "PCI_BUS_ID":
+        text = "CUDA numbers cards by speed, nvidia-smi by PCI bus; rigtui passes UUIDs, but other programs may take the wrong card"
+        return _check("cuda_order", "warn", text, "export CUDA_DEVICE_ORDER=PCI_BUS_ID")
+    return _check("cuda_order", "ok", "cards have one order")
+
+
+def _docker(facts: Facts) -> Check:
+    if facts.docker is None:
+        return _check("docker", "unknown", "no Docker client here; it is needed only for engines in containers")
+    return _check("docker", "ok", facts.docker)
+
+
+def _sessions(rig: Rig, facts: Facts) -> list[Check]:
+    checks = []
+    if rig.platform == "wsl2":
+        text = "WSL stops its virtual machine, and every engine in it, soon after its last terminal closes"
+        if facts.systemd:
+            checks.append(_check("wsl", "warn", text, "keep a terminal open, or: sudo loginctl enable-linger $USER"))
+        else:
+            checks.append(
+                _check("wsl", "warn", text + "; systemd is off here", "add [boot] systemd=true to /etc/wsl.conf, then: wsl --shutdown")
+            )
+    if facts.kill_user_processes and not facts.lingering:
+        text = "logind ends your processes at logout, engines too"
+        checks.append(_check("logind", "warn", text, "sudo loginctl enable-linger $USER"))
+    return checks

@@ -1,0 +1,131 @@
+"""Asks the machine what the check-up needs to know."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rigtui import paths
+from rigtui.doctor.check import Facts
+from rigtui.errors import RigtuiError
+from rigtui.text import clean
+
+PORT = 8080
+ASK_SECONDS = 10
+
+
+def read_facts(profiles_dir: str | None = None) -> Facts:
+    """Everything in one go; nothing is changed and nothing is raised."""
+    state = paths.state_dir()
+    return Facts(
+        python=sys.version_info[:2],
+        free_disk_bytes=_free_disk(state),
+        state_dir=str(state),
+        writable=_writable(state),
+        port_free=_port_free(PORT),
+        systemd=_systemd(),
+        lingering=_lingering(),
+        kill_user_processes=_kill_user_processes(Path("/etc/systemd")),
+        cuda_device_order=os.environ.get("CUDA_DEVICE_ORDER"),
+        nvidia_device=any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/proc/driver/nvidia")),
+        docker=_docker(),
+        problems=_file_problems(profiles_dir),
+    )
+
+
+def _nearest_existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _free_disk(path: Path) -> int | None:
+    try:
+        return shutil.disk_usage(_nearest_existing(path)).free
+    except OSError:
+        return None
+
+
+def _writable(path: Path) -> bool:
+    return os.access(_nearest_existing(path), os.W_OK)
+
+
+def _port_free(port: int) -> bool | None:
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+    except PermissionError:
+        return None
+    except OSError:
+        return False
+    return True
+
+
+def _systemd() -> bool | None:
+    return Path("/run/systemd/system").is_dir() if sys.platform == "linux" else None
+
+
+def _lingering() -> bool | None:
+    import pwd
+
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return None
+    return Path("/var/lib/systemd/linger", name).exists() if _systemd() else None
+
+
+def _kill_user_processes(root: Path) -> bool | None:
+    """logind's KillUserProcesses; the last setting wins, as in systemd's own reading of drop-ins."""
+    files = [root / "logind.conf", *sorted((root / "logind.conf.d").glob("*.conf"))]
+    found: bool | None = None
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            key, _, value = line.partition("=")
+            if key.strip() == "KillUserProcesses":
+                found = value.strip().lower() in ("yes", "true", "1", "on")
+    return found
+
+
+def _docker() -> str | None:
+    program = shutil.which("docker")
+    if program is None:
+        return None
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, timeout=ASK_SECONDS, check=False, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return clean(said.stdout.decode(errors="replace").splitlines()[0]) if said.stdout.strip() else None
+
+
+def _file_problems(profiles_dir: str | None) -> tuple[str, ...]:
+    from rigtui.intent.config import load_config
+    from rigtui.intent.profiles import all_profiles, directories
+    from rigtui.intent.use_cases import read_use_cases
+
+    def config() -> tuple[str, ...]:
+        load_config()
+        return ()
+
+    readers: list[Callable[[], tuple[str, ...]]] = [
+        config,
+        lambda: all_profiles(directories(profiles_dir)).problems,
+        lambda: read_use_cases().problems,
+    ]
+    found: list[str] = []
+    for read in readers:
+        try:
+            found += read()
+        except RigtuiError as error:
+            found.append(str(error))
+    return tuple(found)

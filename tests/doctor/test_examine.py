@@ -1,0 +1,115 @@
+"""What the check-up says of rigs that are well and of rigs that are not."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from rigtui.doctor.check import Check, Facts
+from rigtui.doctor.examine import examine
+from rigtui.doctor.facts import _kill_user_processes
+from rigtui.engines.engine import Build, BuildDevice
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.text import GIB
+
+WELL = Facts(
+    python=(3, 12),
+    free_disk_bytes=100 * GIB,
+    state_dir="/home/a/.local/state/rigtui",
+    writable=True,
+    port_free=True,
+    systemd=True,
+    lingering=True,
+    kill_user_processes=False,
+    cuda_device_order="PCI_BUS_ID",
+    nvidia_device=True,
+    docker=None,
+)
+CARDS = tuple(
+    Gpu(index=i, name=f"Card {i}", uuid=f"GPU-{i}", total_bytes=24 * GIB, free_bytes=free * GIB) for i, free in enumerate((23, 5))
+)
+RIG = Rig(name="desk", platform="linux", gpus=CARDS, driver="580.95", cuda="13.0", ram_total_bytes=64 * GIB, ram_free_bytes=50 * GIB)
+CUDA = Build(
+    engine="llama.cpp",
+    label="llama-server b1",
+    version="b1",
+    argv=("/usr/bin/llama-server",),
+    devices=(BuildDevice(device="CUDA0", name="Card 0"),),
+)
+CPU = Build(engine="llama.cpp", label="embedded", version="1", argv=("python",), embedded=True, gpu=False)
+
+
+def by_id(checks: tuple[Check, ...], identity: str) -> list[Check]:
+    return [check for check in checks if check.id == identity]
+
+
+def test_a_rig_that_is_well() -> None:
+    checks = examine(replace(RIG, gpus=CARDS[:1]), [CUDA], [], WELL)
+    assert {check.status for check in checks} <= {"ok", "unknown"}
+    assert "580.95" in by_id(checks, "driver")[0].text
+
+
+def test_whatever_is_not_well_says_how_to_mend_it() -> None:
+    sick = replace(
+        WELL,
+        writable=False,
+        free_disk_bytes=GIB,
+        kill_user_processes=True,
+        lingering=False,
+        cuda_device_order=None,
+        problems=("x.toml: bad",),
+    )
+    lost = replace(CARDS[1], error="the card fell off the bus", free_bytes=None)
+    checks = examine(replace(RIG, gpus=(CARDS[0], lost)), [CPU], ["llama-server does not answer"], sick)
+    for identity in ("gpu1", "permissions", "disk", "logind", "cuda_order", "file"):
+        found = by_id(checks, identity)[0]
+        assert found.status in ("warn", "fail")
+        assert found.mend
+    assert any(check.status == "warn" and "CPU" in check.text for check in by_id(checks, "engine"))
+
+
+def test_a_card_that_is_mostly_taken_is_a_warning() -> None:
+    assert by_id(examine(RIG, [CUDA], [], WELL), "gpu1")[0].status == "warn"
+
+
+def test_no_engine_at_all_is_a_failure_with_a_way_out() -> None:
+    check = by_id(examine(RIG, [], [], WELL), "engine")[0]
+    assert (check.status, "pip install" in (check.mend or "")) == ("fail", True)
+
+
+def test_a_missing_driver_fails_only_where_there_is_a_card() -> None:
+    bare = Rig(name="vm", platform="linux", problem="no NVIDIA driver was found")
+    assert by_id(examine(bare, [CPU], [], replace(WELL, nvidia_device=False)), "driver")[0].status == "warn"
+    assert by_id(examine(bare, [CPU], [], WELL), "driver")[0].status == "fail"
+
+
+def test_wsl_is_told_when_its_machine_stops() -> None:
+    wsl = replace(RIG, platform="wsl2")
+    assert "enable-linger" in (by_id(examine(wsl, [CUDA], [], WELL), "wsl")[0].mend or "")
+    assert "wsl.conf" in (by_id(examine(wsl, [CUDA], [], replace(WELL, systemd=False)), "wsl")[0].mend or "")
+
+
+def test_logind_is_read_with_its_drop_ins(tmp_path: Path) -> None:
+    assert _kill_user_processes(tmp_path) is None
+    (tmp_path / "logind.conf").write_text("[Login]\n#KillUserProcesses=yes\nKillUserProcesses=no\n")
+    assert _kill_user_processes(tmp_path) is False
+    (tmp_path / "logind.conf.d").mkdir()
+    (tmp_path / "logind.conf.d" / "10.conf").write_text("[Login]\nKillUserProcesses = yes\n")
+    assert _kill_user_processes(tmp_path) is True
+
+
+def test_the_command_speaks_json(tmp_path: Path) -> None:
+    config = Path.home() / ".config" / "rigtui"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text("[models]\nfolder = ['/x']\n")
+    done = subprocess.run([sys.executable, "-m", "rigtui", "doctor", "--json"], capture_output=True, check=False)
+    said = json.loads(done.stdout)
+    assert said["schema"] == "rigtui.doctor/1"
+    assert {"id", "status", "text", "mend"} == set(said["checks"][0])
+    texts = " ".join(check["text"] for check in said["checks"])
+    assert "folders" in texts
+    assert b"Traceback" not in done.stderr
