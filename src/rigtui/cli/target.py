@@ -166,9 +166,12 @@ def current_rig(args: argparse.Namespace) -> Rig:
 
         return load(Path(args.rig_file))
     from rigtui.rig.sampler import read_rig
-    from rigtui.runs.watch import engines_on_this_rig
+    from rigtui.runs.pending import beside, instead_of_engines
+    from rigtui.runs.watch import engines_on_this_rig, live_runs
 
-    return read_rig(engines_on_this_rig())
+    rig = read_rig(engines_on_this_rig())
+    # Loading runs hold less than they will; a launch that replaces them finds their memory free.
+    return instead_of_engines(rig) if getattr(args, "replace", False) else beside(rig, live_runs())
 
 
 def installed_builds() -> tuple[Build, ...]:
