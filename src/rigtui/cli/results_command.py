@@ -30,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 def result_lines(result: RunResult) -> list[str]:
     """One run as text."""
+    """One run as text."""
     simulated = "  (planned for another rig)" if result.simulated else ""
     lines = [f"{result.started}  {result.run}  {result.outcome}{simulated}", f"  {clean(result.model)} with {clean(result.build)}"]
     for attempt in result.attempt:

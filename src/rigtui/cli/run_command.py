@@ -154,9 +154,9 @@ def _watch(state: RunState) -> int:
     """Say what happens until the run ends."""
     from rigtui.runs.watch import directory_of, follow
 
-    progress = Progress()
     last = state
     directory = directory_of(state)
+    progress = Progress(directory.read_asked().request.plan)
     for change in follow(directory, log_offset=None):
         if change.state is not None:
             last = change.state

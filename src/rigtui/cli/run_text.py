@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 
+from rigtui.planning.plan import Plan
 from rigtui.runs.state import RunState
 from rigtui.text import clean, mib
 
@@ -15,7 +17,8 @@ _QUESTION = "In one sentence: what is a good use for a model that runs at home?"
 class Progress:
     """Turns states into lines, each said once."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self._names = {d.uuid or d.device: f"{d.device} {clean(d.name)}" for d in plan.devices}
         self._shown = -_STEP
         self._said: set[str] = set()
 
@@ -26,9 +29,9 @@ class Progress:
             self._shown = state.progress
             lines.append(f"loading {state.progress:.0%}")
         if state.ready_at is not None:
-            lines += self._once("ready", ready_lines(state))
+            lines += self._once("ready", ready_lines(state, self._names))
             if not state.measuring and state.measured is not None:
-                lines += self._once("measured", measured_lines(state))
+                lines += self._once("measured", measured_lines(state, self._names))
         for text in state.notes:
             lines += self._once(text, [f"note: {clean(text)}"])
         return lines
@@ -40,11 +43,11 @@ class Progress:
         return lines
 
 
-def ready_lines(state: RunState) -> list[str]:
+def ready_lines(state: RunState, names: Mapping[str, str]) -> list[str]:
     """Where it answers, and a command to copy."""
     body = json.dumps({"model": state.model_id, "messages": [{"role": "user", "content": _QUESTION}]}, ensure_ascii=False)
     url = f"{state.url}/v1"
-    held = ", ".join(f"{clean(card)} {mib(size)}" for card, size in state.logged_bytes.items())
+    held = ", ".join(f"{names.get(card, card)} {mib(size)}" for card, size in state.logged_bytes.items())
     return [
         *([f"buffers: {held}"] if held else []),
         f"ready: base URL {url}, model {clean(state.model_id)}",
@@ -52,7 +55,7 @@ def ready_lines(state: RunState) -> list[str]:
     ]
 
 
-def measured_lines(state: RunState) -> list[str]:
+def measured_lines(state: RunState, names: Mapping[str, str]) -> list[str]:
     """What the run's own measurement gave."""
     measured = state.measured
     if measured is None:
@@ -64,5 +67,5 @@ def measured_lines(state: RunState) -> list[str]:
         (measured.load_s, "loaded in {:.1f} s"),
     ]
     speeds = ", ".join(text.format(value) for value, text in parts if value is not None)
-    peaks = ", ".join(f"{clean(card)} {mib(size)}" for card, size in measured.peak_bytes.items())
+    peaks = ", ".join(f"{names.get(card, card)} {mib(size)}" for card, size in measured.peak_bytes.items())
     return [*([f"measured: {speeds}"] if speeds else []), *([f"peak VRAM: {peaks}"] if peaks else [])]

@@ -1,0 +1,295 @@
+"""The supervisor's life with an engine, seen from the run directory, as every client sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rigtui.runs import identity, watch
+from rigtui.runs.results import load_results
+from rigtui.runs.rundir import RunDirectory
+from runs.support import CARD_0, CARD_1, LOGS, Runs, wait_until
+
+
+def test_a_run_loads_becomes_ready_is_measured_and_stops(runs: Runs, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    directory = runs.launch("--log", runs.loading_log(), "--gate", gate)
+    loading = runs.wait(directory, "loading")
+    assert loading.pid is not None
+    assert loading.ready_at is None
+
+    gate.touch()
+    ready = runs.wait(directory, "ready", measured=True)
+    assert ready.url == f"http://127.0.0.1:{ready.port}"
+    assert ready.context == 131072, "as the engine says, not as planned"
+    # real_llama8b_default.stderr: 2846.41 + 11776.00 + 652.04 and 1557.09 + 4608.00 + 652.04 MiB
+    assert {card: round(size / 2**20) for card, size in ready.logged_bytes.items()} == {CARD_0: 15274, CARD_1: 6817}
+    assert ready.measured is not None
+    assert ready.measured.decode_tok_s == pytest.approx(8549.37)
+    assert ready.measured.prefill_tok_s == pytest.approx(1155.58)
+    assert (ready.measured.graph_splits, ready.measured.layers, ready.measured.kv_tokens) == (3, 33, 131072)
+    assert ready.measured.ttft_s is not None
+    assert ready.measured.ttft_s > 0
+    assert [r.outcome for r in load_results("tiny")] == ["ready"]
+
+    stopped = watch.stop_and_wait(ready)
+    assert stopped.phase == "stopped"
+    assert stopped.failure is None
+    assert not identity.is_running(ready.pid, ready.pid_started)
+    assert stopped.acknowledged, "the request was acknowledged"
+    (result,) = load_results("tiny")
+    assert result.outcome == "ready"
+    assert result.attempt[0].decode_tok_s == pytest.approx(8549.37)
+
+
+def test_log_and_events_can_be_read_while_it_runs(runs: Runs) -> None:
+    log = runs.loading_log()
+    directory = runs.launch("--log", log)
+    runs.wait(directory, "ready")
+    raw = directory.engine_log.read_bytes()
+    header, _, rest = raw.partition(b"\n")
+    assert header.startswith(b"=== rigtui attempt 1 ")
+    assert rest.startswith(log.read_bytes()), "the engine's own bytes, unchanged"
+    events = [json.loads(line) for line in directory.events.read_text().splitlines()]
+    assert {"kind": "buffer", "device": "CUDA1", "buffer": "kv", "bytes": 4608 << 20, "attempt": 1}.items() <= next(
+        e for e in events if e["kind"] == "buffer" and e["device"] == "CUDA1" and e["buffer"] == "kv"
+    ).items()
+
+
+@pytest.mark.parametrize(
+    ("log", "code", "line"),
+    [
+        ("oom_weights", "out_of_vram", "cudaMalloc failed: out of memory"),
+        ("oom_kv", "out_of_vram", "cudaMalloc failed: out of memory"),
+    ],
+)
+def test_an_engine_that_dies_while_loading_is_a_failure_with_its_line(runs: Runs, log: str, code: str, line: str) -> None:
+    directory = runs.launch("--log", LOGS / f"{log}.stderr", "--fail", "1")
+    state = runs.wait(directory, "failed")
+    assert state.failure is not None
+    assert state.failure.code == code
+    assert line in (state.failure.line or "")
+    assert state.attempts[-1].outcome == "failed"
+    (result,) = load_results("tiny")
+    assert (result.outcome, result.attempt[0].failure) == ("failed", code)
+    assert result.attempt[0].decode_tok_s is None
+
+
+def test_a_failure_after_ready_is_written_over_the_good_result(runs: Runs, tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    directory = runs.launch("--end", end)
+    runs.wait(directory, "ready", measured=True)
+    end.write_text("abort")
+    state = runs.wait(directory, "failed")
+    assert state.failure is not None
+    assert state.ready_at is not None
+    (result,) = load_results("tiny")
+    assert result.outcome == "failed"
+    assert result.attempt[0].decode_tok_s is not None, "what was measured before stays"
+
+
+def test_an_engine_that_leaves_by_itself_without_an_error_is_not_called_stopped(runs: Runs, tmp_path: Path) -> None:
+    end = tmp_path / "end"
+    directory = runs.launch("--end", end)
+    runs.wait(directory, "ready", measured=True)
+    end.write_text("0")
+    assert runs.wait(directory, "failed").failure is not None
+
+
+def test_stop_while_loading(runs: Runs, tmp_path: Path) -> None:
+    directory = runs.launch("--gate", tmp_path / "never", "--log", runs.loading_log())
+    state = watch.stop_and_wait(runs.wait(directory, "loading"))
+    assert (state.phase, state.failure) == ("stopped", None)
+    assert load_results("tiny")[0].outcome == "stopped"
+
+
+def test_an_engine_that_ignores_the_polite_signal_is_killed_after_the_grace(runs: Runs) -> None:
+    directory = runs.launch("--ignore-sigterm", stop_grace_s=0.5)
+    ready = runs.wait(directory, "ready")
+    assert watch.stop_and_wait(ready).phase == "stopped"
+    assert not identity.is_running(ready.pid, ready.pid_started)
+
+
+def test_stop_now_does_not_wait_for_the_grace(runs: Runs) -> None:
+    directory = runs.launch("--ignore-sigterm", stop_grace_s=3600)
+    ready = runs.wait(directory, "ready")
+    assert watch.stop_and_wait(ready, now=True).phase == "stopped"
+
+
+def test_children_of_the_engine_are_gone_too(runs: Runs, tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    directory = runs.launch("--child", child, stop_grace_s=0.5)
+    ready = runs.wait(directory, "ready")
+    pid = int(child.read_text())
+    assert pid in watch.engines_on_this_rig().pids
+    watch.stop_and_wait(ready)
+    wait_until(lambda: identity.start_time(pid) is None, "the engine's child is gone")
+
+
+@pytest.mark.parametrize("phase", ["loading", "ready"])
+def test_the_engine_never_outlives_a_killed_supervisor(runs: Runs, tmp_path: Path, phase: str) -> None:
+    gate = [] if phase == "ready" else ["--gate", tmp_path / "never"]
+    directory = runs.launch("--log", runs.loading_log(), *gate)
+    state = runs.wait(directory, phase)
+    assert state.supervisor_pid is not None
+    os.kill(state.supervisor_pid, signal.SIGKILL)
+    wait_until(lambda: not identity.is_running(state.pid, state.pid_started), "the engine died with its supervisor")
+    gone = runs.wait(directory, "failed")
+    assert gone.failure is not None
+    assert "its supervisor is gone" in gone.failure.text
+    assert watch.live_runs() == []
+
+
+def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path: Path) -> None:
+    """The launcher is the leader of a terminal's session; when it ends, the kernel sends SIGHUP to that session's foreground group."""
+    script = tmp_path / "launcher.py"
+    script.write_text(
+        "import os, sys, pathlib, time\n"
+        "from rigtui.runs import launch\n"
+        "from runs.support import Runs\n"
+        "directory = Runs(pathlib.Path(sys.argv[1])).launch()\n"
+        "pathlib.Path(sys.argv[2]).write_text(str(directory.path))\n"
+        "time.sleep(3600)\n"
+    )
+    answer = tmp_path / "answer"
+    parent, terminal = os.openpty()
+    launcher = subprocess.Popen(
+        [sys.executable, "-c", ("import fcntl,termios,runpy,sys; sys.path.insert(0, '.'); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"), script, tmp_path, answer],
+        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    os.close(terminal)
+    try:
+        directory = RunDirectory(Path(wait_until(lambda: answer.exists() and answer.read_text(), "the launcher's answer")))
+        ready = runs.wait(directory, "ready", measured=True)
+    finally:
+        os.close(parent)  # the terminal hangs up
+    assert launcher.wait(30) == -signal.SIGHUP
+    assert identity.is_running(ready.pid, ready.pid_started)
+    assert identity.is_running(ready.supervisor_pid, ready.supervisor_started)
+    os.kill(ready.supervisor_pid or 0, signal.SIGHUP)
+    assert watch.stop_and_wait(ready).phase == "stopped", "it was still there to be asked"
+
+
+def test_sigterm_to_the_supervisor_stops_the_engine_properly(runs: Runs) -> None:
+    directory = runs.launch()
+    ready = runs.wait(directory, "ready")
+    os.kill(ready.supervisor_pid or 0, signal.SIGTERM)
+    assert runs.wait(directory, "stopped").failure is None
+
+
+def test_a_request_nobody_understands_is_noted_and_ignored(runs: Runs) -> None:
+    directory = runs.launch()
+    runs.wait(directory, "ready")
+    (directory.path / "requests" / "1.json").write_text("{ nonsense")
+    (directory.path / "requests" / "2.json").write_text('{"action": "explode"}')
+    state = wait_until(lambda: (s := directory.view()) and {"1.json", "2.json"} <= set(s.acknowledged) and s, "both acknowledged")
+    assert state.phase == "ready"
+    assert any("1.json was not understood" in note for note in state.notes)
+    assert any("2.json was not understood" in note for note in state.notes)
+
+
+def test_an_engine_that_is_not_there_is_one_clear_sentence(runs: Runs, tmp_path: Path) -> None:
+    state = runs.wait(runs.launch(argv=(str(tmp_path / "llama-server"),)), "failed")
+    assert state.failure is not None
+    assert state.failure.code == "engine_missing"
+    assert str(tmp_path / "llama-server") in state.failure.text
+
+
+def test_an_engine_that_cannot_be_executed_is_one_clear_sentence(runs: Runs, tmp_path: Path) -> None:
+    broken = tmp_path / "llama-server"
+    broken.write_bytes(b"\x7fELF nonsense")
+    broken.chmod(0o755)
+    state = runs.wait(runs.launch(argv=(str(broken),)), "failed")
+    assert state.failure is not None
+    assert state.failure.code == "engine_missing"
+    assert "Exec format error" in state.failure.text
+
+
+def test_an_engine_without_completions_still_serves(runs: Runs) -> None:
+    state = runs.wait(runs.launch("--no-speed"), "ready", measured=True)
+    assert any("could not be measured" in note and "501" in note for note in state.notes)
+    assert state.measured is not None
+    assert state.measured.decode_tok_s is None
+
+
+def test_an_embedding_model_is_measured_without_a_decode_figure(runs: Runs) -> None:
+    state = runs.wait(runs.launch("--no-speed", embedding=True), "ready", measured=True)
+    assert state.measured is not None
+    assert state.measured.prefill_tok_s is not None
+    assert state.measured.decode_tok_s is None
+    assert state.notes == () or not any("measured" in note for note in state.notes)
+
+
+def test_the_key_opens_the_measurement_and_is_stored_nowhere(runs: Runs, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("very-secret-key\n")
+    directory = runs.launch(api_key_file=str(key))
+    state = runs.wait(directory, "ready", measured=True)
+    assert state.measured is not None
+    assert state.measured.decode_tok_s is not None
+    watch.stop_and_wait(state)
+    for path in (*directory.path.rglob("*"), *(tmp_path / "home").rglob("*.toml")):
+        if path.is_file():
+            assert b"very-secret-key" not in path.read_bytes(), path
+
+
+def test_a_line_without_end_does_not_fill_the_memory(runs: Runs) -> None:
+    directory = runs.launch("--chatter", str(64 << 20))
+    state = runs.wait(directory, "ready")
+    peak = next(line for line in Path(f"/proc/{state.supervisor_pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    assert int(peak.split()[1]) < 64 << 10, f"the supervisor's memory: {peak}"
+    assert directory.engine_log.stat().st_size > 64 << 20, "all of it is in the log"
+
+
+def test_a_full_disk_under_the_log_is_noted_and_the_engine_goes_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/dev/full answers every write with "no space left on device"."""
+    from rigtui.runs import launch
+
+    start = launch._start_supervisor
+
+    def with_full_log(directory: RunDirectory) -> object:
+        directory.engine_log.symlink_to("/dev/full")
+        return start(directory)
+
+    monkeypatch.setattr(launch, "_start_supervisor", with_full_log)
+    directory = runs.launch("--log", runs.loading_log())
+    state = runs.wait(directory, "ready", "failed", measured=True)
+    assert state.phase == "ready"
+    assert any("No space left on device" in note for note in state.notes)
+
+
+def test_a_state_that_cannot_be_written_stops_the_engine(runs: Runs) -> None:
+    directory = runs.launch()
+    ready = runs.wait(directory, "ready", measured=True)
+    # Every write goes through a new file in the run's folder, and a folder can take its place no more than a full disk can hold it.
+    blocked = directory.path / f".state.json.{ready.supervisor_pid}.tmp"
+    blocked.mkdir()
+    (directory.path / "requests" / "1.json").write_text('{"action": "nonsense"}')  # makes it write
+    wait_until(lambda: not identity.is_running(ready.pid, ready.pid_started), "the engine was stopped")
+    blocked.rmdir()
+    said = wait_until(directory.supervisor_log.read_text, "a sentence in the supervisor's log")
+    assert "cannot write" in said
+
+
+def test_state_is_valid_at_every_moment(runs: Runs) -> None:
+    directory = runs.launch("--log", runs.loading_log())
+    reads = 0
+
+    def look() -> bool:
+        nonlocal reads
+        raw = (directory.path / "state.json").read_bytes()
+        state = msgspec.json.decode(raw)
+        assert state["schema"] == "rigtui.state/1"
+        reads += 1
+        return state["phase"] == "ready"
+
+    wait_until(look, "ready")
+    assert reads > 1
