@@ -1,0 +1,37 @@
+"""Which actions do something now: the hint line offers these, the others' keys are dead. Pure."""
+
+from __future__ import annotations
+
+from rigtui.tui.state import Cockpit
+
+ALWAYS = ("model.folder", "model.rescan", "app.help", "app.quit", "app.theme")
+WITH_MODEL = (
+    "model.filter",
+    "plan.use_case",
+    "plan.use_case_back",
+    "plan.context_less",
+    "plan.context_more",
+    "plan.context_exact",
+    "plan.kv_type",
+    "plan.kv_type_back",
+)
+
+
+def allowed(state: Cockpit) -> tuple[str, ...]:
+    """Ids of the actions that do something."""
+    found = list(ALWAYS)
+    run = state.run
+    if state.candidates:
+        found += WITH_MODEL
+    if state.candidate is not None and state.candidate.model is not None:
+        found += ["engine.launch", "profile.save"]
+        found += ["profile.export"] if state.plan is not None else []
+    if run is not None:
+        found.append("engine.log")
+        found += ["engine.stop"] if run.live else []
+        found += ["engine.ask", "engine.copy"] if run.phase == "ready" else []
+    if len(state.runs) > 1:
+        found.append("engine.next")
+    if state.changed:
+        found.append("plan.reset")
+    return tuple(found)

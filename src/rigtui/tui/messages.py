@@ -1,0 +1,101 @@
+"""What background work reports. Workers post these and touch nothing else; the cockpit alone changes what is shown."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+from rigtui.engines.engine import Build
+from rigtui.intent.intent import UseCase
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
+from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui.services import LogChunk
+from rigtui.tui.state import Candidate
+
+
+class RigRead(Message):
+    """A reading of the rig arrived."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        self.rig = rig
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest reading matters."""
+        return isinstance(message, RigRead)
+
+
+class Prepared(Message):
+    """Use cases, builds and the places of models were read."""
+
+    def __init__(self, use_cases: tuple[UseCase, ...], builds: tuple[Build, ...], folders: tuple[str, ...]) -> None:
+        super().__init__()
+        self.use_cases, self.builds, self.folders = use_cases, builds, folders
+
+
+class ModelsFound(Message):
+    """Models found so far; `done` when the search is over."""
+
+    def __init__(self, candidates: tuple[Candidate, ...], looked_at: int, *, done: bool) -> None:
+        super().__init__()
+        self.candidates, self.looked_at, self.done = candidates, looked_at, done
+
+    def can_replace(self, message: Message) -> bool:
+        """A later report holds all that an earlier one did."""
+        return isinstance(message, ModelsFound)
+
+
+class PlanDerived(Message):
+    """The derivation `stamp` ended with a plan or with one sentence why there is none."""
+
+    def __init__(self, stamp: int, plan: Plan | None, problem: str | None) -> None:
+        super().__init__()
+        self.stamp, self.plan, self.problem = stamp, plan, problem
+
+
+class RunsRead(Message):
+    """The runs of this rig as they are now, with what was asked of those seen for the first time."""
+
+    def __init__(self, runs: tuple[RunState, ...], requests: dict[str, LaunchRequest]) -> None:
+        super().__init__()
+        self.runs, self.requests = runs, requests
+
+
+class LogRead(Message):
+    """The log of a run grew."""
+
+    def __init__(self, run: str, chunk: LogChunk) -> None:
+        super().__init__()
+        self.run, self.chunk = run, chunk
+
+
+class Launched(Message):
+    """A run was launched, or one sentence says why not."""
+
+    def __init__(self, run: str | None, problem: str | None = None) -> None:
+        super().__init__()
+        self.run, self.problem = run, problem
+
+
+class Noted(Message):
+    """Something is to be told: what was done, or why it could not be."""
+
+    def __init__(self, text: str, *, title: str = "", failed: bool = False) -> None:
+        super().__init__()
+        self.text, self.title, self.failed = text, title, failed
+
+
+class ExportReady(Message):
+    """The export to show."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class Answered(Message):
+    """A piece of the answer to the test question; `done` with the last one."""
+
+    def __init__(self, text: str, *, done: bool = False, failed: bool = False) -> None:
+        super().__init__()
+        self.text, self.done, self.failed = text, done, failed

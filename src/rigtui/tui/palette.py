@@ -1,0 +1,35 @@
+"""The command palette: the actions of the registry, beside Textual's own commands."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+
+from rigtui.tui.actions import ACTIONS, Action
+
+
+class ActionCommands(Provider):
+    """Every action by its name, with its key."""
+
+    def _run(self, action: Action) -> partial[Any]:
+        # Actions of the cockpit are looked up on the screen the palette was opened over.
+        return partial(self.app.run_action, action.method, self.app if action.screen == "app" else self.screen)
+
+    def _name(self, action: Action) -> str:
+        return f"{action.id.partition('.')[0]}: {action.hint} ({action.shown})"
+
+    async def discover(self) -> Hits:
+        """All of them, before anything is typed."""
+        for action in ACTIONS:
+            yield DiscoveryHit(self._name(action), self._run(action), help=action.help)
+
+    async def search(self, query: str) -> Hits:
+        """Those whose name or sentence matches."""
+        matcher = self.matcher(query)
+        for action in ACTIONS:
+            name = self._name(action)
+            score = max(matcher.match(name), matcher.match(action.help) * 0.5)
+            if score > 0:
+                yield Hit(score, matcher.highlight(name), self._run(action), help=action.help)

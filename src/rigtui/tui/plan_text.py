@@ -1,0 +1,186 @@
+"""The plan as text of a given width: the same words and order as the bars and the JSON. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from textwrap import wrap
+
+from msgspec import Struct
+from textual.content import Content
+
+from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason
+from rigtui.rig.rig import Rig
+from rigtui.text import GIB, clean
+from rigtui.tui.segments import layers_text, match_devices, short_name
+
+STATUS_WORDS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "DOES NOT FIT"}
+STATUS_COLORS = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}
+STATUS_MEANING = {
+    "fits": "all of it in VRAM, with the wanted context and headroom",
+    "tight": "in VRAM, with less context or headroom than wanted",
+    "offload": "part of it in system RAM by plan: slower, but it runs",
+    "no_fit": "not with these wishes; see why, and what to do instead",
+}
+LABEL = 10
+
+
+class Marks(Struct, frozen=True):
+    """What the user set by hand, so that it is marked as theirs."""
+
+    context: bool = False
+    kv_type: bool = False
+    parallel: bool = False
+
+
+def status_chip(status: str) -> Content:
+    """The status as a word on its colour."""
+    return Content.styled(f" {STATUS_WORDS[status]} ", f"$background on {STATUS_COLORS[status]} bold")
+
+
+def plan_lines(plan: Plan, rig: Rig | None, width: int, marks: Marks) -> list[Content]:
+    """All lines of the plan panel, wrapped to `width` cells."""
+    names = device_names(plan, rig)
+    lines = [*_headline(plan, width), Content("")]
+    lines += _row("context", _context(plan, marks), width)
+    gauge = context_gauge(plan.context_per_slot, plan.model.context_trained, max(12, min(40, width - LABEL - 22)))
+    if gauge:
+        lines.append(Content.assemble(" " * LABEL, gauge))
+    yours = "  (yours)" if marks.kv_type else ""
+    lines += _row("KV cache", f"{plan.kv_type[0]} keys, {plan.kv_type[1]} values{yours}", width)
+    lines += _row("layers", _layers(plan, names), width)
+    if plan.fit_target_mib:
+        lines += _row("headroom", _headroom(plan, names), width)
+    lines += [Content(""), *memory_table(plan, names, width)]
+    lines += _bullets("why", plan.reasons, width)
+    lines += _bullets("careful", plan.warnings, width, style="$warning")
+    lines += _alternatives(plan.alternatives, width)
+    if plan.command:
+        lines += [Content(""), *_row("command", clean(shlex.join(plan.command)), width, style="$foreground-muted")]
+    return lines
+
+
+def device_names(plan: Plan, rig: Rig | None) -> dict[str, str]:
+    """What people call each device of the plan: `GPU 0` by the rig's order, or the engine's name for it."""
+    matched = match_devices(rig, plan) if rig else {}
+    by_device = {device.device: f"GPU {rig.gpus[at].index}" for at, device in matched.items()} if rig else {}
+    return {device.device: by_device.get(device.device, device.device) for device in plan.devices}
+
+
+def _headline(plan: Plan, width: int) -> list[Content]:
+    where = _where(plan)
+    engine = f"{plan.engine} {where}" if where else plan.engine
+    speed = _speed(plan.expected.decode_tok_s, plan.expected.basis)
+    chip = status_chip(plan.status)
+    parts = [part for part in (engine, speed) if part]
+    rest = wrap(" · ".join(parts), max(10, width - chip.cell_length - 1))
+    lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
+    lines += [Content(" " * (chip.cell_length + 1) + more) for more in rest[1:]]
+    lines += [Content.styled(text, "$foreground-muted") for text in wrap(f"{STATUS_MEANING[plan.status]} ({plan.basis})", width)]
+    model = " · ".join(
+        [clean(plan.model.name), f"{plan.model.weights_bytes / GIB:.1f} GiB", clean(plan.model.architecture), f"{plan.model.layers} layers"]
+        + ([f"{plan.model.experts} experts"] if plan.model.experts else [])
+    )
+    return [*lines, Content(""), *_row("model", model, width, style="bold")]
+
+
+def _where(plan: Plan) -> str:
+    used = [device for device in plan.devices if device.used_bytes > 0]
+    if not used:
+        return "on the CPU" if plan.status != "no_fit" else ""
+    if len(used) == 1:
+        return f"on {short_name(used[0].name)} alone" if plan.split_mode == "none" else f"on {short_name(used[0].name)}"
+    return f"on {len(used)} GPUs"
+
+
+def _speed(tok_s: float | None, basis: str) -> str:
+    return "" if tok_s is None else f"{'' if basis == 'measured' else 'about '}{tok_s:.0f} tok/s {basis}"
+
+
+def _context(plan: Plan, marks: Marks) -> str:
+    slots = f" × {plan.parallel} slots = {plan.context:,}" if plan.parallel > 1 else ""
+    trained = f" of {plan.model.context_trained:,} trained" if plan.model.context_trained else ""
+    return f"{plan.context_per_slot:,} tokens{slots}{trained}{'  (yours)' if marks.context else ''}"
+
+
+def context_gauge(context: int, trained: int, width: int) -> Content | None:
+    """Where the context stands between 1,024 and what the model was trained for, by doublings."""
+    if trained <= 1024 or context <= 0:
+        return None
+    from math import log2
+
+    share = (log2(max(context, 1024)) - 10) / (log2(trained) - 10)
+    at = max(0, min(width - 3, round(share * (width - 3))))
+    return Content.assemble(
+        ("├" + "─" * at, "$primary"),
+        ("●", "$primary bold"),
+        ("─" * (width - 3 - at) + "┤", "$foreground-muted"),
+        (f" {_tokens(trained)}", "$foreground-muted"),
+    )
+
+
+def _tokens(count: int) -> str:
+    return f"{count >> 10}k" if count % 1024 == 0 else f"{count:,}"
+
+
+def _layers(plan: Plan, names: dict[str, str]) -> str:
+    parts = [f"{names[device.device]}: {layers_text(device).removeprefix('layers ')}" for device in plan.devices]
+    parts.append(f"RAM: {plan.host.offloaded_layers or 'none'}" if plan.devices else f"RAM: all {plan.model.layers}")
+    return " · ".join(parts)
+
+
+def _headroom(plan: Plan, names: dict[str, str]) -> str:
+    wanted = ", ".join(f"{device.headroom_bytes >> 20:,} on {names[device.device]}" for device in plan.devices)
+    return f"FIT_TARGET {','.join(str(target) for target in plan.fit_target_mib)}" + (f" · wanted MiB: {wanted}" if wanted else "")
+
+
+def memory_table(plan: Plan, names: dict[str, str], width: int) -> list[Content]:
+    """GiB per device and kind; the columns of the bars, in their order."""
+    columns = [("weights", 8), ("KV", 6), ("compute", 8), ("floor", 6)]
+    wide = width >= 62
+    columns += [("used", 7), ("headroom", 9), ("free after", 11)] if wide else [("free", 6)]
+    head = "".join(f"{title:>{size}}" for title, size in columns)
+    lines = [Content.styled(f"{'GiB':<{LABEL}}{head}", "$foreground-muted")]
+    for device in plan.devices:
+        sizes = _sizes(device, wide)
+        style = "$error" if device.free_after_bytes < 0 else ""
+        cells = "".join(f"{value / GIB:>{size}.1f}" for value, (_, size) in zip(sizes, columns, strict=True))
+        lines.append(Content.styled(f"{names[device.device]:<{LABEL}}{cells}", style))
+    host = plan.host
+    if host.weights_bytes or host.kv_bytes or host.compute_bytes:
+        sizes = [host.weights_bytes, host.kv_bytes, host.compute_bytes]
+        lines.append(Content(f"{'RAM':<{LABEL}}" + "".join(f"{v / GIB:>{s}.1f}" for v, (_, s) in zip(sizes, columns[:3], strict=True))))
+    return lines if len(lines) > 1 else []
+
+
+def _sizes(device: PlanDevice, wide: bool) -> list[int]:
+    sizes = [device.weights_bytes, device.kv_bytes, device.compute_bytes, device.floor_bytes]
+    return sizes + ([device.used_bytes, device.headroom_bytes, device.free_after_bytes] if wide else [device.free_after_bytes])
+
+
+def _row(name: str, text: str, width: int, style: str = "") -> list[Content]:
+    """A label and its text, the text wrapped under itself."""
+    body = wrap(text, max(10, width - LABEL), break_on_hyphens=False) or [""]
+    first = Content.assemble((f"{name:<{LABEL}}", "$accent"), (body[0], style))
+    return [first, *(Content.assemble(" " * LABEL, (line, style)) for line in body[1:])]
+
+
+def _bullets(name: str, items: Sequence[Reason], width: int, style: str = "") -> Iterable[Content]:
+    if not items:
+        return []
+    lines = [Content("")]
+    for at, item in enumerate(items):
+        lines += _row(name if at == 0 else "", clean(item.text), width, style)
+    return lines
+
+
+def _alternatives(items: Sequence[Alternative], width: int) -> list[Content]:
+    if not items:
+        return []
+    lines = [Content("")]
+    for at, item in enumerate(items):
+        facts = [STATUS_WORDS[item.status].lower(), f"{item.context:,} tokens" if item.context else ""]
+        facts.append(_speed(item.expected.decode_tok_s, item.expected.basis))
+        text = f"{at + 1}  {clean(item.summary)} ({item.engine}: {', '.join(fact for fact in facts if fact)})"
+        lines += _row("instead" if at == 0 else "", text, width)
+    return lines

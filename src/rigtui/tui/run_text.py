@@ -1,0 +1,141 @@
+"""A run as text: phase, progress, what failed and why, and what a ready engine is used with. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from textwrap import wrap
+
+from textual.content import Content
+
+from rigtui.engines.engine import Failure
+from rigtui.runs.state import RunState
+from rigtui.text import clean
+
+QUESTION = "In one sentence: what is a good use for a model that runs at home?"
+PHASE_COLORS = {
+    "starting": "$warning",
+    "loading": "$warning",
+    "ready": "$success",
+    "stopping": "$warning",
+    "stopped": "$foreground-muted",
+    "failed": "$error",
+}
+PHASE_MARKS = {"starting": "◌", "loading": "◌", "ready": "●", "stopping": "◌", "stopped": "○", "failed": "✖"}
+
+
+def headline(run: RunState | None, *, launching: bool = False) -> Content:
+    """The engine's state in a few words, for the top line."""
+    if run is None:
+        return Content.styled("◌ launching", "$warning") if launching else Content.styled("○ no engine running", "$foreground-muted")
+    name = clean(run.profile or run.model)
+    text = f"{PHASE_MARKS[run.phase]} {name} {run.phase}"
+    if run.phase == "loading" and run.progress is not None:
+        text += f" {run.progress:.0%}"
+    if run.phase == "ready":
+        text += f" :{run.port}"
+    return Content.styled(text, PHASE_COLORS[run.phase])
+
+
+def base_url(run: RunState) -> str:
+    """What OpenAI clients are given as base URL."""
+    return f"{run.url.rstrip('/')}/v1"
+
+
+def curl_command(run: RunState, question: str = QUESTION) -> str:
+    """A command that asks the running model one question."""
+    body = json.dumps({"model": run.model_id, "messages": [{"role": "user", "content": question}]}, ensure_ascii=False)
+    return f"curl {base_url(run)}/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def progress_bar(share: float, width: int) -> Content:
+    """How far loading is."""
+    done = round(max(0.0, min(1.0, share)) * width)
+    return Content.assemble(("▓" * done, "$warning"), ("░" * (width - done), "$foreground-muted"), f" {share:.0%}")
+
+
+def run_lines(run: RunState | None, width: int, *, launching: bool = False, others: int = 0) -> list[Content]:
+    """The engine panel: at most six short lines."""
+    if run is None:
+        if launching:
+            return [Content.styled("launching: the plan is derived once more from a fresh reading of the rig", "$warning")]
+        return [
+            Content.assemble(("No engine is running.  ", "$foreground-muted"), ("l", "$accent bold"), (" launches this plan.", "$foreground-muted"))
+        ]
+    lines = [_status_line(run, width)]
+    if others:
+        lines.append(_hint(f"{others} more run{'s' if others > 1 else ''} on this rig", "n", "shows the next"))
+    lines += _earlier_attempts(run, width)
+    if run.phase == "ready":
+        lines += _ready(run, width)
+    elif run.phase == "failed" and run.failure is not None:
+        lines += _failure(run.failure, width)
+    elif run.phase == "stopped":
+        lines.append(_hint("Its result is kept.", "l", "launches the plan above"))
+    lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
+    return lines
+
+
+def _status_line(run: RunState, width: int) -> Content:
+    color = PHASE_COLORS[run.phase]
+    what = f"  {clean(run.profile or run.model)} · {run.engine}"
+    parts: list[Content] = [Content.styled(f"{PHASE_MARKS[run.phase]} {run.phase}", f"{color} bold")]
+    if run.phase == "loading" and run.progress is not None:
+        parts.append(Content.assemble(" ", progress_bar(run.progress, max(8, min(24, width // 4)))))
+    if run.simulated:
+        what += " · simulated rig"
+    if run.attempt > 1:
+        what += f" · attempt {run.attempt}"
+    if run.measuring:
+        what += " · measuring its speed"
+    line = Content("").join([*parts, Content(what)])
+    return line if line.cell_length <= width else line.truncate(width, ellipsis=True)
+
+
+def _earlier_attempts(run: RunState, width: int) -> list[Content]:
+    lines: list[Content] = []
+    for number, attempt in enumerate(run.attempts, start=1):
+        if attempt.failure is not None and number < run.attempt:
+            change = f"; then: {attempt.change}" if attempt.change else ""
+            text = clean(f"attempt {number}: {attempt.failure.text}{change}")
+            lines += [Content.styled(part, "$foreground-muted") for part in wrap(text, width)]
+    return lines
+
+
+def _ready(run: RunState, width: int) -> list[Content]:
+    lines = [
+        Content.assemble(("base URL  ", "$accent"), (base_url(run), "bold")),
+        Content.assemble(("model id  ", "$accent"), clean(run.model_id)),
+    ]
+    speed = _measured(run)
+    if speed:
+        lines.append(Content.assemble(("measured  ", "$accent"), speed))
+    lines.append(
+        Content.assemble(("a", "$accent bold"), (" asks a test question  ", "$foreground-muted"), ("y", "$accent bold"))
+        + Content.styled(" copies a curl command", "$foreground-muted")
+    )
+    return [line if line.cell_length <= width else line.truncate(width, ellipsis=True) for line in lines]
+
+
+def _measured(run: RunState) -> str:
+    measured = run.measured
+    if measured is None:
+        return ""
+    parts = [
+        f"{measured.decode_tok_s:.1f} tok/s" if measured.decode_tok_s else "",
+        f"prefill {measured.prefill_tok_s:,.0f} tok/s" if measured.prefill_tok_s else "",
+        f"first token {measured.ttft_s:.2f} s" if measured.ttft_s else "",
+        f"loaded in {measured.load_s:.1f} s" if measured.load_s else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _failure(failure: Failure, width: int) -> list[Content]:
+    lines = [Content.styled(part, "$error") for part in wrap(clean(failure.text), width)]
+    if failure.line:
+        lines += [Content.styled(part, "$foreground-muted") for part in wrap(clean(failure.line), width)[:2]]
+    return [*lines, _hint("", "o", "shows the whole log")]
+
+
+def _hint(text: str, key: str, what: str) -> Content:
+    return Content.assemble((f"{text}  " if text else "", "$foreground-muted"), (key, "$accent bold"), (f" {what}", "$foreground-muted"))

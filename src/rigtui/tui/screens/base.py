@@ -1,0 +1,55 @@
+"""What the parts of the cockpit stand on: the state, its one owner, and how a changed state reaches the screen."""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+
+from msgspec.structs import replace
+from textual.screen import Screen
+
+from rigtui.tui import state as st
+from rigtui.tui import tasks
+from rigtui.tui.services import Services
+from rigtui.tui.state import Cockpit
+from rigtui.tui.widgets.engine_dock import LOG_LINES
+
+
+class CockpitBase(Screen[None]):
+    """Owns the state. Everything that happens goes through `change`."""
+
+    def __init__(self, services: Services) -> None:
+        super().__init__()
+        self.services = services
+        self.state = Cockpit()
+        self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
+        self.watch_runs = tasks.RunWatch(services, self.post_message)
+
+    def change(self, state: Cockpit, *, plan: bool = False) -> None:
+        """The next state; `plan`: it needs a new derivation."""
+        if state.attached != self.watch_runs.shown:
+            self.watch_runs.shown = state.attached
+            self.log_lines.clear()
+        self.state = state
+        if plan:
+            self.replan()
+        self.show()
+
+    def replan(self) -> None:
+        """Ask for the plan of the present choice; the answer to any older question will be dropped."""
+        self.state = state = st.ask_plan(self.state)
+        candidate, intent = state.candidate, st.intent(state)
+        if candidate is None or candidate.model is None:
+            self.state = replace(state, plan=None, plan_problem=None)
+        elif intent is not None and state.builds is not None and state.rig is not None:
+            work = partial(tasks.derive, self.services, self.post_message, state.asked, state.rig, candidate.model, intent, state.builds)
+            self.run_worker(work, thread=True, exclusive=True, group="plan")
+
+    def search_models(self) -> None:
+        """Search the models, in the background."""
+        self.change(replace(self.state, scanning=True))
+        self.run_worker(partial(tasks.scan, self.services, self.post_message), thread=True, exclusive=True, group="scan")
+
+    def show(self) -> None:
+        """Bring every part up to the state."""
+        raise NotImplementedError

@@ -1,0 +1,143 @@
+"""The cockpit: shows one state, turns keys and messages into the next one. It alone owns the state."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec.structs import replace
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+
+from rigtui.text import clean
+from rigtui.tui import state as st
+from rigtui.tui import tasks
+from rigtui.tui.actions import ACTIONS, bindings
+from rigtui.tui.allowed import allowed
+from rigtui.tui.guide import guide
+from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.plan_text import Marks
+from rigtui.tui.run_text import headline
+from rigtui.tui.screens.engine_actions import EngineActions
+from rigtui.tui.screens.log import LogScreen
+from rigtui.tui.screens.plan_actions import PlanActions
+from rigtui.tui.segments import rows
+from rigtui.tui.view import choice_rows, models_subtitle, remark
+from rigtui.tui.widgets.bars import RigBars
+from rigtui.tui.widgets.choices import Choices
+from rigtui.tui.widgets.engine_dock import EngineDock
+from rigtui.tui.widgets.lines import HintLine, TopLine
+from rigtui.tui.widgets.picker import ModelPicker
+from rigtui.tui.widgets.plan_panel import PlanPanel
+
+
+class CockpitScreen(EngineActions, PlanActions):
+    """Cards, models, choices, plan and engine on one screen."""
+
+    BINDINGS = bindings("cockpit")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - an instance variable by Textual's types
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall"), (44, "-high")]  # noqa: RUF012
+
+    _adopted = False
+
+    def compose(self) -> ComposeResult:
+        """The parts, top to bottom."""
+        yield TopLine(id="top")
+        with VerticalScroll(id="cards", can_focus=False):
+            yield RigBars(id="bars")
+        with Horizontal(id="main"):
+            with Vertical(id="left"):
+                yield ModelPicker(id="models").add_class("panel")
+                yield Choices(id="choices").add_class("panel")
+            yield PlanPanel(id="plan").add_class("panel")
+        yield EngineDock(id="engine").add_class("panel")
+        yield HintLine(id="hints")
+
+    def on_mount(self) -> None:
+        """Start to watch, and show what is known: nothing yet."""
+        self.show()
+        services, post = self.services, self.post_message
+        self.run_worker(partial(tasks.watch_rig, services, post), thread=True, group="rig")
+        self.run_worker(partial(tasks.prepare, services, post), thread=True, group="prepare")
+        self.query_one("#model-list").focus()
+
+    def show(self) -> None:
+        """Bring every part up to the state; each compares before it paints."""
+        state = self.state
+        plan = state.plan
+        launching = state.launching
+        with self.app.batch_update():
+            self.query_one(TopLine).show(state.rig, headline(state.run, launching=launching))
+            shown = plan if state.preview else None
+            self.query_one(RigBars).show(rows(state.rig, shown, state.history) if state.rig else (), remark(state))
+            self.query_one(ModelPicker).show(state.candidates, state.selected, models_subtitle(state))
+            self.query_one(Choices).show(choice_rows(state))
+            marks = Marks(context=state.overrides.context is not None, kv_type=state.overrides.kv_type is not None)
+            self.query_one(PlanPanel).show(plan or guide(state), state.rig, marks)
+            others = len(state.runs) - (1 if state.run else 0)
+            self.query_one(EngineDock).show(state.run, launching=launching, others=others)
+            self.query_one(HintLine).show(allowed(state))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys whose action does nothing now are dead."""
+        call = f"{action}({', '.join(map(str, parameters))})" if parameters else action
+        known = next((entry for entry in ACTIONS if entry.method == call), None)
+        return True if known is None or known.id in allowed(self.state) else None
+
+    # What background work reports
+
+    @on(RigRead)
+    def _rig_read(self, event: RigRead) -> None:
+        before = self.state.rig
+        # What runs right now was planned before it took the memory: planning it again would ask for it twice.
+        again = st.needs_new_plan(before, event.rig) and self.state.preview
+        self.change(st.with_rig(self.state, event.rig), plan=again)
+
+    @on(Prepared)
+    def _prepared(self, event: Prepared) -> None:
+        first = not self.state.use_cases
+        self.change(replace(self.state, use_cases=event.use_cases, builds=event.builds, folders=event.folders), plan=self.state.preview)
+        if first:
+            self.run_worker(self.watch_runs.loop, thread=True, group="runs")
+            self.search_models()
+
+    @on(ModelsFound)
+    def _models_found(self, event: ModelsFound) -> None:
+        before = self.state.candidate
+        state = replace(st.with_candidates(self.state, event.candidates, done=event.done), scanned=event.looked_at)
+        self.change(state, plan=state.preview and state.candidate != before)
+
+    @on(PlanDerived)
+    def _plan_derived(self, event: PlanDerived) -> None:
+        self.change(st.with_plan(self.state, event.stamp, event.plan, event.problem))
+
+    @on(RunsRead)
+    def _runs_read(self, event: RunsRead) -> None:
+        preview = self.state.preview
+        state = st.with_runs(self.state, event.runs)
+        if not self._adopted:
+            self._adopted = True
+            request = event.requests.get(state.attached or "")
+            if request is not None:
+                state = st.adopt(state, request)
+        # What a run held is free again once it has ended.
+        self.change(state, plan=state.preview and not preview)
+
+    @on(LogRead)
+    def _log_read(self, event: LogRead) -> None:
+        if event.run != self.state.attached:
+            return
+        lines = event.chunk.lines
+        if event.chunk.dropped:
+            lines = (f"… {event.chunk.dropped:,} lines left out here; engine.log has them all", *lines)
+        self.log_lines.extend(lines)
+        self.query_one(EngineDock).write(lines)
+        if isinstance(self.app.screen, LogScreen):
+            self.app.screen.write(lines)
+
+    @on(Noted)
+    def _noted(self, event: Noted) -> None:
+        if event.failed:
+            self.notify(clean(event.text), title=event.title, severity="error", timeout=12, markup=False)
+        else:
+            self.notify(clean(event.text), title=event.title, markup=False)

@@ -1,0 +1,115 @@
+"""Small dialogs: a question with answers, a line to type, a text to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from msgspec import Struct
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+
+class Answer(Struct, frozen=True):
+    """One answer to a question."""
+
+    name: str
+    text: str
+
+
+class QuestionScreen(ModalScreen[str | None]):
+    """Asks, and gives the chosen answer's name; None when it was closed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "close")]
+
+    def __init__(self, title: str, text: str, answers: tuple[Answer, ...]) -> None:
+        super().__init__(classes="dialog")
+        self._title, self._text, self._answers = title, text, answers
+
+    def compose(self) -> ComposeResult:
+        """Text and answers."""
+        with Vertical(classes="box") as box:
+            box.border_title = self._title
+            box.border_subtitle = "Enter chooses · Esc closes"
+            yield Static(self._text, markup=False, classes="say")
+            yield OptionList(*(Option(Content(answer.text), id=answer.name) for answer in self._answers), markup=False)
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self, event: OptionList.OptionSelected) -> None:
+        self.dismiss(event.option.id)
+
+    def action_close(self) -> None:
+        """No answer."""
+        self.dismiss(None)
+
+
+class LineScreen(ModalScreen[str | None]):
+    """Asks for one line; `check` returns what is wrong with it, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "close")]
+
+    def __init__(self, title: str, text: str, value: str, check: Callable[[str], str | None]) -> None:
+        super().__init__(classes="dialog")
+        self._title, self._text, self._value, self._check = title, text, value, check
+
+    def compose(self) -> ComposeResult:
+        """Text, line, and what is wrong with it."""
+        with Vertical(classes="box") as box:
+            box.border_title = self._title
+            box.border_subtitle = "Enter takes it · Esc closes"
+            yield Static(self._text, markup=False, classes="say")
+            yield Input(self._value)
+            yield Static("", markup=False, id="wrong")
+
+    def on_mount(self) -> None:
+        """A caret that stands still."""
+        self.query_one(Input).cursor_blink = False
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        wrong = self._check(event.value)
+        if wrong is None:
+            self.dismiss(event.value.strip())
+        else:
+            self.query_one("#wrong", Static).update(wrong)
+
+    def action_close(self) -> None:
+        """Nothing typed."""
+        self.dismiss(None)
+
+
+class TextScreen(ModalScreen[None]):
+    """A text to read, and to copy where it is worth it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "close", "close"), Binding("y", "copy", "copy")]
+
+    def __init__(self, title: str, text: Content, copy: str | None = None) -> None:
+        super().__init__(classes="dialog")
+        self._title, self._text, self._copy = title, text, copy
+
+    def compose(self) -> ComposeResult:
+        """The text, which scrolls."""
+        with VerticalScroll(classes="box tall") as box:
+            box.border_title = self._title
+            box.border_subtitle = ("y copies · " if self._copy else "") + "Esc closes"
+            yield Static(self._text, markup=False)
+
+    def on_mount(self) -> None:
+        """Keys scroll at once."""
+        self.query_one(VerticalScroll).focus()
+
+    def action_copy(self) -> None:
+        """Put it on the clipboard (the terminal's, by OSC 52)."""
+        if self._copy:
+            self.app.copy_to_clipboard(self._copy)
+            self.notify("copied", title=self._title)
+
+    def action_close(self) -> None:
+        """Done reading."""
+        self.dismiss(None)

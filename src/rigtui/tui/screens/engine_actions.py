@@ -1,0 +1,107 @@
+"""What the keys of the engine do: launch, stop, ask, copy, log."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec.structs import replace
+from textual import on
+
+from rigtui.runs.state import RunState
+from rigtui.text import clean
+from rigtui.tui import state as st
+from rigtui.tui import tasks
+from rigtui.tui.messages import Launched, Noted
+from rigtui.tui.run_text import curl_command
+from rigtui.tui.screens.ask import AskScreen
+from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.screens.dialogs import Answer, QuestionScreen
+from rigtui.tui.screens.log import LogScreen
+
+
+class EngineActions(CockpitBase):
+    """The part of the cockpit that deals with runs."""
+
+    def action_launch(self) -> None:
+        """Launch the plan; ask first when another run holds the cards."""
+        state = self.state
+        if state.launching:
+            return
+        if state.plan is None:
+            self.post_message(Noted(state.plan_problem or "there is no plan to launch yet", title="launch", failed=True))
+            return
+        if state.plan.status == "no_fit":
+            text = "this does not fit the rig; the plan says why, and what would"
+            self.post_message(Noted(text, title="launch", failed=True))
+            return
+        live = state.live_runs
+        if not live:
+            self._launch(replace_others=False)
+            return
+        names = ", ".join(f"{clean(run.profile or run.model)} ({run.phase}, port {run.port})" for run in live)
+        text = f"Running on this rig: {names}."
+        answers = (
+            Answer("replace", "Replace: stop it, then launch as if it had not been there"),
+            Answer("beside", "Beside: leave it running and use what is free"),
+        )
+        self.app.push_screen(QuestionScreen("Launch", text, answers), self._launch_answered)
+
+    def _launch_answered(self, answer: str | None) -> None:
+        if answer is not None:
+            self._launch(replace_others=answer == "replace")
+
+    def _launch(self, *, replace_others: bool) -> None:
+        candidate, intent = self.state.candidate, st.intent(self.state)
+        if candidate is None or intent is None:
+            return
+        self.change(replace(self.state, launching=True))
+        work = partial(tasks.launch, self.services, self.post_message, candidate, intent, replace_others)
+        self.run_worker(work, thread=True, group="launch")
+
+    @on(Launched)
+    def _launched(self, event: Launched) -> None:
+        if event.run is None:
+            self.change(replace(self.state, launching=False))
+            self.post_message(Noted(event.problem or "", title="launch", failed=True))
+            return
+        state = st.attach(self.state, event.run)
+        self.change(state)
+
+    def action_stop(self) -> None:
+        """Stop the shown run, after asking."""
+        run = self.state.run
+        if run is None or not run.live:
+            return
+        name = clean(run.profile or run.model)
+        answers = (Answer("stop", f"Stop {name}"), Answer("keep", "Leave it running"))
+        text = f"{name} is {run.phase} on port {run.port}."
+        self.app.push_screen(QuestionScreen("Stop", text, answers), partial(self._stop_answered, run))
+
+    def _stop_answered(self, run: RunState, answer: str | None) -> None:
+        if answer == "stop":
+            self.run_worker(partial(tasks.stop, self.services, self.post_message, run), thread=True, group="stop")
+
+    def action_ask(self) -> None:
+        """One test question."""
+        run = self.state.run
+        if run is not None and run.phase == "ready":
+            self.app.push_screen(AskScreen(run, self.services.ask))
+
+    def action_copy_curl(self) -> None:
+        """Copy a command for the running model."""
+        run = self.state.run
+        if run is not None:
+            command = curl_command(run)
+            self.app.copy_to_clipboard(command)
+            self.notify(command, title="copied", markup=False)
+
+    def action_open_log(self) -> None:
+        """The whole log."""
+        run = self.state.run
+        if run is not None:
+            self.app.push_screen(LogScreen(run.profile or run.model, self.log_lines))
+
+    def action_next_run(self) -> None:
+        """Another run."""
+        state = st.next_run(self.state)
+        self.change(state, plan=state.preview)

@@ -1,0 +1,126 @@
+"""What the keys of models, choices, plan and profile do."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from textual import on
+from textual.content import Content
+
+from rigtui.tui import state as st
+from rigtui.tui import tasks
+from rigtui.tui.messages import ExportReady
+from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.screens.dialogs import LineScreen, TextScreen
+from rigtui.tui.widgets.choices import Choices
+from rigtui.tui.widgets.picker import ModelPicker
+
+MOST_CONTEXT = 1 << 24
+
+
+def context_problem(text: str) -> str | None:
+    """What is wrong with a typed context, or None; empty gives the decision back to rigtui."""
+    digits = text.strip().replace(",", "").replace(".", "").replace("_", "")
+    if not digits:
+        return None
+    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits[:9]) <= MOST_CONTEXT or len(digits) > 8:
+        return f"type a number of tokens from 1 to {MOST_CONTEXT:,}, or nothing to let rigtui decide"
+    return None
+
+
+def name_problem(text: str) -> str | None:
+    """What is wrong with a typed name."""
+    return None if text.strip() else "type a name"
+
+
+class PlanActions(CockpitBase):
+    """The part of the cockpit that changes choices."""
+
+    def action_filter(self) -> None:
+        """Type to filter the models."""
+        self.query_one(ModelPicker).open_filter()
+
+    def action_rescan(self) -> None:
+        """Search the models again, and the engines."""
+        self.run_worker(partial(tasks.prepare, self.services, self.post_message), thread=True, group="prepare")
+        self.search_models()
+
+    def action_add_folder(self) -> None:
+        """Type a folder with models."""
+        text = "A folder with GGUF files or safetensors folders; it is searched with everything below it."
+        self.app.push_screen(LineScreen("Add a model folder", text, "~/", name_problem), self._folder_typed)
+
+    def _folder_typed(self, folder: str | None) -> None:
+        if folder:
+            again = partial(self.app.call_from_thread, self.action_rescan)
+            self.run_worker(partial(tasks.add_folder, self.services, self.post_message, folder, again), thread=True, group="folder")
+
+    @on(ModelPicker.Picked)
+    def _picked(self, event: ModelPicker.Picked) -> None:
+        self.change(st.select(self.state, event.path), plan=True)
+
+    @on(Choices.Turned)
+    def _turned(self, event: Choices.Turned) -> None:
+        if event.name == "context":
+            if event.step:
+                self.action_context(event.step)
+            else:
+                self.action_context_exact()
+        elif event.name == "use_case":
+            self.action_use_case(event.step or 1)
+        else:
+            self.action_kv_type(event.step or 1)
+
+    def action_use_case(self, step: int) -> None:
+        """Another use case."""
+        self.change(st.next_use_case(self.state, step), plan=True)
+
+    def action_context(self, step: int) -> None:
+        """Less or more context."""
+        self.change(st.step_context(self.state, step), plan=True)
+
+    def action_context_exact(self) -> None:
+        """Type the context."""
+        own = self.state.overrides.context
+        text = "Tokens per request. Empty: rigtui gives as much as fits, up to what the use case wants."
+        self.app.push_screen(LineScreen("Context", text, str(own) if own else "", context_problem), self._context_typed)
+
+    def _context_typed(self, text: str | None) -> None:
+        if text is not None:
+            digits = text.replace(",", "").replace(".", "").replace("_", "")
+            self.change(st.with_context(self.state, int(digits) if digits else None), plan=True)
+
+    def action_kv_type(self, step: int) -> None:
+        """Another KV type."""
+        self.change(st.cycle_kv(self.state, step), plan=True)
+
+    def action_reset(self) -> None:
+        """The user's changes taken back."""
+        self.change(st.reset(self.state), plan=True)
+
+    def action_save_profile(self) -> None:
+        """Type a name and keep the choices."""
+        state = self.state
+        candidate, use_case = state.candidate, state.chosen_use_case
+        if candidate is None or use_case is None:
+            return
+        name = f"{candidate.name}-{use_case.name}"
+        text = "Model, use case and your own changes are kept under this name; `rigtui run NAME` launches them."
+        self.app.push_screen(LineScreen("Save as a profile", text, name, name_problem), self._name_typed)
+
+    def _name_typed(self, name: str | None) -> None:
+        candidate, intent = self.state.candidate, st.intent(self.state)
+        if name and candidate is not None and intent is not None:
+            work = partial(tasks.save_profile, self.services, self.post_message, name, candidate, intent)
+            self.run_worker(work, thread=True, group="profile")
+
+    def action_export(self) -> None:
+        """Show the models.conf section."""
+        candidate, intent, plan = self.state.candidate, st.intent(self.state), self.state.plan
+        if candidate is not None and intent is not None and plan is not None:
+            work = partial(tasks.export, self.services, self.post_message, candidate, intent, plan)
+            self.run_worker(work, thread=True, group="profile")
+
+    @on(ExportReady)
+    def _export_ready(self, event: ExportReady) -> None:
+        self.app.push_screen(TextScreen("Section for models.conf", Content(event.text), copy=event.text))

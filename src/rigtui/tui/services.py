@@ -1,0 +1,79 @@
+"""What the screen needs of the rest of rigtui, as one value: tests put in their own, so that a screen is a function of what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec import Struct
+
+from rigtui.engines.engine import Build
+from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.model import Model
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
+from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui.state import Candidate
+
+
+class LogChunk(Struct, frozen=True):
+    """New lines of an engine's log, cleaned, and how many older ones were left out because they came too fast."""
+
+    lines: tuple[str, ...] = ()
+    dropped: int = 0
+
+
+class LogSource(Protocol):
+    """The end of a growing log."""
+
+    def read(self) -> LogChunk:
+        """What came since the last call; never blocks for more than a disk read."""
+
+
+class Conversation(Protocol):
+    """An answer in pieces as they arrive. Iterating may block and may raise RigtuiError."""
+
+    def __iter__(self) -> Iterator[str]:
+        """The pieces of the answer."""
+
+    def close(self) -> None:
+        """Stop waiting, from any thread."""
+
+
+ScanReport = Callable[[tuple[Candidate, ...], int], None]
+"""Called while models are searched, with those found so far and how many files were looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """Everything outside the screen. All of it may block (it is called on threads) and may raise RigtuiError, one sentence."""
+
+    read_rig: Callable[[], Rig]
+    """A reading as of now."""
+    read_use_cases: Callable[[], tuple[UseCase, ...]]
+    find_builds: Callable[[], tuple[Build, ...]]
+    scan: Callable[[ScanReport, Callable[[], bool]], tuple[Candidate, ...]]
+    """All models on this machine; the second argument says when to give up."""
+    model_folders: Callable[[], tuple[str, ...]]
+    """Where models are looked for, for people."""
+    add_folder: Callable[[str], None]
+    """Keep another folder with models in the user's configuration."""
+    derive: Callable[[Rig, Model, Intent, tuple[Build, ...]], Plan]
+    """Pure and quick."""
+    read_runs: Callable[[], tuple[RunState, ...]]
+    """Runs of this rig, oldest first; ended ones only as long as they are worth showing."""
+    read_request: Callable[[str], LaunchRequest | None]
+    """What a run was launched with; None where that cannot be read."""
+    open_log: Callable[[str], LogSource]
+    launch: Callable[[Candidate, Intent, bool], str]
+    """Derive again from a fresh reading and launch; the flag means: in place of what runs. Returns the run's id."""
+    stop: Callable[[str], None]
+    ask: Callable[[RunState, str], Conversation]
+    """One question to the running model; nothing is sent before the answer is iterated."""
+    save_profile: Callable[[str, Candidate, Intent], str]
+    """Keep the choices under a name; returns where."""
+    export: Callable[[Candidate, Intent, Plan], str]
+    """The choices as a section of models.conf."""
+    rig_interval_s: float = 1.0
+    run_interval_s: float = 0.25

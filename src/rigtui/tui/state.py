@@ -1,0 +1,242 @@
+"""What the screen knows, as one immutable value, and how each thing that happens changes it. Pure: no I/O, no clock, no widgets."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rigtui.engines.engine import Build
+from rigtui.intent.intent import Intent, Overrides, UseCase
+from rigtui.models.model import Model
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
+from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui.segments import card_key
+
+HISTORY = 32
+"""Readings kept per card for the sparkline."""
+REPLAN_BYTES = 64 << 20
+"""A card's free memory has to change by this much before the plan is derived again."""
+REPLAN_RAM_BYTES = 512 << 20
+"""Likewise for the RAM, which moves all the time."""
+KV_CHOICES = ("f16", "q8_0", "q5_1", "q4_0")
+"""The KV types the key steps through, largest first; any other can be had from a profile or the command line."""
+LEAST_CONTEXT = 1024
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """A model the user can pick."""
+
+    path: str
+    name: str
+    model: Model | None = None
+    """None where it cannot be used; `problem` says why."""
+    problem: str | None = None
+    source: str = ""
+    """Where it was found, for people: `Hugging Face cache`, a folder."""
+
+
+class Cockpit(Struct, frozen=True, kw_only=True):
+    """Everything the screen shows."""
+
+    rig: Rig | None = None
+    history: dict[str, tuple[float, ...]] = {}
+    use_cases: tuple[UseCase, ...] = ()
+    builds: tuple[Build, ...] | None = None
+    """None until they were looked for."""
+    candidates: tuple[Candidate, ...] = ()
+    scanning: bool = True
+    scanned: int = 0
+    folders: tuple[str, ...] = ()
+    """Where models are looked for, for people."""
+    selected: str | None = None
+    """Path of the chosen candidate."""
+    use_case: int = 0
+    overrides: Overrides = Overrides()
+    initial: Overrides = Overrides()
+    """What `reset` goes back to: nothing, or a profile's overrides."""
+    asked: int = 0
+    """Stamp of the last derivation that was asked for; older answers are dropped."""
+    plan: Plan | None = None
+    plan_problem: str | None = None
+    runs: tuple[RunState, ...] = ()
+    attached: str | None = None
+    """Id of the run that is shown."""
+    launched_choice: tuple[str, int, Overrides] | None = None
+    """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
+    launching: bool = False
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """The chosen model."""
+        return next((c for c in self.candidates if c.path == self.selected), None)
+
+    @property
+    def chosen_use_case(self) -> UseCase | None:
+        """The chosen use case."""
+        return self.use_cases[self.use_case] if self.use_cases else None
+
+    @property
+    def run(self) -> RunState | None:
+        """The run that is shown."""
+        return next((run for run in self.runs if run.run == self.attached), None)
+
+    @property
+    def live_runs(self) -> tuple[RunState, ...]:
+        """Runs that hold or are about to hold memory."""
+        return tuple(run for run in self.runs if run.live)
+
+    @property
+    def choice(self) -> tuple[str, int, Overrides]:
+        """What the user has chosen, comparable."""
+        return (self.selected or "", self.use_case, self.overrides)
+
+    @property
+    def preview(self) -> bool:
+        """Whether the plan is drawn over the bars: not while exactly this choice is running, its bytes are there already."""
+        return not (self.run is not None and self.run.live and self.launched_choice == self.choice)
+
+    @property
+    def changed(self) -> bool:
+        """The user changed something that `reset` takes back."""
+        return self.overrides != self.initial
+
+
+def intent(state: Cockpit) -> Intent | None:
+    """What is asked of the derivation, or None while nothing can be asked."""
+    use_case = state.chosen_use_case
+    return Intent(use_case=use_case, overrides=state.overrides) if use_case else None
+
+
+def with_rig(state: Cockpit, rig: Rig) -> Cockpit:
+    """A new reading; every card's share of use joins its history."""
+    history: dict[str, tuple[float, ...]] = {}
+    for gpu in rig.usable_gpus:
+        share = 1 - (gpu.free_bytes or 0) / gpu.total_bytes if gpu.total_bytes else 0.0
+        history[card_key(gpu)] = (*state.history.get(card_key(gpu), ()), round(share, 3))[-HISTORY:]
+    return replace(state, rig=rig, history=history)
+
+
+def needs_new_plan(before: Rig | None, after: Rig) -> bool:
+    """Whether what is free changed enough for the plan to be derived again."""
+    if before is None or len(before.gpus) != len(after.gpus):
+        return True
+    limits = [REPLAN_BYTES] * len(after.gpus) + [REPLAN_RAM_BYTES]
+    old = [*(gpu.free_bytes for gpu in before.gpus), before.ram_free_bytes]
+    new = [*(gpu.free_bytes for gpu in after.gpus), after.ram_free_bytes]
+    return any((a is None) != (b is None) or abs((a or 0) - (b or 0)) >= limit for a, b, limit in zip(old, new, limits, strict=True))
+
+
+def with_candidates(state: Cockpit, found: tuple[Candidate, ...], *, done: bool) -> Cockpit:
+    """Models found so far; the first usable one is chosen where nothing was.
+
+    A choice that is not among them stays while the search goes on, or while it is what a run was launched with.
+    """
+    keep = state.selected is not None and (not done or state.launched_choice is not None)
+    if keep or state.selected in {candidate.path for candidate in found}:
+        selected = state.selected
+    else:
+        selected = next((candidate.path for candidate in found if candidate.model is not None), None)
+    return replace(state, candidates=found, scanning=not done, selected=selected)
+
+
+def select(state: Cockpit, path: str) -> Cockpit:
+    """Another model. The use case stays; a context of the user's stays, too, unless the model cannot have it."""
+    chosen = replace(state, selected=path)
+    model = chosen.candidate.model if chosen.candidate else None
+    wanted = chosen.overrides.context
+    if model is not None and wanted is not None and model.context_trained and wanted > model.context_trained:
+        chosen = replace(chosen, overrides=replace(chosen.overrides, context=model.context_trained))
+    return chosen
+
+
+def next_use_case(state: Cockpit, step: int) -> Cockpit:
+    """The use case `step` places on, around the end."""
+    return replace(state, use_case=(state.use_case + step) % len(state.use_cases)) if state.use_cases else state
+
+
+def context_now(state: Cockpit) -> int | None:
+    """The context per request that holds now: the user's, the plan's, or what the use case wants."""
+    if state.overrides.context is not None:
+        return state.overrides.context
+    if state.plan is not None and state.plan.context_per_slot:
+        return state.plan.context_per_slot
+    use_case, model = state.chosen_use_case, state.candidate.model if state.candidate else None
+    wanted = use_case.context if use_case else None
+    if model is None or not model.context_trained:
+        return wanted
+    return min(wanted or model.context_trained, model.context_trained)
+
+
+def step_context(state: Cockpit, step: int) -> Cockpit:
+    """The next power of two below or above, between 1,024 and the trained context (which need not be a power of two)."""
+    now = context_now(state)
+    if now is None:
+        return state
+    model = state.candidate.model if state.candidate else None
+    most = model.context_trained if model and model.context_trained else 1 << 20
+    target = 1 << now.bit_length() if step > 0 else 1 << ((now - 1).bit_length() - 1 if now > 1 else 0)
+    return with_context(state, max(min(LEAST_CONTEXT, most), min(target, most)))
+
+
+def with_context(state: Cockpit, context: int | None) -> Cockpit:
+    """The user's context per request; None gives the decision back."""
+    return replace(state, overrides=replace(state.overrides, context=context))
+
+
+def cycle_kv(state: Cockpit, step: int) -> Cockpit:
+    """The next KV type for K and V; after the last one rigtui decides again."""
+    now = state.overrides.kv_type
+    options: list[str | None] = [None, *KV_CHOICES]
+    at = options.index(now[0]) if now and now[0] in options else 0
+    chosen = options[(at + step) % len(options)]
+    return replace(state, overrides=replace(state.overrides, kv_type=(chosen, chosen) if chosen else None))
+
+
+def reset(state: Cockpit) -> Cockpit:
+    """Take back the user's changes."""
+    return replace(state, overrides=state.initial)
+
+
+def ask_plan(state: Cockpit) -> Cockpit:
+    """A new derivation is asked for; answers to older ones will be dropped."""
+    return replace(state, asked=state.asked + 1)
+
+
+def with_plan(state: Cockpit, stamp: int, plan: Plan | None, problem: str | None = None) -> Cockpit:
+    """The answer of the derivation `stamp`; a stale one changes nothing."""
+    return replace(state, plan=plan, plan_problem=problem) if stamp == state.asked else state
+
+
+def with_runs(state: Cockpit, runs: tuple[RunState, ...]) -> Cockpit:
+    """The runs of this rig as they are now; the newest live one is shown where none was."""
+    attached = state.attached if any(run.run == state.attached for run in runs) else None
+    if attached is None:
+        attached = next((run.run for run in reversed(runs) if run.live), None)
+    return replace(state, runs=runs, attached=attached)
+
+
+def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
+    """Make the choices those a run was launched with: that is what a rigtui started later shows first."""
+    names = [use_case.name for use_case in state.use_cases]
+    wanted = request.intent.use_case
+    use_cases = state.use_cases if wanted.name in names else (*state.use_cases, wanted)
+    at = names.index(wanted.name) if wanted.name in names else len(names)
+    adopted = replace(
+        state, selected=request.plan.model.path, use_cases=use_cases, use_case=at, overrides=request.intent.overrides, plan=request.plan
+    )
+    return replace(adopted, launched_choice=adopted.choice, asked=state.asked + 1, plan_problem=None)
+
+
+def attach(state: Cockpit, run: str) -> Cockpit:
+    """Show this run, which was launched with the present choice."""
+    return replace(state, attached=run, launched_choice=state.choice, launching=False)
+
+
+def next_run(state: Cockpit) -> Cockpit:
+    """Show the next run, around the end."""
+    names = [run.run for run in state.runs]
+    if not names:
+        return state
+    at = names.index(state.attached) if state.attached in names else -1
+    return replace(state, attached=names[(at + 1) % len(names)], launched_choice=None)

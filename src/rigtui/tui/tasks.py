@@ -1,0 +1,171 @@
+"""The background work of the screen: plain functions for threads that call the services and post messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.message import Message
+from textual.worker import Worker, get_current_worker
+
+from rigtui.engines.engine import Build
+from rigtui.errors import RigtuiError
+from rigtui.intent.intent import Intent
+from rigtui.models.model import Model
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
+from rigtui.runs.state import RunState
+from rigtui.text import clean
+from rigtui.tui.messages import Answered, ExportReady, Launched, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.services import Conversation, LogSource, Services
+from rigtui.tui.state import Candidate
+
+Post = Callable[[Message], object]
+
+
+def cancelled(worker: Worker[object]) -> bool:
+    """Whether the screen wants this thread to end; it may change between any two looks."""
+    return worker.is_cancelled
+
+
+def watch_rig(services: Services, post: Post) -> None:
+    """Read the rig again and again until the screen goes."""
+    worker = get_current_worker()
+    while not cancelled(worker):
+        try:
+            rig = services.read_rig()
+        except RigtuiError as error:
+            rig = Rig(name="this machine", platform="linux", problem=str(error))
+        if cancelled(worker):
+            return
+        post(RigRead(rig))
+        worker.cancelled_event.wait(services.rig_interval_s)
+
+
+def prepare(services: Services, post: Post) -> None:
+    """Read what does not change while the screen is open: use cases, installed engines, folders."""
+    try:
+        message: Message = Prepared(services.read_use_cases(), services.find_builds(), services.model_folders())
+    except RigtuiError as error:
+        message = Noted(str(error), title="settings", failed=True)
+    if not cancelled(get_current_worker()):
+        post(message)
+
+
+def scan(services: Services, post: Post) -> None:
+    """Search the models and report as they are found."""
+    worker = get_current_worker()
+
+    def report(found: tuple[Candidate, ...], looked_at: int) -> None:
+        if not cancelled(worker):
+            post(ModelsFound(found, looked_at, done=False))
+
+    try:
+        found = services.scan(report, lambda: cancelled(worker))
+    except RigtuiError as error:
+        found = ()
+        post(Noted(str(error), title="models", failed=True))
+    if not cancelled(worker):
+        post(ModelsFound(found, len(found), done=True))
+
+
+def derive(services: Services, post: Post, stamp: int, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> None:
+    """One plan."""
+    worker = get_current_worker()
+    if cancelled(worker):
+        return
+    plan, problem = None, None
+    try:
+        plan = services.derive(rig, model, intent, builds)
+    except RigtuiError as error:
+        problem = str(error)
+    if not cancelled(worker):
+        post(PlanDerived(stamp, plan, problem))
+
+
+class RunWatch:
+    """Watches all runs and the log of the one that is shown; `shown` is set by the screen, read by the thread."""
+
+    def __init__(self, services: Services, post: Post) -> None:
+        self._services, self._post = services, post
+        self.shown: str | None = None
+
+    def loop(self) -> None:
+        """Until the screen goes."""
+        worker = get_current_worker()
+        before: tuple[RunState, ...] | None = None
+        opened: tuple[str, LogSource] | None = None
+        while not cancelled(worker):
+            runs = self._services.read_runs()
+            if cancelled(worker):
+                return
+            if runs != before:
+                known = {run.run for run in before or ()}
+                requests = {run.run: self._services.read_request(run.run) for run in runs if run.run not in known}
+                before = runs
+                self._post(RunsRead(runs, {name: request for name, request in requests.items() if request is not None}))
+            shown = self.shown
+            if shown is not None:
+                if opened is None or opened[0] != shown:
+                    opened = (shown, self._services.open_log(shown))
+                chunk = opened[1].read()
+                if chunk.lines or chunk.dropped:
+                    self._post(LogRead(shown, chunk))
+            worker.cancelled_event.wait(self._services.run_interval_s)
+
+
+def launch(services: Services, post: Post, candidate: Candidate, intent: Intent, replace: bool) -> None:
+    """Launch; the run goes on whatever happens to the screen."""
+    try:
+        post(Launched(services.launch(candidate, intent, replace)))
+    except RigtuiError as error:
+        post(Launched(None, str(error)))
+
+
+def stop(services: Services, post: Post, run: RunState) -> None:
+    """Ask a run to stop."""
+    try:
+        services.stop(run.run)
+    except RigtuiError as error:
+        post(Noted(str(error), title="stop", failed=True))
+
+
+def listen(conversation: Conversation, post: Post) -> None:
+    """Pass an answer on as it arrives; `conversation.close()` ends this from outside."""
+    worker = get_current_worker()
+    try:
+        for piece in conversation:
+            if cancelled(worker):
+                return
+            post(Answered(piece))
+    except RigtuiError as error:
+        if not cancelled(worker):
+            post(Answered(clean(str(error)), done=True, failed=True))
+    else:
+        post(Answered("", done=True))
+
+
+def save_profile(services: Services, post: Post, name: str, candidate: Candidate, intent: Intent) -> None:
+    """Keep the choices as a profile."""
+    try:
+        where = services.save_profile(name, candidate, intent)
+        post(Noted(f"saved as {name} ({where})", title="profile"))
+    except RigtuiError as error:
+        post(Noted(str(error), title="profile", failed=True))
+
+
+def export(services: Services, post: Post, candidate: Candidate, intent: Intent, plan: Plan) -> None:
+    """Make the export preview."""
+    try:
+        post(ExportReady(services.export(candidate, intent, plan)))
+    except RigtuiError as error:
+        post(Noted(str(error), title="export", failed=True))
+
+
+def add_folder(services: Services, post: Post, folder: str, then: Callable[[], None]) -> None:
+    """Keep a folder of models, then search again."""
+    try:
+        services.add_folder(folder)
+    except RigtuiError as error:
+        post(Noted(str(error), title="models", failed=True))
+    else:
+        then()

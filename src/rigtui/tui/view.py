@@ -1,0 +1,57 @@
+"""Small pieces of text the cockpit shows beside the plan: choices, remarks. Pure."""
+
+from __future__ import annotations
+
+from rigtui.text import clean
+from rigtui.tui.state import Cockpit, context_now
+from rigtui.tui.widgets.choices import ChoiceRow
+
+
+def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
+    """Use case, context and KV type as they are now."""
+    use_case, plan = state.chosen_use_case, state.plan
+    if use_case is None:
+        return ()
+    context = context_now(state)
+    kv = state.overrides.kv_type or (plan.kv_type if plan else None)
+    wanted = f"wants {use_case.context:,}" if use_case.context else "wants the model's own"
+    return (
+        ChoiceRow(name="use_case", label="use case", value=use_case.name, note=clean(use_case.description), keys="u"),
+        ChoiceRow(
+            name="context",
+            label="context",
+            value=f"{context:,}" if context else "–",
+            note=f"{use_case.name} {wanted}",
+            yours=state.overrides.context is not None,
+            keys="[ ] =",
+        ),
+        ChoiceRow(
+            name="kv_type",
+            label="KV type",
+            value="–" if kv is None else kv[0] if kv[0] == kv[1] else f"{kv[0]}/{kv[1]}",
+            yours=state.overrides.kv_type is not None,
+            note="allowed: " + ", ".join(use_case.kv_types),
+            keys="k",
+        ),
+    )
+
+
+def models_subtitle(state: Cockpit) -> str:
+    """How many models there are, or how the search goes."""
+    if state.scanning:
+        return f"searching, {state.scanned:,} seen"
+    return f"{len(state.candidates)}" if state.candidates else ""
+
+
+def remark(state: Cockpit) -> str:
+    """One line below the bars, for what the bars alone would not tell."""
+    rig = state.rig
+    if rig is None:
+        return "Reading the cards …"
+    if rig.problem:
+        return f"No GPU can be used: {clean(rig.problem)}. Models run on the CPU; `rigtui demo` shows a rig with cards."
+    if not rig.gpus:
+        return "This rig has no GPU. Models run on the CPU; `rigtui demo` shows a rig with cards."
+    if rig.platform == "wsl2":
+        return "WSL: the driver names no processes here; unknown is what Windows and other WSL programs hold."
+    return ""

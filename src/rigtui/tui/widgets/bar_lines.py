@@ -1,0 +1,205 @@
+"""How rows of bars become lines of text: widths, labels inside the bar, the legend. Pure but for Rich's value types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+
+from rigtui.text import GIB
+from rigtui.tui.segments import NOW, PLANNED, BarRow, Piece, cells, label
+
+# Without colour the fill alone tells the kinds apart; with colour it is drawn in the colour of its own ground.
+FILL = {
+    "reserved": "-",
+    "desktop": "=",
+    "others": "%",
+    "engines": "#",
+    "unknown": "?",
+    "used": "=",
+    "weights": "█",
+    "kv": "▓",
+    "compute": "▒",
+    "floor": "░",
+    "headroom": "·",
+    "free": " ",
+    "short": "!",
+}
+HATCH = "╱"
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+class Palette(Struct, frozen=True):
+    """The colours the bars are drawn with, parsed once per theme."""
+
+    kinds: Mapping[str, Color]
+    text: Color
+    muted: Color
+    error: Color
+    surface: Color
+    plain: bool = False
+    """No colours at all: the fills carry the meaning."""
+
+
+class Layout(Struct, frozen=True, kw_only=True):
+    """Where the columns of all rows stand, in cells."""
+
+    width: int
+    name: int
+    bar: int
+    sensors: bool
+    spark: int
+    details: bool
+    """A second line per card with the numbers."""
+
+
+def number(size: int) -> str:
+    """GiB with one decimal, without the unit."""
+    return f"{size / GIB:.1f}"
+
+
+def lay_out(rows: Sequence[BarRow], width: int, details: bool) -> Layout:
+    """The columns for `rows` in `width` cells: the bar gets what the names and numbers leave."""
+    name = min(max((len(row.name) for row in rows), default=4), 14 if width < 100 else 22)
+    sensors = width >= 100 and any(row.temperature_c is not None or row.utilization is not None for row in rows)
+    spark = (8 if width < 140 else 16) if width >= 100 and any(len(row.history) > 1 for row in rows) else 0
+    right = 15 if width < 100 else 20
+    bar = width - 2 - name - 1 - 2 - 1 - right - (11 if sensors else 0) - (spark + 2 if spark else 0)
+    return Layout(width=width, name=name, bar=max(8, bar), sensors=sensors, spark=spark, details=details and width >= 100)
+
+
+def row_lines(row: BarRow, layout: Layout, palette: Palette) -> list[list[Segment]]:
+    """The one or two lines of a row."""
+    text, muted = _style(palette, palette.text), _style(palette, palette.muted)
+    name = row.name if len(row.name) <= layout.name else row.name[: layout.name - 1] + "…"
+    start = Segment(f" {name:<{layout.name}} ", text)
+    if row.error is not None:
+        room = layout.width - layout.name - 4
+        message = f"error: {row.error}"
+        message = message if len(message) <= room else message[: room - 1] + "…"
+        return [[start, Segment(message, _style(palette, palette.error, bold=True))]]
+    line = [start, Segment("▕", muted), *_bar(row, layout.bar, palette), Segment("▏", muted), *_figures(row, layout, palette)]
+    if not layout.details:
+        return [line]
+    indent = Segment(" " * (layout.name + 3))
+    return [line, [indent, *_details(row, layout, palette)]]
+
+
+def _style(palette: Palette, color: Color, ground: Color | None = None, *, bold: bool = False) -> Style:
+    if palette.plain:
+        return Style(bold=bold)
+    return Style(color=color.rich_color, bgcolor=ground.rich_color if ground else None, bold=bold)
+
+
+def _bar(row: BarRow, width: int, palette: Palette) -> list[Segment]:
+    sizes = {piece.kind: piece.bytes for piece in row.pieces}
+    return [segment for kind, count in cells(row.pieces, row.total_bytes, width) for segment in _run(row, kind, count, sizes, palette)]
+
+
+def _run(row: BarRow, kind: str, count: int, sizes: Mapping[str, int], palette: Palette) -> list[Segment]:
+    ground = palette.kinds[kind]
+    hatched = row.simulated and kind not in ("free", "headroom", "short")
+    if palette.plain:
+        fill_style, fill = Style(), (FILL[kind] + HATCH if hatched else FILL[kind])
+    elif hatched or kind == "headroom":
+        mark = ground.blend(palette.surface, 0.4) if hatched else ground.blend(palette.text, 0.35)
+        fill_style, fill = _style(palette, mark, ground), HATCH if hatched else FILL[kind]
+    else:
+        fill_style, fill = _style(palette, ground, ground), FILL[kind]
+    word = _word(kind, count, sizes.get(kind, 0))
+    before = (count - len(word)) // 2 if word else count
+    parts = [Segment((fill * count)[:before], fill_style)]
+    if word:
+        ink = palette.text if kind in ("free", "headroom") else Color.parse("#0b0d10" if ground.brightness > 0.38 else "#f4f6fa")
+        parts.append(Segment(word, _style(palette, ink.blend(ground, 0.35) if kind == "free" else ink, ground)))
+        parts.append(Segment((fill * count)[: count - before - len(word)], fill_style))
+    return [part for part in parts if part.text]
+
+
+def _word(kind: str, count: int, size: int) -> str:
+    word = label(kind)
+    for text in (f" {word} {number(size)} ", f" {word} "):
+        if len(text) <= count:
+            return text
+    return ""
+
+
+def _figures(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
+    text, muted = _style(palette, palette.text), _style(palette, palette.muted)
+    before = number(row.before_bytes or 0)
+    if row.after_bytes is None:
+        free, style = f"{before} GiB", text
+    elif row.after_bytes < 0:
+        free, style = f"short {number(-row.after_bytes)} GiB", _style(palette, palette.error, bold=True)
+    else:
+        free, style = f"{before} → {number(row.after_bytes)} GiB", text
+    wide = layout.width >= 100
+    if wide and (row.after_bytes is None or row.after_bytes >= 0):
+        free += " free"
+    parts = [Segment(f" {free:>{20 if wide else 15}}", style)]
+    if layout.sensors:
+        degrees = "" if row.temperature_c is None else f"{row.temperature_c}°C"
+        busy = "" if row.utilization is None else f"{row.utilization}%"
+        parts.append(Segment(f"{degrees:>6}{busy:>5}", muted))
+    if layout.spark:
+        parts.append(Segment(f"  {sparkline(row.history, layout.spark)}", _style(palette, palette.kinds["engines"])))
+    return parts
+
+
+def sparkline(history: Sequence[float], width: int) -> str:
+    """The last `width` shares as levels on a scale from nothing to all of the card, so that small changes look small."""
+    shown = list(history)[-width:]
+    return "".join(LEVELS[max(0, min(7, int(share * 8)))] for share in shown).rjust(width)
+
+
+def _details(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
+    """The pieces as words and numbers, each word marked with its piece's colour."""
+    parts: list[Segment] = []
+    room = layout.width - layout.name - 4
+    planned = any(piece.kind in PLANNED for piece in row.pieces)
+    groups: list[tuple[str, list[Piece]]] = [("now", [piece for piece in row.pieces if piece.kind in NOW])]
+    if planned:
+        groups.append(("plan", [piece for piece in row.pieces if piece.kind in (*PLANNED, "headroom")]))
+    for title, pieces in groups:
+        if not pieces:
+            continue
+        words = [(f"{'   ' if parts else ''}{title}", None), *((f" {label(p.kind)} {number(p.bytes)}", p.kind) for p in pieces)]
+        for word, kind in words:
+            if len(word) > room:
+                return parts
+            room -= len(word)
+            parts.append(Segment(word, _style(palette, _ink(kind, palette))))
+    if row.placed and len(row.placed) + 3 <= room:
+        parts.append(Segment(f"   {row.placed}", _style(palette, palette.text)))
+    return parts
+
+
+def _ink(kind: str | None, palette: Palette) -> Color:
+    """A kind's colour made readable as text on the surface."""
+    if kind is None:
+        return palette.muted
+    return palette.kinds[kind].blend(palette.text, 0.35)
+
+
+def legend_line(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[Segment]:
+    """The words for the pieces on screen, in the order of the bars."""
+    present = {piece.kind for row in rows for piece in row.pieces}
+    order = [kind for kind in (*NOW, *PLANNED, "headroom", "free") if kind in present]
+    parts = [Segment(" " * (layout.name + 3))]
+    room = layout.width - layout.name - 4
+    items = [(FILL[kind], kind, label(kind)) for kind in order]
+    if any(row.simulated for row in rows):
+        items.insert(0, (HATCH, "", "simulated"))
+    gap = "  " if sum(len(word) + 4 for _, _, word in items) <= room else " "
+    for fill, kind, word in items:
+        if len(word) + 2 + len(gap) > room:
+            break
+        room -= len(word) + 2 + len(gap)
+        ground = palette.kinds[kind] if kind else palette.surface
+        mark = palette.kinds[kind].blend(palette.text, 0.35) if kind == "headroom" else (ground if kind else palette.text)
+        parts.append(Segment(fill, _style(palette, mark, ground)))
+        parts.append(Segment(f" {word}{gap}", _style(palette, palette.muted)))
+    return parts

@@ -1,0 +1,105 @@
+"""The live bars: one line per card, two where there is room, drawn as strips and only where something changed."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from textual.color import Color
+from textual.geometry import Region, Size
+from textual.strip import Strip
+from textual.widget import Widget
+
+from rigtui.tui.colors import bar_colors
+from rigtui.tui.segments import BarRow
+from rigtui.tui.widgets.bar_lines import Layout, Palette, lay_out, legend_line, row_lines
+
+
+class RigBars(Widget):
+    """What every card has now and after the plan. Give it rows with `show`."""
+
+    DEFAULT_CSS = "RigBars { height: auto; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._rows: tuple[BarRow, ...] = ()
+        self._remark = ""
+        self._lines: list[list[Segment]] = []
+
+    def on_mount(self) -> None:
+        """Redraw in the new colours when the theme changes."""
+        self.app.theme_changed_signal.subscribe(self, lambda _theme: self._draw())
+
+    def show(self, rows: tuple[BarRow, ...], remark: str = "") -> None:
+        """Show these rows and a remark below them; nothing is painted when they are what is shown already."""
+        if (rows, remark) != (self._rows, self._remark):
+            self._rows, self._remark = rows, remark
+            self._draw()
+
+    def _palette(self) -> Palette:
+        variables = self.app.theme_variables
+        colors = {kind: Color.parse(value) for kind, value in bar_colors(variables).items()}
+        text, surface = _opaque(variables["foreground"], "#e6e9ef"), _opaque(variables["surface"], "#1e222a")
+        return Palette(
+            kinds=colors,
+            text=text,
+            muted=text.blend(surface, 0.4),
+            error=_opaque(variables["error"], "#e5566d"),
+            surface=surface,
+            plain=self.app.no_color,
+        )
+
+    def _layout(self) -> Layout:
+        height = self.app.size.height
+        roomy = 2 * len(self._rows) + 1 <= height // 3
+        return lay_out(self._rows, self.size.width, details=roomy)
+
+    def _draw(self) -> None:
+        width = self.size.width
+        if not width:
+            return
+        palette, layout = self._palette(), self._layout()
+        lines = [line for row in self._rows for line in row_lines(row, layout, palette)]
+        if self._rows and not layout.details:
+            lines.append(legend_line(self._rows, layout, palette))
+        if self._remark:
+            lines += self._remark_lines(palette, layout)
+        old, self._lines = self._lines, lines
+        if len(old) != len(lines):
+            self.refresh(layout=True)
+            return
+        changed = [at for at, line in enumerate(lines) if line != old[at]]
+        if changed:
+            self.refresh(*(Region(0, at, width, 1) for at in changed))
+
+    def _remark_lines(self, palette: Palette, layout: Layout) -> list[list[Segment]]:
+        from textwrap import wrap
+
+        from rich.style import Style
+
+        style = Style() if palette.plain else Style(color=palette.muted.rich_color, italic=True)
+        indent = " " * (layout.name + 3) if self._rows else " "
+        return [[Segment(f"{indent}{text}", style)] for text in wrap(self._remark, max(20, layout.width - len(indent) - 1))]
+
+    def on_resize(self) -> None:
+        """Columns follow the width."""
+        self._lines = []
+        self._draw()
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's signature
+        """As many lines as there are to draw."""
+        return len(self._lines) or max(1, len(self._rows))
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the picture."""
+        width = self.size.width
+        if y >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        return Strip(self._lines[y]).apply_style(self.rich_style).adjust_cell_length(width, self.rich_style)
+
+
+def _opaque(value: str, fallback: str) -> Color:
+    """A theme's colour as one that can be mixed; ANSI and automatic colours have no numbers to mix."""
+    try:
+        color = Color.parse(value)
+    except ValueError:
+        return Color.parse(fallback)
+    return Color.parse(fallback) if color.ansi is not None else color.with_alpha(1.0)

@@ -1,0 +1,59 @@
+"""The engine panel: what the shown run does, and the end of its log."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import RichLog, Static
+
+from rigtui.runs.state import RunState
+from rigtui.tui.run_text import run_lines
+
+LOG_LINES = 5000
+
+
+class EngineDock(Horizontal):
+    """Facts on the left, log on the right (below in a narrow terminal)."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self.border_title = "Engine"
+        self._run: RunState | None = None
+        self._launching = False
+        self._others = 0
+        self._text: Content | None = None
+
+    def compose(self) -> ComposeResult:
+        """Facts and log."""
+        yield Static(id="engine-facts", markup=False)
+        yield RichLog(id="engine-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=False)
+
+    def show(self, run: RunState | None, *, launching: bool, others: int) -> None:
+        """Show this run; `others` more are there."""
+        if run is None or self._run is None or run.run != self._run.run:
+            self.query_one(RichLog).clear()
+        self._run, self._launching, self._others = run, launching, others
+        self.set_class(run is not None and run.phase in ("starting", "loading", "stopping", "failed"), "-busy")
+        self.set_class(run is None, "-idle")
+        self._draw()
+
+    def write(self, lines: tuple[str, ...]) -> None:
+        """More lines of the log, cleaned already."""
+        if lines:
+            self.query_one(RichLog).write("\n".join(lines))
+
+    def on_resize(self) -> None:
+        """Text follows the width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        facts = self.query_one("#engine-facts", Static)
+        width = facts.scrollable_content_region.width
+        if width <= 0:
+            return
+        lines = run_lines(self._run, width, launching=self._launching, others=self._others)
+        text = Content("\n").join(lines)
+        if self._text is None or not text.is_same(self._text):
+            self._text = text
+            facts.update(text)

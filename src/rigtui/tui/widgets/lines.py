@@ -1,0 +1,92 @@
+"""The top line and the hint line: one row each, fitted to the width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.style import Style
+from textual.widget import Widget
+
+from rigtui.rig.rig import Rig
+from rigtui.text import clean
+from rigtui.tui.actions import hints
+
+PLATFORMS = {"linux": "Linux", "wsl2": "WSL2", "macos": "macOS", "windows": "Windows"}
+
+
+class TopLine(Widget):
+    """Rig, platform, driver, CUDA, and on the right what the engine does."""
+
+    DEFAULT_CSS = "TopLine { height: 1; width: 100%; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._facts: tuple[str, ...] = ()
+        self._simulated = False
+        self._engine = Content("")
+
+    def show(self, rig: Rig | None, engine: Content) -> None:
+        """Show this rig and the engine's state; nothing is painted when nothing changed."""
+        facts = rig_facts(rig)
+        simulated = bool(rig and rig.simulated)
+        if (facts, simulated) != (self._facts, self._simulated) or not engine.is_same(self._engine):
+            self._facts, self._simulated, self._engine = facts, simulated, engine
+            self.refresh()
+
+    def render(self) -> Content:
+        """What fits: the engine's state first, then as many facts as there is room for."""
+        badge = Content.styled(" simulated rig ", "$background on $warning") if self._simulated else Content("")
+        engine = self._engine
+        limit = max(10, self.size.width // 2)
+        if engine.cell_length > limit:
+            engine = engine.truncate(limit, ellipsis=True)
+        head = Content.assemble(" ", ("rigtui", "bold $accent"), "  ", badge, " " if self._simulated else "")
+        room = self.size.width - head.cell_length - engine.cell_length - 3
+        text = ""
+        for fact in self._facts:
+            more = f"{text} · {fact}" if text else fact
+            if len(more) > room:
+                break
+            text = more
+        gap = max(1, self.size.width - head.cell_length - len(text) - engine.cell_length - 1)
+        return Content.assemble(head, text, " " * gap, engine)
+
+
+def rig_facts(rig: Rig | None) -> tuple[str, ...]:
+    """The rig in a few words each, the most important first."""
+    if rig is None:
+        return ("reading the rig",)
+    facts = [clean(rig.name), PLATFORMS[rig.platform]]
+    facts += [f"driver {clean(rig.driver)}"] if rig.driver else []
+    facts += [f"CUDA {clean(rig.cuda)}"] if rig.cuda else []
+    facts += [clean(rig.cpu_name)] if rig.cpu_name and not rig.gpus else []
+    return tuple(facts)
+
+
+class HintLine(Widget):
+    """The keys that do something now; each can be clicked."""
+
+    DEFAULT_CSS = "HintLine { height: 1; width: 100%; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._allowed: tuple[str, ...] = ()
+
+    def show(self, allowed: Sequence[str]) -> None:
+        """Offer the actions with these ids."""
+        if tuple(allowed) != self._allowed:
+            self._allowed = tuple(allowed)
+            self.refresh()
+
+    def render(self) -> Content:
+        """As many hints as fit, the most needed ones first."""
+        parts: list[Content] = [Content(" ")]
+        for action in hints(self._allowed, self.size.width):
+            target = action.method if "(" in action.method else f"{action.method}()"
+            scope = "app" if action.screen == "app" else "screen"
+            click = Style.from_meta({"@click": f"{scope}.{target}"})
+            text = Content.assemble((action.shown, "$accent bold"), (f" {action.hint}", "$foreground-muted"))
+            parts.append(text.stylize(click))
+            parts.append(Content("  "))
+        return Content("").join(parts)

@@ -1,0 +1,308 @@
+"""A rig, models, plans and runs made by hand, and services that answer with them at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from rigtui.engines.engine import Build, Failure
+from rigtui.errors import RigtuiError
+from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.model import Experts, Model
+from rigtui.planning.plan import Alternative, Expected, Plan, PlanDevice, PlanHost, PlanModel, Reason
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
+from rigtui.tui.services import LogChunk, Services
+from rigtui.tui.state import Candidate
+
+MIB = 1 << 20
+
+
+def gpu(index: int, name: str, total: int, free: int, **more: Any) -> Gpu:
+    """A card; sizes in MiB, also those in `more` that end in `_mib`."""
+    sizes = {key.replace("_mib", "_bytes"): value * MIB for key, value in more.items() if key.endswith("_mib")}
+    rest = {key: value for key, value in more.items() if not key.endswith("_mib")}
+    return Gpu(index=index, name=f"NVIDIA GeForce {name}", uuid=f"GPU-{index}", total_bytes=total * MIB, free_bytes=free * MIB, **sizes, **rest)
+
+
+def two_cards(**more: Any) -> Rig:
+    """A 4090 and a 5070 Ti that drives the desktop."""
+    cards = (
+        gpu(0, "RTX 4090", 24564, 23700, reserved_mib=464, others_mib=400, temperature_c=41, utilization=12),
+        gpu(1, "RTX 5070 Ti", 16303, 12800, reserved_mib=403, desktop_mib=2900, others_mib=200, display=True, temperature_c=38, utilization=2),
+    )
+    return Rig(
+        name="mixed-rig",
+        platform="linux",
+        gpus=cards,
+        driver="580.95",
+        cuda="13.0",
+        ram_total_bytes=64000 * MIB,
+        ram_free_bytes=51000 * MIB,
+        **more,
+    )
+
+
+def wsl_rig() -> Rig:
+    """One 4090 under WSL: what Windows holds is unknown."""
+    card = gpu(0, "RTX 4090", 24564, 21000, reserved_mib=464, unknown_mib=3100, temperature_c=44, utilization=5)
+    return Rig(name="wsl-desk", platform="wsl2", gpus=(card,), driver="581.15", cuda="13.0", ram_total_bytes=32000 * MIB, ram_free_bytes=27000 * MIB)
+
+
+def no_gpu_rig() -> Rig:
+    """A machine without a card."""
+    return Rig(
+        name="mini-pc",
+        platform="linux",
+        ram_total_bytes=32000 * MIB,
+        ram_free_bytes=26500 * MIB,
+        cpu_name="AMD Ryzen 7 8845HS",
+        problem="this machine has no NVIDIA card",
+    )
+
+
+def eight_cards() -> Rig:
+    """Eight equal cards, one of them lost."""
+    cards = [gpu(at, "RTX 3060", 12288, 11910, reserved_mib=378, temperature_c=40 + at, utilization=0) for at in range(8)]
+    cards[5] = Gpu(index=5, name="NVIDIA GeForce RTX 3060", uuid="GPU-5", error="the card fell off the bus: shut the machine down and check its riser")
+    return Rig(name="mining-frame", platform="linux", gpus=tuple(cards), driver="580.95", cuda="13.0", ram_total_bytes=64000 * MIB, ram_free_bytes=60000 * MIB)
+
+
+def model(name: str, gib: float, architecture: str, quantization: str, trained: int, experts: int = 0) -> Model:
+    """A model without tensors."""
+    return Model(
+        name=name,
+        path=f"/models/{name}.gguf",
+        files=(f"/models/{name}.gguf",),
+        format="gguf",
+        architecture=architecture,
+        layers=48,
+        context_trained=trained,
+        embedding_length=5120,
+        vocabulary=151936,
+        heads=(40,) * 48,
+        kv_heads=(8,) * 48,
+        key_length=128,
+        value_length=128,
+        experts=Experts(count=experts, used=8, feed_forward=768) if experts else None,
+        quantization=quantization,
+        weights_bytes=int(gib * 1024 * MIB),
+    )
+
+
+MODELS = (
+    model("Qwen3-Coder-30B-A3B-Instruct-Q4_K_M", 17.3, "qwen3moe", "Q4_K_M", 262144, 128),
+    model("Qwen3-32B-Q4_K_M", 18.4, "qwen3", "Q4_K_M", 40960),
+    model("gemma-3-27b-it-Q4_K_M", 15.4, "gemma3", "Q4_K_M", 131072),
+    model("gpt-oss-20b-mxfp4", 11.3, "gpt-oss", "MXFP4", 131072, 32),
+    model("GLM-4.7-Flash-Q4_K_M", 16.9, "deepseek2", "Q4_K_M", 202752, 64),
+)
+BROKEN = Candidate(path="/models/half.gguf", name="half-downloaded-Q8_0", problem="half.gguf ends in the middle of its header: download it again")
+
+
+def candidates(*models: Model) -> tuple[Candidate, ...]:
+    """Rows of the picker."""
+    return tuple(Candidate(path=one.path, name=one.name, model=one) for one in models)
+
+
+USE_CASES = (
+    UseCase(name="chat", description="one person, long talks", context=65536, context_least=4096),
+    UseCase(name="coding", description="agents: long prompts and tool schemas", context=65536, context_least=8192),
+    UseCase(name="long", description="whole books and repositories", context=262144, context_least=32768),
+    UseCase(name="batch", description="many short requests at once", context=8192, context_least=4096, parallel=8),
+)
+BUILD = Build(engine="llama.cpp", label="llama-server b6500 (CUDA)", version="b6500", argv=("/usr/bin/llama-server",))
+
+
+def device(index: int, name: str, layers: tuple[int, int], sizes: tuple[int, int, int, int], free: int, headroom: int, *, output: bool = False) -> PlanDevice:
+    """A card in a plan; sizes (weights, KV, compute, floor) and free in MiB."""
+    used = sum(sizes) * MIB
+    return PlanDevice(
+        device=f"CUDA{index}",
+        uuid=f"GPU-{index}",
+        name=f"NVIDIA GeForce {name}",
+        layers=layers[1] - layers[0] + 1,
+        first_layer=layers[0],
+        output=output,
+        weights_bytes=sizes[0] * MIB,
+        kv_bytes=sizes[1] * MIB,
+        compute_bytes=sizes[2] * MIB,
+        floor_bytes=sizes[3] * MIB,
+        used_bytes=used,
+        free_before_bytes=free * MIB,
+        free_after_bytes=free * MIB - used,
+        headroom_bytes=headroom * MIB,
+    )
+
+
+def plan_for(rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
+    """A plan that follows the intent in a way a test can check: the context is the user's or the use case's, KV grows with it."""
+    use_case, own = intent.use_case, intent.overrides
+    slots = own.parallel or use_case.parallel
+    context = own.context or min(use_case.context or chosen.context_trained, chosen.context_trained)
+    if context > 1_000_000:
+        raise RigtuiError("a context of more than a million tokens is more than this test's models can take")
+    kv = own.kv_type or ("q8_0", "q8_0")
+    kv_mib = context * slots // 32 * (1 if kv[0] == "q8_0" else 2) // 4
+    weights = chosen.weights_bytes // MIB
+    usable = rig.usable_gpus
+    devices: tuple[PlanDevice, ...] = ()
+    if len(usable) == 1:
+        card = usable[0]
+        devices = (device(card.index, "RTX 4090", (0, 47), (weights, kv_mib, 600, 450), (card.free_bytes or 0) // MIB, 1024, output=True),)
+    elif usable:
+        first = (weights * 2 // 3, kv_mib * 2 // 3, 660, 450)
+        second = (weights - first[0], kv_mib - first[1], 700, 450)
+        devices = (
+            device(0, "RTX 4090", (0, 31), first, 23700, 128),
+            device(1, "RTX 5070 Ti", (32, 47), second, 12800, 1024, output=True),
+        )
+    over = any(one.free_after_bytes < 0 for one in devices)
+    status = "no_fit" if over else "fits" if devices else "offload"
+    return Plan(
+        status=status,
+        engine="llama.cpp",
+        engine_build=builds[0].version if builds else None,
+        model=PlanModel(
+            name=chosen.name,
+            path=chosen.path,
+            architecture=chosen.architecture,
+            layers=chosen.layers,
+            weights_bytes=chosen.weights_bytes,
+            context_trained=chosen.context_trained,
+            experts=chosen.experts.count if chosen.experts else 0,
+        ),
+        use_case=use_case.name,
+        context=context * slots,
+        context_per_slot=context,
+        parallel=slots,
+        kv_type=kv,
+        split_mode="layer" if len(devices) > 1 else "none",
+        devices=devices,
+        host=PlanHost(weights_bytes=600 * MIB) if devices else PlanHost(weights_bytes=chosen.weights_bytes, kv_bytes=kv_mib * MIB, offloaded_layers=chosen.layers),
+        fit_target_mib=tuple(one.headroom_bytes // MIB for one in devices),
+        command=("llama-server", "--model", chosen.path, "--ctx-size", str(context * slots), "--cache-type-k", kv[0], "--cache-type-v", kv[1], "--fit-target", "128,1024", "--jinja"),
+        expected=Expected(decode_tok_s=38.0 if devices else 4.2, basis="estimated"),
+        reasons=(
+            Reason("split", "The RTX 4090 alone is 1.9 GiB short of the wanted context, so the last layers go to the RTX 5070 Ti."),
+            Reason("headroom", "GPU 1 drives a desktop that holds 2.8 GiB now; 1,024 MiB more are left for it."),
+        ),
+        warnings=(Reason("display", "A game or a browser with many tabs can need more than the headroom on GPU 1."),),
+        alternatives=(
+            Alternative(engine="llama.cpp", summary="RTX 4090 alone, KV q4_0", status="tight", context=40960, expected=Expected(decode_tok_s=46.0)),
+            Alternative(engine="llama.cpp", summary="2 GPUs, KV f16", status="fits", context=32768, expected=Expected(decode_tok_s=37.0)),
+        ),
+    )
+
+
+def run_state(run: str = "4f1c", phase: str = "ready", **more: Any) -> RunState:
+    """A run of the first model."""
+    values: dict[str, Any] = {
+        "run": run,
+        "node": "here",
+        "boot_id": "b",
+        "host": "127.0.0.1",
+        "port": 8080,
+        "url": "http://127.0.0.1:8080",
+        "model": MODELS[0].name,
+        "model_id": "qwen3-coder-30b",
+        "model_path": MODELS[0].path,
+        "engine": "llama.cpp",
+        "build": "b6500",
+        "context": 65536,
+        "started": "2026-03-01T19:20:21Z",
+        "heartbeat": 0.0,
+        "phase": phase,
+    }
+    if phase == "ready":
+        values["measured"] = Measured(load_s=7.4, ttft_s=0.21, prefill_tok_s=1204.0, decode_tok_s=38.2)
+    if phase == "loading":
+        values["progress"] = 0.42
+    if phase == "failed":
+        failure = Failure(code="out_of_vram", text="GPU 1 ran out of memory while the KV cache was made: 372 MiB were missing", line="ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory")
+        values.update(failure=failure, attempts=(AttemptState(outcome="failed", failure=failure),))
+    return RunState(**(values | more))
+
+
+class FakeLog:
+    """A log that has lines once."""
+
+    def __init__(self, lines: tuple[str, ...]) -> None:
+        self._lines = lines
+
+    def read(self) -> LogChunk:
+        lines, self._lines = self._lines, ()
+        return LogChunk(lines)
+
+
+class FakeAnswer:
+    """An answer in three pieces."""
+
+    def __iter__(self) -> Iterator[str]:
+        yield from ("A home ", "assistant that ", "never phones home.")
+
+    def close(self) -> None:
+        """Nothing to stop."""
+
+
+class World:
+    """What the fake services say, and what they were asked for."""
+
+    def __init__(self, rig: Rig, models: tuple[Candidate, ...] = candidates(*MODELS)) -> None:
+        self.rig = rig
+        self.models = models
+        self.runs: tuple[RunState, ...] = ()
+        self.requests: dict[str, LaunchRequest] = {}
+        self.log: tuple[str, ...] = ()
+        self.launched: list[tuple[str, Intent, bool]] = []
+        self.stopped: list[str] = []
+        self.saved: list[tuple[str, str, Intent]] = []
+        self.folders: list[str] = []
+        self.launch_problem: str | None = None
+        self.derive_gate = threading.Event()
+        self.derive_gate.set()
+
+    def derive(self, rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
+        self.derive_gate.wait(10)
+        return plan_for(rig, chosen, intent, builds)
+
+    def launch(self, candidate: Candidate, intent: Intent, replace_others: bool) -> str:
+        if self.launch_problem:
+            raise RigtuiError(self.launch_problem)
+        self.launched.append((candidate.path, intent, replace_others))
+        self.runs = (() if replace_others else self.runs) + (run_state("new1", "loading", model=candidate.name, model_path=candidate.path),)
+        return "new1"
+
+    def stop(self, run: str) -> None:
+        self.stopped.append(run)
+        self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
+
+    def save(self, name: str, candidate: Candidate, intent: Intent) -> str:
+        self.saved.append((name, candidate.path, intent))
+        return f"/config/profiles/{name}.toml"
+
+    def services(self) -> Services:
+        """The services of this world."""
+        return Services(
+            read_rig=lambda: self.rig,
+            read_use_cases=lambda: USE_CASES,
+            find_builds=lambda: (BUILD,),
+            scan=lambda report, cancelled: self.models,
+            model_folders=lambda: ("~/models", "~/.cache/huggingface/hub", "~/.lmstudio/models"),
+            add_folder=self.folders.append,
+            derive=self.derive,
+            read_runs=lambda: self.runs,
+            read_request=self.requests.get,
+            open_log=lambda run: FakeLog(self.log),
+            launch=self.launch,
+            stop=self.stop,
+            ask=lambda run, question: FakeAnswer(),
+            save_profile=self.save,
+            export=lambda candidate, intent, plan: f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n",
+            rig_interval_s=0.05,
+            run_interval_s=0.05,
+        )
