@@ -116,9 +116,12 @@ class Nvml:
 
         try:
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            if index not in self._known:
-                self._known[index] = _identity(index, handle)
-            return self._measured(self._known[index], handle)
+            uuid = _text(_ask(pynvml.nvmlDeviceGetUUID, handle))
+            known = self._known.get(index)
+            # Indexes move up when a card before this one leaves the bus.
+            if known is None or known.uuid != uuid:
+                known = self._known[index] = _identity(index, uuid, handle)
+            return self._measured(known, handle)
         except pynvml.NVMLError as error:
             if error.value in HANDLE_GONE:
                 raise
@@ -173,7 +176,7 @@ class Nvml:
         return tuple(found[pid] for pid in sorted(found))
 
 
-def _identity(index: int, handle: Any) -> Gpu:
+def _identity(index: int, uuid: str | None, handle: Any) -> Gpu:
     """What does not change while the driver is loaded."""
     import pynvml
 
@@ -184,7 +187,7 @@ def _identity(index: int, handle: Any) -> Gpu:
     return Gpu(
         index=index,
         name=_text(_ask(pynvml.nvmlDeviceGetName, handle)) or f"GPU {index}",
-        uuid=_text(_ask(pynvml.nvmlDeviceGetUUID, handle)),
+        uuid=uuid,
         pci=None if bus is None else normal_pci(_text(bus.busId) or ""),
         compute_capability=None if capability is None else f"{capability[0]}.{capability[1]}",
         # Two transfers per clock: "How to Implement Performance Metrics in CUDA C/C++" (NVIDIA). It gives the vendors' figures
