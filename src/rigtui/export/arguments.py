@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 EMBEDDED = "rigtui.engines.llamacpp.embedded"
@@ -33,6 +34,9 @@ BARE = frozenset({"--log-jsonl", "--metrics", "--no-mmap"})
 """Options without a value that rigtui adds for its own sake: to watch the engine, or to read the file without a race."""
 
 
+_FLAG = re.compile(r"--?[A-Za-z]")
+
+
 def after_program(command: Iterable[str]) -> list[str]:
     """The arguments of a command: what follows the program, or `python -m <the embedded engine>`."""
     words = list(command)
@@ -43,7 +47,7 @@ def take(args: list[str], name: str) -> tuple[str | None, list[str]]:
     """The value of the option `name` (a key of ALIASES), None when it is not given, and the arguments without it."""
     value, rest, at = None, [], 0
     while at < len(args):
-        if args[at] in ALIASES[name] and at + 1 < len(args):
+        if args[at] in ALIASES[name] and at + 1 < len(args) and not _FLAG.match(args[at + 1]):
             value = args[at + 1]
             at += 2
         else:
