@@ -14,6 +14,7 @@ import pytest
 import nvml_stub as stubs
 from rigtui.cli.main import main
 from rigtui.rig import rigfile
+from rigtui.rig.division import Engines
 from rigtui.text import MIB
 
 RIGS = Path(__file__).parents[1] / "rigs"
@@ -71,6 +72,15 @@ def test_the_text_names_every_kind_of_use_and_who_holds_it(nvml_stub, rigtui):
     row = next(line for line in lines if "RTX 5070 Ti" in line)
     assert row.split()[-7:] == ["16,303", "15,680", "303", "300", "0", "0", "20"]
     assert any(str(os.getpid()) in line and "graphics" in line and " 300 " in line for line in lines)
+
+
+def test_what_rigtuis_own_engines_hold_is_told_apart(nvml_stub, rigtui, monkeypatch):
+    nvml_stub(stubs.MIXED + f"  process compute {os.getpid()} 300\n")
+    monkeypatch.setattr("rigtui.runs.watch.engines_on_this_rig", lambda: Engines(frozenset({os.getpid()})))
+    _, out, _ = rigtui("gpus", "--json")
+    other = json.loads(out)["gpus"][1]
+    assert (other["engines_bytes"], other["others_bytes"]) == (300 * MIB, 0)
+    assert any(str(os.getpid()) in line and " engine " in line for line in rigtui("gpus")[1].splitlines())
 
 
 def test_the_text_fits_80_columns_with_the_largest_figures(nvml_stub, rigtui):

@@ -40,14 +40,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def reading(rig_file: str | None) -> Rig:
-    """This rig now, or the rig of `rig_file`. Raises UsageError for a rig file that cannot be followed."""
+    """This rig now with rigtui's own engines told apart, or the rig of `rig_file`.
+
+    Raises UsageError for a rig file that cannot be followed.
+    """
     if rig_file is not None:
         from rigtui.rig import rigfile
 
         return rigfile.load(Path(rig_file))
     from rigtui.rig.sampler import read_rig
+    from rigtui.runs.watch import engines_on_this_rig
 
-    return read_rig()
+    return read_rig(engines_on_this_rig())
 
 
 def as_json(rig: Rig) -> dict[str, Any]:
