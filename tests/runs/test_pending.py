@@ -10,7 +10,7 @@ GIB = 1 << 30
 
 
 def rig(free: int, engines: int, *, listed: int | None) -> Rig:
-    processes = () if listed is None else (GpuProcess(pid=7, name="llama-server", kind="compute", bytes=listed, engine=True),)
+    processes = () if listed is None else (GpuProcess(pid=7, name="llama-server", kind="compute", bytes=listed * GIB, engine=True),)
     gpu = Gpu(
         index=0, name="A", uuid="GPU-a", total_bytes=24 * GIB, free_bytes=free * GIB, engines_bytes=engines * GIB, processes=processes
     )
@@ -19,9 +19,25 @@ def rig(free: int, engines: int, *, listed: int | None) -> Rig:
 
 def run(phase: str, *, logged: int = 0) -> RunState:
     return RunState(
-        run="r", node="n", boot_id="b", pid=7, phase=phase, host="127.0.0.1", port=1, url="", model="m", model_id="m", model_path="/m",  # type: ignore[arg-type]
-        engine="llama.cpp", build="b", context=1, started="", heartbeat=0.0, planned_bytes={"GPU-a": 10 * GIB}, logged_bytes={"GPU-a": logged * GIB},
-    )  # fmt: skip
+        run="r",
+        node="n",
+        boot_id="b",
+        pid=7,
+        phase=phase,  # type: ignore[arg-type]
+        host="127.0.0.1",
+        port=1,
+        url="",
+        model="m",
+        model_id="m",
+        model_path="/m",
+        engine="llama.cpp",
+        build="b",
+        context=1,
+        started="",
+        heartbeat=0.0,
+        planned_bytes={"GPU-a": 10 * GIB},
+        logged_bytes={"GPU-a": logged * GIB},
+    )
 
 
 def test_a_loading_run_counts_with_all_it_planned() -> None:

@@ -18,8 +18,10 @@ from rigtui.rig.rig import Rig
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
 KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.9, "q5_1": 0.85, "q5_0": 0.84, "q4_1": 0.8, "q4_0": 0.78, "iq4_nl": 0.8}
 """What a cache type is worth against speed: a coarser cache must buy a card less or a tenth more speed."""
-SEVERAL_CARDS = 0.9
-"""One card alone leaves the others free and has no hand-over that could go wrong: several must be a tenth faster."""
+SEVERAL_CARDS = 0.85
+"""One card alone leaves the others free and has no hand-over: it wins even with the coarser cache, unless it is much slower."""
+WEIGHTS = {"context": (0.5, 1.0), "speed": (1.0, 0.25)}
+"""Exponents of speed and of context: who prefers speed gives up three quarters of the context for half as much speed again, no more."""
 MOST_ALTERNATIVES = 4
 
 
@@ -45,16 +47,17 @@ def ranked(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> l
 
 
 def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
-    """Larger is better: status first; then context and speed, in the order the use case prefers; then fewer cards."""
+    """Larger is better: status first, then what the use case gets of context and speed, then a finer cache and fewer cards."""
     quality = min(KV_QUALITY[kind] for kind in plan.kv_type)
-    speed = (plan.expected.decode_tok_s or 0.0) * quality * (SEVERAL_CARDS if len(plan.devices) > 1 else 1.0)
-    context = min(plan.context_per_slot / want.context, 1.0)
-    left = sum(min(device.free_after_bytes - device.headroom_bytes, 0) for device in plan.devices)
     if plan.status == "no_fit":
         # The nearest miss says best what is missing: all cards together.
-        return (STATUS_RANK[plan.status], len(plan.devices), quality, left)
-    order = (context, speed) if intent.use_case.prefer == "context" else (speed, context)
-    return (STATUS_RANK[plan.status], *order, quality, left, -len(plan.devices))
+        missing = sum(min(device.free_after_bytes - device.headroom_bytes, 0) for device in plan.devices)
+        return (STATUS_RANK[plan.status], len(plan.devices), quality, missing)
+    speed = plan.expected.decode_tok_s
+    context = min(plan.context_per_slot / want.context, 1.0)
+    weight_speed, weight_context = WEIGHTS[intent.use_case.prefer]
+    value = quality * (SEVERAL_CARDS if len(plan.devices) > 1 else 1.0) * context**weight_context * (speed**weight_speed if speed else 1.0)
+    return (STATUS_RANK[plan.status], value, quality, -len(plan.devices))
 
 
 def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]:

@@ -93,8 +93,16 @@ def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Deriva
         found += [search.in_vram(group, kv) for kv in want.kv_types]
     if not any(candidate.status == "fits" for candidate in found):
         # With layers in RAM every card helps: all of them together are the only sensible choice.
-        found += [search.offloaded(groups[-1], kv) for kv in want.kv_types]
+        found += [search.offloaded(groups[-1], kv, context) for kv in want.kv_types for context in _contexts(want)]
     return Derivation(wants=want, cards=cards, candidates=tuple(found))
+
+
+def _contexts(want: Wants) -> tuple[int, ...]:
+    """Contexts worth a look when layers lie in RAM, where less context means more layers on the cards."""
+    if want.context_fixed:
+        return (want.context,)
+    quarter = max(want.context // 4, want.context_least)
+    return (want.context, quarter) if quarter < want.context else (want.context,)
 
 
 def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None) -> dict[int, int]:
@@ -170,8 +178,9 @@ class _Search:
             Stage(size, card.bandwidth_gb_s, sum(1 for home in homes if home == index))
             for index, (card, size) in enumerate(zip(cards, read, strict=True))
         ]
-        stages.append(Stage(read_in_ram, self.rig.ram_bandwidth_gb_s, 0, ram=True))
-        return decode_tok_s(stages)
+        shared = fitted.footprint.offloaded_layers if cards else 0
+        stages.append(Stage(read_in_ram, self.rig.ram_bandwidth_gb_s, shared, ram=True))
+        return decode_tok_s(stages, sparse=self.model.experts is not None)
 
     def _status(self, judged: Candidate, context: int) -> Status:
         ram = self.rig.ram_free_bytes
@@ -192,9 +201,8 @@ class _Search:
         """All of it on `cards`, with as much context as fits up to what is wanted; `no_fit` when not even the least does."""
         return self._largest(lambda context: self.candidate(cards, kv, context), lambda c: c.in_vram and c.status in ("fits", "tight"))
 
-    def offloaded(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> Candidate:
-        """Experts, then layers in RAM: the wanted context, halved until it fits."""
-        context = self.want.context
+    def offloaded(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Candidate:
+        """Experts, then layers in RAM: `context` tokens, halved until it fits."""
         while True:
             candidate = self.candidate(cards, kv, context)
             if candidate.status != "no_fit" or context <= self.want.context_least:

@@ -44,19 +44,21 @@ def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reaso
 
 
 def _why_several(derivation: Derivation, candidate: Candidate) -> str:
+    if not candidate.in_vram:
+        return f"even {len(candidate.gpus)} cards together do not hold it: all of them help, RAM takes the rest"
     alone = [c for c in derivation.candidates if len(c.gpus) == 1 and c.settings.kv_type == candidate.settings.kv_type]
     if not alone:
         return f"{len(candidate.gpus)} cards, as you asked"
-    roomiest = max(alone, key=lambda c: min(c.free_after))
-    missing = roomiest.headroom[0] - roomiest.free_after[0]
-    if roomiest.status == "tight":
-        context = candidate.settings.context or 0
-        return f"no card alone holds {context:,} tokens of context; {roomiest.gpus[0].name} would hold {roomiest.fitted.context:,}"
-    if not candidate.in_vram:
-        return f"even {len(candidate.gpus)} cards together do not hold it: all of them help, RAM takes the rest"
-    if missing > 0:
-        return f"it does not fit {roomiest.gpus[0].name} alone: {mib(missing)} are missing there"
-    return f"{len(candidate.gpus)} cards share it"
+    serving = [c for c in alone if c.in_vram]
+    if not serving:
+        nearest = min(alone, key=lambda c: c.fitted.footprint.offloaded_layers)
+        layers = nearest.fitted.footprint.offloaded_layers
+        return f"no card alone holds it: on {nearest.gpus[0].name} {layers} layers would lie in RAM"
+    roomiest = max(serving, key=lambda c: c.fitted.context)
+    if roomiest.fitted.context < candidate.fitted.context:
+        wanted, found = f"{candidate.fitted.context:,}", f"{roomiest.fitted.context:,}"
+        return f"no card alone holds {wanted} tokens of context; {roomiest.gpus[0].name} would hold {found}"
+    return f"{len(candidate.gpus)} cards together are faster than {roomiest.gpus[0].name} alone"
 
 
 def _ram(candidate: Candidate) -> list[Reason]:
@@ -89,8 +91,12 @@ def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list
     found = []
     if want.context_fixed:
         found.append(Reason("context", f"{per_slot:,} tokens of context, as you set"))
-    elif per_slot < want.context and candidate.status != "no_fit":
+    elif per_slot < want.context and candidate.in_vram:
         found.append(Reason("context", f"{per_slot:,} tokens of context are the most that fit; {want.context:,} are wanted"))
+    elif per_slot < want.context:
+        found.append(
+            Reason("context", f"{per_slot:,} tokens of context; the {want.context:,} wanted would cost more speed or RAM than there is")
+        )
     elif want.context == model.context_trained:
         found.append(Reason("context", f"{per_slot:,} tokens of context: all the model was trained for"))
     else:
