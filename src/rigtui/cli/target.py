@@ -198,16 +198,21 @@ def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan
 
 def profile_from(target_: Target, name: str, model: str) -> Profile:
     """The choices of `target_` as a profile called `name`; `model` is what the user called the model."""
+    return profile_of(target_.intent, name, model)
+
+
+def profile_of(intent: Intent, name: str, model: str) -> Profile:
+    """An intent for a model as a profile called `name`."""
     from rigtui.intent.profile import ProfileOverrides
 
-    own: Overrides = target_.intent.overrides
+    own: Overrides = intent.overrides
     if own.batch is not None:
         raise UsageError("a profile has no --batch; leave it out, or pass it as --engine-arg=-b --engine-arg=N")
     return Profile(
         name=name,
         model=str(Path(model).resolve()) if Path(model).exists() else model,
-        use_case=target_.intent.use_case.name,
-        engine=target_.intent.engine,
+        use_case=intent.use_case.name,
+        engine=intent.engine,
         overrides=ProfileOverrides(
             context=own.context,
             parallel=own.parallel,
