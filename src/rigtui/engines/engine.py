@@ -61,7 +61,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     - `progress`: value (0..1)
     - `offloaded`: value, total (layers, the output head counts as one)
     - `buffer`: device, buffer (weights, kv, compute, output, recurrent), bytes
-    - `context` (n_ctx), `kv_cells`, `graph_splits`, `slots`, `pipeline` (0 or 1), `flash_attention` (0 or 1): value
+    - `context` (n_ctx), `kv_cells`, `slots`, `pipeline` (0 or 1), `flash_attention` (0 or 1): value
+    - `graph_splits`: value (prompt), total (generation, where it differs)
     - `timing`: text (prefill, decode), value (tok/s), total (tokens)
     """
 
@@ -81,7 +82,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     """Why an attempt ended: a stable code, one sentence, and the log line that shows it."""
 
     code: str
-    """`out_of_vram`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `killed`, `crash`, `exited`, `timeout`,
+    """`out_of_vram`, `out_of_ram`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `killed`, `crash`, `exited`, `timeout`,
     `engine_missing`, `disk_full`, `gpu_lost`, `driver`."""
     text: str
     line: str | None = None

@@ -1,0 +1,148 @@
+"""Why a llama-server ended: one stable code, one sentence, and the line of its log that shows it. Pure.
+
+Errors before a recovery ("retrying without pipeline parallelism") belong to a start that went on, so they count for nothing.
+The texts are llama.cpp 0.5.0-dev's unless another version is named.
+"""
+
+from __future__ import annotations
+
+import re
+import signal as signals
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from rigtui.engines.engine import Event, Failure
+from rigtui.engines.llamacpp.causes import CAUSES
+from rigtui.engines.llamacpp.loglines import Message, messages
+from rigtui.text import MIB, mib
+
+_RETRY = "retrying without pipeline parallelism"
+Stage = Literal["weights", "kv", "compute", "runtime"]
+
+# ggml-cuda.cu (a HIP build says "ROCm error" and hipMalloc), ggml-alloc.c, ggml-backend: "allocating 41.49 MiB on device 0: cudaMalloc
+# failed: out of memory", "failed to allocate CUDA0 buffer of size 43503616".
+_ASKED = re.compile(r"allocating (?P<mib>\d{1,9}\.\d\d) MiB on device (?P<index>\d{1,3}): (?P<api>cuda|hip|musa)Malloc failed", re.ASCII)
+_BUFFER = re.compile(r"failed to allocate (?P<device>[^\s\[]{1,64})\S{0,200} buffer of size (?P<size>\d{1,18})", re.ASCII)
+_POOL = re.compile(r"(?P<backend>CUDA|ROCm|MUSA) error: out of memory")
+_POOL_DEVICE = re.compile(r"\s*current device: (?P<index>\d{1,3}), in function", re.ASCII)
+# ggml-vulkan.cpp: "Device memory allocation of size N failed." and "vk::Device::allocateMemory: ErrorOutOfDeviceMemory".
+_OTHER = re.compile(r"ErrorOutOfDeviceMemory|VK_ERROR_OUT_OF_DEVICE_MEMORY|unable to allocate (?!CPU)\S{1,64} buffer", re.IGNORECASE)
+# What follows a failed allocation says for what it was: llama-context.cpp, llama-kv-cache.cpp, llama-model.cpp.
+_STAGES: tuple[tuple[Stage, re.Pattern[str]], ...] = (
+    ("compute", re.compile(r"failed to allocate compute|ggml_gallocr_reserve")),
+    ("kv", re.compile(r"failed to allocate buffer for (?:kv|rs|recurrent)")),
+    ("weights", re.compile(r"error loading model: unable to allocate|unable to allocate backend buffer")),
+)
+_STAGE_WORDS = {
+    "weights": "loading the weights",
+    "kv": "making the KV cache",
+    "compute": "making the compute buffers",
+    "runtime": "computing",
+}
+_FROM_OUTSIDE = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT})
+_BACKENDS = {"cuda": "CUDA", "hip": "ROCm", "musa": "MUSA"}
+
+
+def diagnose(events: Iterable[Event], tail_lines: Sequence[str], exit_code: int | None, signal: int | None, asked_to_stop: bool) -> Failure:
+    """Why the engine ended.
+
+    `events` and `tail_lines` are what it said (all events, the last lines of its output, raw or cleaned), `exit_code` or
+    `signal` how it ended (the other is None), `asked_to_stop` whether rigtui had asked it to.
+    """
+    if exit_code is not None and 128 < exit_code < 160:
+        # A shell or a wrapper between says 128 + the signal.
+        signal = exit_code - 128
+        exit_code = None
+    if asked_to_stop and (exit_code == 0 or signal in _FROM_OUTSIDE):
+        return Failure(code="exited", text="the engine stopped when it was asked to")
+    said = _errors(events, tail_lines)
+    failure = (
+        None if exit_code == 0 or signal in {signals.SIGKILL, signals.SIGTERM, signals.SIGINT} else _out_of_memory(said) or _known(said)
+    )
+    if failure is not None:
+        return failure
+    last = next((message.line for message in reversed(said) if message.level == "error"), None)
+    if signal is not None:
+        return _ended_by(signal, last, asked_to_stop)
+    if exit_code == 0:
+        return Failure(code="exited", text="the engine ended by itself without an error, though nobody asked it to", line=last)
+    shown = f": {last}" if last else ""
+    return Failure(code="exited", text=f"the engine ended with exit status {exit_code}{shown}", line=last)
+
+
+def _errors(events: Iterable[Event], tail_lines: Sequence[str]) -> list[Message]:
+    """Every error, and whatever has no level (usage errors, aborts), since the last recovery; oldest first."""
+    early: list[Message] = []
+    for event in events:
+        if event.kind == "retry":
+            early.clear()
+        elif event.kind == "error" and event.text is not None:
+            early.append(Message("error", event.text, event.line or event.text))
+    late: list[Message] = []
+    for line in tail_lines:
+        for message in messages(line):
+            if _RETRY in message.text:
+                late.clear()
+            elif message.level in {None, "error"} and message.text.strip():
+                late.append(message)
+    known = {message.text for message in late}
+    return [message for message in early if message.text not in known] + late
+
+
+def _out_of_memory(said: Sequence[Message]) -> Failure | None:
+    """The last allocation that failed: on which device, for what, how much was asked for."""
+    device: str | None = None
+    stage: Stage | None = None
+    size: int | None = None
+    line: str | None = None
+    for message in said:
+        if asked := _ASKED.search(message.text):
+            device, size, stage, line = _BACKENDS[asked["api"]] + asked["index"], round(float(asked["mib"]) * MIB), None, message.line
+        elif pool := _POOL.search(message.text):
+            device, size, stage, line = pool["backend"], None, "runtime", message.line
+        elif stage == "runtime" and (current := _POOL_DEVICE.match(message.text)):
+            device = (device or "").rstrip("0123456789") + current["index"]
+        elif buffer := _BUFFER.search(message.text):
+            # The exact bytes of the allocation named just before, or of one that only this line names.
+            device, size, line = buffer["device"], int(buffer["size"]), line or message.line
+        elif _OTHER.search(message.text) and line is None:
+            line = message.line
+        if line is not None and stage is None:
+            stage = next((name for name, pattern in _STAGES if pattern.search(message.text)), None)
+    if line is None:
+        return None
+    where, what = device or "a GPU", f" for {mib(size)}" if size is not None else ""
+    doing = f" while {_STAGE_WORDS[stage]}" if stage else ""
+    if device is not None and (device.startswith("CPU") or device.endswith("_Host")):
+        text = f"the system had no RAM left{what}{doing}; choose a smaller context or model, or free memory"
+        return Failure(code="out_of_ram", text=text, line=line, device=device, stage=stage, missing_bytes=size)
+    return Failure(
+        code="out_of_vram", text=f"{where} had no VRAM left{what}{doing}", line=line, device=device, stage=stage, missing_bytes=size
+    )
+
+
+def _known(said: Sequence[Message]) -> Failure | None:
+    for cause in CAUSES:
+        for message in said:
+            if match := cause.pattern.search(message.text):
+                groups = {name: value for name, value in match.groupdict().items() if value}
+                found = next(iter(groups.values()), "")
+                return Failure(code=cause.code, text=cause.sentence.format_map({"x": found} | groups), line=message.line)
+    return None
+
+
+def _ended_by(signal: int, last: str | None, asked_to_stop: bool) -> Failure:
+    try:
+        name = signals.Signals(signal).name
+    except ValueError:
+        name = f"signal {signal}"
+    if asked_to_stop:
+        return Failure(code="killed", text=f"the engine was ended by {name} while it was stopping", line=last)
+    if signal == signals.SIGKILL:
+        text = (
+            "the engine was killed (SIGKILL): probably the system ran out of memory; look at dmesg, and choose a smaller context or model"
+        )
+        return Failure(code="killed", text=text, line=last)
+    if signal in _FROM_OUTSIDE:
+        return Failure(code="killed", text=f"another program ended the engine ({name})", line=last)
+    return Failure(code="crash", text=f"the engine crashed ({name})" + (f": {last}" if last else ""), line=last)
