@@ -160,6 +160,8 @@ class _Fit:
             raise _GivesUpError(f"n_gpu_layers already set by user to {self.settings.ngl}, abort")
         if self.count > 1 and self.settings.tensor_split is not None and any(self.settings.tensor_split):
             raise _GivesUpError("model_params::tensor_split already set by user, abort")
+        if self.table.overridden:
+            raise _GivesUpError("model_params::tensor_buft_overrides already set by user, abort")
 
     def _fill(self) -> tuple[Fill, ...]:
         fills = [Fill() for _ in self.devices]
