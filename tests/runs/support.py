@@ -34,6 +34,12 @@ def wait_until(look: Callable[[], T | None], what: str, seconds: float = 30) -> 
     raise AssertionError(f"never: {what}")
 
 
+def first_port() -> int:
+    """Where this test worker looks for ports."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return 18_000 + 400 * int(worker)
+
+
 def a_device(device: str, uuid: str, name: str) -> PlanDevice:
     return PlanDevice(
         device=device,
@@ -108,7 +114,7 @@ class Runs:
         """Remember the run's processes for the end of the test."""
         if state is not None:
             pairs = ((state.supervisor_pid, state.supervisor_started), (state.pid, state.pid_started))
-            self._processes |= {(pid, started) for pid, started in pairs if pid is not None and started is not None}
+            self._processes |= {(pid, started) for pid, started in pairs if pid not in (None, os.getpid()) and started is not None}
 
     def wait(self, directory: RunDirectory, *phases: str, measured: bool = False) -> RunState:
         """The state once the run is in one of the phases (and measured)."""
