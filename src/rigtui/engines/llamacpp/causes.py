@@ -98,7 +98,7 @@ CAUSES = (
     _cause("bad_argument", r"error while handling argument (?P<x>.{1,160})", "the engine refused the argument {x}"),
     _cause(
         "bad_argument",
-        r"error: (?P<x>(?:expected value for argument|no model given|the argument).{0,160})",
+        r"error: (?P<x>(?:expected value for argument|no model given|invalid device).{0,160})",
         "the engine refused its arguments: {x}",
     ),
     _cause(
