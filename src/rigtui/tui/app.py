@@ -60,7 +60,7 @@ class RigtuiApp(App[None]):
 
     def action_help(self) -> None:
         """What every key does."""
-        self.push_screen(help_screen())
+        self.push_screen(help_screen(self.size.width))
 
     def action_leave(self) -> None:
         """Leave; engines keep running, and that is said."""

@@ -9,7 +9,7 @@ from rigtui.intent.intent import UseCase
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.services import LogChunk
+from rigtui.tui.services import Launch, LogChunk
 from rigtui.tui.state import Candidate
 
 
@@ -72,9 +72,9 @@ class LogRead(Message):
 class Launched(Message):
     """A run was launched, or one sentence says why not."""
 
-    def __init__(self, run: str | None, problem: str | None = None) -> None:
+    def __init__(self, launch: Launch | None, problem: str = "") -> None:
         super().__init__()
-        self.run, self.problem = run, problem
+        self.launch, self.problem = launch, problem
 
 
 class Noted(Message):
@@ -83,6 +83,22 @@ class Noted(Message):
     def __init__(self, text: str, *, title: str = "", failed: bool = False) -> None:
         super().__init__()
         self.text, self.title, self.failed = text, title, failed
+
+
+class Saved(Message):
+    """The choices were kept as a profile."""
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__()
+        self.name, self.where = name, where
+
+
+class NotSaved(Message):
+    """They could not be kept under this name for now; `text` says why."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self.name, self.text = name, text
 
 
 class ExportReady(Message):

@@ -31,6 +31,14 @@ class LogSource(Protocol):
         """What came since the last call; never blocks for more than a disk read."""
 
 
+class Launch(Struct, frozen=True):
+    """A run that was launched."""
+
+    run: str
+    note: str = ""
+    """What is not as it was shown, one sentence; empty: all of it is."""
+
+
 class Conversation(Protocol):
     """An answer in pieces as they arrive. Iterating may block and may raise RigtuiError."""
 
@@ -66,13 +74,13 @@ class Services:
     read_request: Callable[[str], LaunchRequest | None]
     """What a run was launched with; None where that cannot be read."""
     open_log: Callable[[str], LogSource]
-    launch: Callable[[Candidate, Intent, bool], str]
-    """Derive again from a fresh reading and launch; the flag means: in place of what runs. Returns the run's id."""
+    launch: Callable[[Candidate, Intent, Plan, bool], Launch]
+    """Derive again from a fresh reading and launch; the plan is the one that was shown, the flag means: in place of what runs."""
     stop: Callable[[str], None]
     ask: Callable[[RunState, str], Conversation]
     """One question to the running model; nothing is sent before the answer is iterated."""
-    save_profile: Callable[[str, Candidate, Intent], str]
-    """Keep the choices under a name; returns where."""
+    save_profile: Callable[[str, Candidate, Intent, bool], str]
+    """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
     export: Callable[[Candidate, Intent, Plan], str]
     """The choices as a section of models.conf."""
     rig_interval_s: float = 1.0

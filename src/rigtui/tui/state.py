@@ -11,6 +11,7 @@ from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.text import clean
 from rigtui.tui.segments import card_key
 
 HISTORY = 32
@@ -65,6 +66,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     launched_choice: tuple[str, int, Overrides] | None = None
     """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
     launching: bool = False
+    saved: tuple[str, tuple[str, int, Overrides]] | None = None
+    """The last profile saved here, and the choice it holds."""
 
     @property
     def candidate(self) -> Candidate | None:
@@ -105,7 +108,19 @@ class Cockpit(Struct, frozen=True, kw_only=True):
 def intent(state: Cockpit) -> Intent | None:
     """What is asked of the derivation, or None while nothing can be asked."""
     use_case = state.chosen_use_case
-    return Intent(use_case=use_case, overrides=state.overrides) if use_case else None
+    if use_case is None:
+        return None
+    profile = state.saved[0] if state.saved and state.saved[1] == state.choice else None
+    return Intent(use_case=use_case, overrides=state.overrides, profile=profile)
+
+
+def default_name(candidate: Candidate, intent: Intent) -> str:
+    """What a profile of these choices is called when the user does not say: the model, the use case, and what was changed by hand."""
+    own = intent.overrides
+    parts = [candidate.name, intent.use_case.name]
+    parts += [str(own.context)] if own.context else []
+    parts += ["-".join(dict.fromkeys(own.kv_type))] if own.kv_type else []
+    return clean("-".join(parts))
 
 
 def with_rig(state: Cockpit, rig: Rig) -> Cockpit:

@@ -8,14 +8,27 @@ from textual.message import Message
 from textual.worker import Worker, get_current_worker
 
 from rigtui.engines.engine import Build
-from rigtui.errors import RigtuiError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import RunState
 from rigtui.text import clean
-from rigtui.tui.messages import Answered, ExportReady, Launched, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.messages import (
+    Answered,
+    ExportReady,
+    Launched,
+    LogRead,
+    ModelsFound,
+    Noted,
+    NotSaved,
+    PlanDerived,
+    Prepared,
+    RigRead,
+    RunsRead,
+    Saved,
+)
 from rigtui.tui.services import Conversation, LogSource, Services
 from rigtui.tui.state import Candidate
 
@@ -113,10 +126,10 @@ class RunWatch:
             worker.cancelled_event.wait(self._services.run_interval_s)
 
 
-def launch(services: Services, post: Post, candidate: Candidate, intent: Intent, replace: bool) -> None:
+def launch(services: Services, post: Post, candidate: Candidate, intent: Intent, plan: Plan, replace: bool) -> None:
     """Launch; the run goes on whatever happens to the screen."""
     try:
-        post(Launched(services.launch(candidate, intent, replace)))
+        post(Launched(services.launch(candidate, intent, plan, replace)))
     except RigtuiError as error:
         post(Launched(None, str(error)))
 
@@ -144,11 +157,12 @@ def listen(conversation: Conversation, post: Post) -> None:
         post(Answered("", done=True))
 
 
-def save_profile(services: Services, post: Post, name: str, candidate: Candidate, intent: Intent) -> None:
+def save_profile(services: Services, post: Post, name: str, candidate: Candidate, intent: Intent, overwrite: bool) -> None:
     """Keep the choices as a profile."""
     try:
-        where = services.save_profile(name, candidate, intent)
-        post(Noted(f"saved as {name} ({where})", title="profile"))
+        post(Saved(name, services.save_profile(name, candidate, intent, overwrite)))
+    except UsageError as error:
+        post(Noted(str(error), title="profile", failed=True) if overwrite else NotSaved(name, str(error)))
     except RigtuiError as error:
         post(Noted(str(error), title="profile", failed=True))
 

@@ -14,10 +14,7 @@ from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.actions import ACTIONS, bindings
 from rigtui.tui.allowed import allowed
-from rigtui.tui.guide import guide
 from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
-from rigtui.tui.plan_text import Marks
-from rigtui.tui.run_text import headline
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.log import LogScreen
 from rigtui.tui.screens.plan_actions import PlanActions
@@ -64,18 +61,15 @@ class CockpitScreen(EngineActions, PlanActions):
     def show(self) -> None:
         """Bring every part up to the state; each compares before it paints."""
         state = self.state
-        plan = state.plan
-        launching = state.launching
         with self.app.batch_update():
-            self.query_one(TopLine).show(state.rig, headline(state.run, launching=launching))
-            shown = plan if state.preview else None
+            self.query_one(TopLine).show(state.rig, state.run, launching=state.launching)
+            shown = state.plan if state.preview else None
             self.query_one(RigBars).show(rows(state.rig, shown, state.history) if state.rig else (), remark(state))
             self.query_one(ModelPicker).show(state.candidates, state.selected, models_subtitle(state))
             self.query_one(Choices).show(choice_rows(state))
-            marks = Marks(context=state.overrides.context is not None, kv_type=state.overrides.kv_type is not None)
-            self.query_one(PlanPanel).show(plan or guide(state), state.rig, marks)
+            self.query_one(PlanPanel).show(state)
             others = len(state.runs) - (1 if state.run else 0)
-            self.query_one(EngineDock).show(state.run, launching=launching, others=others)
+            self.query_one(EngineDock).show(state.run, launching=state.launching, others=others, planned=state.plan is not None)
             self.query_one(HintLine).show(allowed(state))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

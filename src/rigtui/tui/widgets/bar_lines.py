@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 from msgspec import Struct
 from rich.segment import Segment
@@ -10,7 +11,7 @@ from rich.style import Style
 from textual.color import Color
 
 from rigtui.text import GIB
-from rigtui.tui.segments import NOW, PLANNED, BarRow, Piece, cells, label
+from rigtui.tui.segments import NOW, PLANNED, RAM, BarRow, cells, label
 
 # Without colour the fill alone tells the kinds apart; with colour it is drawn in the colour of its own ground.
 FILL = {
@@ -77,12 +78,14 @@ def row_lines(row: BarRow, layout: Layout, palette: Palette) -> list[list[Segmen
     name = row.name if len(row.name) <= layout.name else row.name[: layout.name - 1] + "…"
     start = Segment(f" {name:<{layout.name}} ", text)
     if row.error is not None:
-        room = layout.width - layout.name - 4
-        message = f"error: {row.error}"
-        message = message if len(message) <= room else message[: room - 1] + "…"
-        return [[start, Segment(message, _style(palette, palette.error, bold=True))]]
+        room = max(20, layout.width - layout.name - 4)
+        style, indent = _style(palette, palette.error, bold=True), Segment(" " * (layout.name + 3))
+        return [
+            [indent if at else start, Segment(text if at else f" {text}", style)]
+            for at, text in enumerate(wrap(f"error: {row.error}", room))
+        ]
     line = [start, Segment("▕", muted), *_bar(row, layout.bar, palette), Segment("▏", muted), *_figures(row, layout, palette)]
-    if not layout.details:
+    if not layout.details or (row.name == RAM and row.after_bytes is None):
         return [line]
     indent = Segment(" " * (layout.name + 3))
     return [line, [indent, *_details(row, layout, palette)]]
@@ -157,23 +160,23 @@ def sparkline(history: Sequence[float], width: int) -> str:
 
 def _details(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
     """The pieces as words and numbers, each word marked with its piece's colour."""
-    parts: list[Segment] = []
-    room = layout.width - layout.name - 4
-    planned = any(piece.kind in PLANNED for piece in row.pieces)
-    groups: list[tuple[str, list[Piece]]] = [("now", [piece for piece in row.pieces if piece.kind in NOW])]
-    if planned:
+    groups = [("now", [piece for piece in row.pieces if piece.kind in NOW])]
+    if any(piece.kind in PLANNED for piece in row.pieces):
         groups.append(("plan", [piece for piece in row.pieces if piece.kind in (*PLANNED, "headroom")]))
+    words: list[tuple[str, str | None]] = []
     for title, pieces in groups:
-        if not pieces:
-            continue
-        words = [(f"{'   ' if parts else ''}{title}", None), *((f" {label(p.kind)} {number(p.bytes)}", p.kind) for p in pieces)]
-        for word, kind in words:
-            if len(word) > room:
-                return parts
-            room -= len(word)
-            parts.append(Segment(word, _style(palette, _ink(kind, palette))))
-    if row.placed and len(row.placed) + 3 <= room:
-        parts.append(Segment(f"   {row.placed}", _style(palette, palette.text)))
+        words += [(title, None), *((f"{label(piece.kind)} {number(piece.bytes)}", piece.kind) for piece in pieces)] if pieces else []
+    room = layout.width - layout.name - 4
+    gap = 2 if sum(len(word) + (1 if kind is None else 2) for word, kind in words) <= room else 1
+    parts: list[Segment] = []
+    for word, kind in words:
+        space = 1 if kind is None else gap
+        if len(word) > room:
+            break
+        room -= len(word) + space
+        parts.append(Segment(word + " " * space, _style(palette, _ink(kind, palette))))
+    if row.placed and len(row.placed) + 1 <= room:
+        parts.append(Segment(f" {row.placed}", _style(palette, palette.text)))
     return parts
 
 
@@ -187,9 +190,10 @@ def _ink(kind: str | None, palette: Palette) -> Color:
 def legend_line(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[Segment]:
     """The words for the pieces on screen, in the order of the bars."""
     present = {piece.kind for row in rows for piece in row.pieces}
-    order = [kind for kind in (*NOW, *PLANNED, "headroom", "free") if kind in present]
-    parts = [Segment(" " * (layout.name + 3))]
-    room = layout.width - layout.name - 4
+    # `used` and `free` are wide and carry their words in the bar.
+    order = [kind for kind in (*NOW, *PLANNED, "headroom") if kind in present and kind != "used"]
+    parts = [Segment(" ")]
+    room = layout.width - 2
     items = [(FILL[kind], kind, label(kind)) for kind in order]
     if any(row.simulated for row in rows):
         items.insert(0, (HATCH, "", "simulated"))

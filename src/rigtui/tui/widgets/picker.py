@@ -12,20 +12,13 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from rigtui.text import GIB, clean
+from rigtui.tui.rows import joined, middle
 from rigtui.tui.state import Candidate
 
 
-def middle(text: str, width: int) -> str:
-    """`text` in at most `width` cells; the middle goes, because names differ at both ends."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
-
-
 def size_of(candidate: Candidate) -> str:
-    """`18.4` GiB, or nothing."""
-    return f"{candidate.model.weights_bytes / GIB:.1f} GiB" if candidate.model else ""
+    """`18.4 GiB`, or that it cannot be used."""
+    return f"{candidate.model.weights_bytes / GIB:.1f} GiB" if candidate.model else "unusable"
 
 
 def option_text(candidate: Candidate, width: int, two_lines: bool) -> Content:
@@ -33,20 +26,23 @@ def option_text(candidate: Candidate, width: int, two_lines: bool) -> Content:
     size = size_of(candidate)
     room = max(6, width - len(size) - 1)
     name = middle(clean(candidate.name), room)
-    style = "" if candidate.model else "$foreground-muted strike"
+    style = "" if candidate.model else "$foreground-muted"
     head = Content.assemble((f"{name:<{room}}", style), (f" {size}", "$foreground-muted"))
     if not two_lines:
         return head
-    return Content.assemble(head, "\n", (middle(_facts(candidate), width), "$foreground-muted" if candidate.model else "$warning"))
+    return Content.assemble(head, "\n", (_facts(candidate, width), "$foreground-muted" if candidate.model else "$warning"))
 
 
-def _facts(candidate: Candidate) -> str:
+def _facts(candidate: Candidate, width: int) -> str:
+    """As many facts as there is room for, or why it cannot be used."""
     model = candidate.model
     if model is None:
-        return clean(candidate.problem or "cannot be used")
+        problem = "  " + clean(candidate.problem or "cannot be used")
+        return problem if len(problem) <= width else problem[: width - 1] + "…"
     trained = f"{model.context_trained >> 10}k trained" if model.context_trained else ""
     experts = f"{model.experts.count} experts" if model.experts else ""
-    return "  " + " · ".join(clean(part) for part in (model.quantization, model.architecture, trained, experts) if part)
+    facts = (model.architecture, trained, experts, model.quantization)
+    return "  " + joined((clean(fact) for fact in facts), width - 2)
 
 
 def matches(candidate: Candidate, words: str) -> bool:
@@ -119,10 +115,7 @@ class ModelPicker(Vertical):
         if (shown, width, two_lines) != self._drawn:
             self._drawn = (shown, width, two_lines)
             with self.prevent(OptionList.OptionHighlighted):
-                options.set_options(
-                    Option(option_text(candidate, width, two_lines), id=str(at), disabled=candidate.model is None)
-                    for at, candidate in enumerate(shown)
-                )
+                options.set_options(Option(option_text(candidate, width, two_lines), id=str(at)) for at, candidate in enumerate(shown))
         at = next((at for at, candidate in enumerate(shown) if candidate.path == self._selected), None)
         if at is not None and options.highlighted != at:
             with self.prevent(OptionList.OptionHighlighted):
