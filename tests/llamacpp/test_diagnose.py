@@ -169,6 +169,12 @@ def test_how_it_ended(exit_code: int | None, signal: int | None, asked: bool, co
         assert failure.line == "the last error"
 
 
+def test_endless_lines_are_cut() -> None:
+    failure = of([f"0.00.000.001 E {n} " + "GGML_ASSERT " * 6000 for n in range(400)], None, 6)
+    assert failure.code == "crash"
+    assert len(failure.line or "") == 1024
+
+
 @settings(deadline=None)
 @given(st.lists(st.text()), st.integers(-1, 300) | st.none(), st.integers(0, 70) | st.none(), st.booleans())
 def test_every_end_has_a_sentence(lines: list[str], exit_code: int | None, signal: int | None, asked: bool) -> None:
