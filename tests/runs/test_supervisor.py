@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import resource
@@ -13,7 +15,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rigtui import files
 from rigtui.runs import identity, launch, watch
+from rigtui.runs.keeper import StateKeeper
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import RunState
@@ -274,6 +278,35 @@ def test_a_full_disk_at_the_start_is_one_clear_sentence(runs: Runs, monkeypatch:
     assert state.failure is not None
     assert state.failure.code == "disk_full"
     assert "No space left on device" in state.failure.text
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_last_state_gets_its_place_on_a_full_disk(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = runs.launch()
+    state = watch.stop_and_wait(runs.wait(directory, "ready"))
+    reserve = directory.path / ".reserve"
+    write = files.os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(sys, "stderr", FullDisk())  # where the supervisor's own words go
+    keeper = StateKeeper(directory, state)
+    keeper.write()
+    failure = keeper.failure()
+    assert failure is not None
+    assert failure.code == "disk_full"
+    keeper.update(now=True, phase="failed", failure=failure)
+    last = directory.read_state()
+    assert last is not None
+    assert last.failure == failure
 
 
 def test_a_state_that_cannot_be_written_stops_the_engine(runs: Runs) -> None:

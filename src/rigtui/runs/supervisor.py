@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +27,7 @@ from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler, read_rig
 from rigtui.runs import identity, record
 from rigtui.runs.exec_engine import NOT_STARTED
-from rigtui.runs.keeper import StateKeeper
+from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
 from rigtui.runs.peaks import INTERVAL_S, Peaks
@@ -91,7 +92,7 @@ class Supervisor:
         except _NotStartedError as error:
             failure = error.failure
         except Exception as error:  # noqa: BLE001 whatever happens here, the engine must not be left alone
-            sys.excepthook(type(error), error, error.__traceback__)
+            say(traceback.format_exc())
             failure = Failure(code="crash", text=f"the supervisor failed ({error!r}), so the engine was stopped; please report this")
         finally:
             self._end(failure)
@@ -279,8 +280,8 @@ class Supervisor:
             from rigtui.engines.llamacpp.diagnose import diagnose
 
             return diagnose(self._observed.events, tail, exit_code, number, asked_to_stop=False)
-        except Exception as error:  # noqa: BLE001 the end of a run must be written, understood or not
-            sys.excepthook(type(error), error, error.__traceback__)
+        except Exception:  # noqa: BLE001 the end of a run must be written, understood or not
+            say(traceback.format_exc())
             how = f"with status {code}" if code >= 0 else f"by signal {-code}"
             return Failure(code="exited", text=f"the engine ended {how}; its log says why", line=tail[-1] if tail else None)
 
