@@ -81,7 +81,7 @@ def _errors(events: Iterable[Event], tail_lines: Sequence[str]) -> list[Message]
             early.append(_short(Message("error", event.text, event.line or event.text)))
     late: list[Message] = []
     for line in tail_lines:
-        for message in messages(line):
+        for message in messages(line[: 8 * _MAX_TEXT]):
             if _RETRY in message.text:
                 late.clear()
             elif message.level in {None, "error"} and message.text.strip():
