@@ -14,7 +14,7 @@ from typing import Literal
 from rigtui.engines.engine import Event, Failure
 from rigtui.engines.llamacpp.causes import CAUSES
 from rigtui.engines.llamacpp.loglines import Message, messages
-from rigtui.text import MIB, mib
+from rigtui.text import MIB, clean, mib
 
 _MAX_TEXT = 1024
 _RETRY = "retrying without pipeline parallelism"
@@ -78,7 +78,7 @@ def _errors(events: Iterable[Event], tail_lines: Sequence[str]) -> list[Message]
         if event.kind == "retry":
             early.clear()
         elif event.kind == "error" and event.text is not None:
-            early.append(_short(Message("error", event.text, event.line or event.text)))
+            early.append(_short(Message("error", clean(event.text), clean(event.line or event.text))))
     late: list[Message] = []
     for line in tail_lines:
         for message in messages(line[: 8 * _MAX_TEXT]):
