@@ -170,7 +170,7 @@ def test_how_it_ended(exit_code: int | None, signal: int | None, asked: bool, co
 
 
 def test_endless_lines_are_cut() -> None:
-    failure = of([f"0.00.000.001 E {n} " + "GGML_ASSERT " * 6000 for n in range(400)], None, 6)
+    failure = diagnose([], [f"0.00.000.001 E {n} GGML_ASSERT(" + "x" * 60_000 for n in range(400)], None, 6, False)
     assert failure.code == "crash"
     assert len(failure.line or "") == 1024
 
