@@ -211,7 +211,8 @@ def test_it_dies_with_the_signal_even_where_a_shell_ignores_it(start: Start, mod
         except OSError:
             time.sleep(0.02)
     os.kill(pid, signal.SIGINT)
-    assert shell.stdout.readline().strip() == "0"
+    # It answers a moment before it waits for signals; in between one ends it as while loading.
+    assert shell.stdout.readline().strip() in {"0", str(128 + signal.SIGINT)}
     shell.stdout.close()
     shell.wait(DEADLINE_S)
 

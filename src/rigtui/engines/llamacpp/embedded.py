@@ -4,7 +4,7 @@
 (`embedded_flags`), serves llama-server's HTTP endpoints and writes llama-server's log to stderr. The port is open before
 the model is loaded; until then every endpoint answers 503, as llama-server does. Exit status: 0 after SIGTERM or SIGINT,
 1 when it could not start (llama.cpp's own error lines are on stderr), 2 for a flag it does not take. A signal while the
-model loads ends the process by that signal, as it ends llama-server.
+model loads, and in the moment after, ends the process by that signal, as it ends llama-server.
 """
 
 from __future__ import annotations
