@@ -40,7 +40,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """Runtime per GPU, bytes."""
     settings: Settings
     fitted: Fitted
-    decode_tok_s: float | None
+    decode_tok_s: float | None = None
 
     @property
     def free_after(self) -> tuple[int, ...]:
@@ -84,7 +84,7 @@ def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Deriva
         raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
     search = _Search(rig, model, want, _headrooms(cards, own.fit_target_mib))
     if not cards:
-        return Derivation(wants=want, cards=(), candidates=tuple(search.on_cpu(kv) for kv in want.kv_types))
+        return Derivation(wants=want, cards=(), candidates=tuple(search.rated(search.on_cpu(kv)) for kv in want.kv_types))
     found: list[Candidate] = []
     groups: list[tuple[Gpu, ...]] = [(card,) for card in _distinct(cards)] if not own.gpus else []
     if len(cards) > 1 or not groups:
@@ -94,7 +94,7 @@ def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Deriva
     if not any(candidate.status == "fits" for candidate in found):
         # With layers in RAM every card helps: all of them together are the only sensible choice.
         found += [search.offloaded(groups[-1], kv, context) for kv in want.kv_types for context in _contexts(want)]
-    return Derivation(wants=want, cards=cards, candidates=tuple(found))
+    return Derivation(wants=want, cards=cards, candidates=tuple(map(search.rated, found)))
 
 
 def _contexts(want: Wants) -> tuple[int, ...]:
@@ -152,7 +152,6 @@ class _Search:
             Device(name=card.name, free_bytes=max((card.free_bytes or 0) - taken, 0)) for card, taken in zip(cards, floor, strict=True)
         ]
         fitted = fit(self.model, self.table, devices, settings) if cards else self._fit_in_ram(settings)
-        speed = self._speed(cards, settings, fitted, context)
         judged = Candidate(
             status="no_fit",
             gpus=tuple(cards),
@@ -160,7 +159,6 @@ class _Search:
             floor=floor,
             settings=settings,
             fitted=fitted,
-            decode_tok_s=speed,
         )
         return replace(judged, status=self._status(judged, context))
 
@@ -170,9 +168,12 @@ class _Search:
         taken = footprint(needs(self.model, self.table, settings, context), placement, 0)
         return Fitted(context=context, ngl=0, tensor_split=None, fills=None, placement=placement, footprint=taken, status="ok")
 
-    def _speed(self, cards: Sequence[Gpu], settings: Settings, fitted: Fitted, context: int) -> float | None:
+    def rated(self, candidate: Candidate) -> Candidate:
+        """The candidate with its expected speed."""
+        fitted, settings, cards = candidate.fitted, candidate.settings, candidate.gpus
         need = needs(self.model, self.table, settings, fitted.context)
-        read, read_in_ram = bytes_per_token(need, fitted.placement, fitted.footprint, self.model.experts, context)
+        per_slot = settings.context_per_slot(fitted.context)
+        read, read_in_ram = bytes_per_token(need, fitted.placement, fitted.footprint, self.model.experts, per_slot)
         homes = fitted.placement.home
         stages = [
             Stage(size, card.bandwidth_gb_s, sum(1 for home in homes if home == index))
@@ -180,7 +181,7 @@ class _Search:
         ]
         shared = fitted.footprint.offloaded_layers if cards else 0
         stages.append(Stage(read_in_ram, self.rig.ram_bandwidth_gb_s, shared, ram=True))
-        return decode_tok_s(stages, sparse=self.model.experts is not None)
+        return replace(candidate, decode_tok_s=decode_tok_s(stages, sparse=self.model.experts is not None))
 
     def _status(self, judged: Candidate, context: int) -> Status:
         ram = self.rig.ram_free_bytes

@@ -111,7 +111,10 @@ class _Fit:
     def placed(self, fills: Sequence[Fill]) -> Placement:
         """The placement of `-ngl`, `-ts` and `-ot` as fit writes them."""
         ngl = sum(f.layers for f in fills)
-        home = split_home(self.table.blocks, ngl, [float(f.layers) for f in fills])
+        # Whole numbers of layers as shares give just these numbers, even in 32-bit arithmetic.
+        home = (HOST,) * (self.table.blocks + 1 - ngl)
+        for device, fill in enumerate(fills):
+            home += (device,) * fill.layers
         moved: dict[int, tuple[Part, int]] = {}
         block = self.slots - ngl
         for fill in fills:
@@ -185,20 +188,26 @@ class _Fit:
             partial = (layers if device < self.count - 1 else max(layers - 1, 0)) if sparse else 0
             return [*fills[:device], replace(fills[device], layers=layers, partial=partial), *fills[device + 1 :]]
 
-        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)))[device] <= self.targets[device]))
+        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)))[device], self.targets[device]))
 
     @staticmethod
-    def _largest(most: int, meets: Callable[[int], bool]) -> int:
-        """The largest number up to `most` that meets a target; memory grows with the number, 0 is always taken."""
-        if most == 0 or meets(most):
+    def _largest(most: int, memory: Callable[[int], int], target: int) -> int:
+        """The largest number up to `most` whose memory meets the target; memory grows with the number, 0 is always taken.
+
+        By false position, since memory is nearly linear in the number of layers: each look costs a whole footprint.
+        """
+        if most == 0 or (high_memory := memory(most)) <= target:
             return most
-        low, high = 0, most
+        low, high, low_memory = 0, most, memory(0)
         while high - low > 1:
-            middle = (low + high) // 2
-            if meets(middle):
-                low = middle
+            grown = high_memory - low_memory
+            step = (high - low) * (target - low_memory) // grown if grown > 0 else high - low - 1
+            middle = low + min(max(step, 1), high - low - 1)
+            found = memory(middle)
+            if found <= target:
+                low, low_memory = middle, found
             else:
-                high = middle
+                high, high_memory = middle, found
         return low
 
     def _whole_layers(self, fills: list[Fill]) -> list[Fill]:
@@ -207,13 +216,12 @@ class _Fit:
         device = 0
         while device <= start < self.count:
             most = sum(f.partial for f in fills[start:])
-            converted = {n: self._convert(fills, start, device, n) for n in (0, most)}
 
-            def meets(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> bool:
-                return self.measure(self.placed(self._convert(fills, start, device, number)[0]))[device] <= self.targets[device]
+            def memory(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> int:
+                return self.measure(self.placed(self._convert(fills, start, device, number)[0]))[device]
 
-            number = self._largest(most, meets)
-            fills, start = converted.get(number) or self._convert(fills, start, device, number)
+            number = self._largest(most, memory, self.targets[device])
+            fills, start = self._convert(fills, start, device, number)
             fills, start = self._one_more(fills, start, device)
             device += 1
         return fills
