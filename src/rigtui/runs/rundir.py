@@ -110,6 +110,13 @@ class RunDirectory:
             return None
         return state if state.schema == STATE_SCHEMA else None
 
+    def written_at(self) -> int | None:
+        """When `state.json` was written (nanoseconds), or None while there is none."""
+        try:
+            return (self.path / "state.json").stat().st_mtime_ns
+        except OSError:
+            return None
+
     def view(self) -> RunState | None:
         """The state as it really is: a run whose supervisor is gone is not shown as running."""
         state = self.read_state()
