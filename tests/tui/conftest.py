@@ -9,6 +9,8 @@ for variable in [name for name in os.environ if name.startswith("TEXTUAL_")]:
     del os.environ[variable]
 os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
+import asyncio  # noqa: E402
+import inspect  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import AsyncIterator, Callable  # noqa: E402
 from contextlib import AbstractAsyncContextManager, asynccontextmanager  # noqa: E402
@@ -23,6 +25,17 @@ from tui_fakes import World  # noqa: E402
 
 from rigtui.tui.app import RigtuiApp  # noqa: E402
 from rigtui.tui.theme import load_themes  # noqa: E402
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests of the screen are coroutines; each gets an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
+
 
 Cockpit = Callable[..., AbstractAsyncContextManager["Screen"]]
 
@@ -41,6 +54,17 @@ class Screen:
         """What is on the screen, as lines of text."""
         strips = self.app.screen._compositor.render_strips()
         return "\n".join(strip.text.rstrip() for strip in strips)
+
+    def part(self, selector: str) -> str:
+        """The words in one part of the screen, without line ends."""
+        region = self.app.screen.query_one(selector).region
+        lines = self.text().splitlines()[region.y : region.bottom]
+        return " ".join(" ".join(line[region.x : region.right] for line in lines).split())
+
+    @property
+    def told(self) -> str:
+        """Everything that was notified."""
+        return " ".join(notification.message for notification in self.app._notifications)
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -50,7 +50,7 @@ class RigtuiApp(App[None]):
         self.theme = PLAIN_THEME if plain else name or self.theme
         self._problems = (*themes.problems, *([problem] if problem else []))
 
-    def on_mount(self) -> None:
+    def on_ready(self) -> None:
         """Say which themes could not be used."""
         for problem in self._problems:
             self.notify(problem, title="theme", severity="warning", timeout=12, markup=False)

@@ -60,11 +60,9 @@ def run_lines(run: RunState | None, width: int, *, launching: bool = False, othe
     if run is None:
         if launching:
             return [Content.styled("launching: the plan is derived once more from a fresh reading of the rig", "$warning")]
-        return [
-            _hint("No engine is running.", "l", "launches this plan.")
-            if planned
-            else Content.styled("No engine is running.", "$foreground-muted")
-        ]
+        line = Content.styled("No engine is running.", "$foreground-muted")
+        line += Content("  ") + _hint("", "l", "launches this plan") if planned else Content("")
+        return [line + Content("  ") + _hint("", "n", "shows the last run") if others else line]
     lines = [_status_line(run, width)]
     if others:
         lines.append(_hint(f"{others} more run{'s' if others > 1 else ''} on this rig", "n", "shows the next"))
