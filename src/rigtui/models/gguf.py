@@ -11,6 +11,7 @@ from rigtui.models import ggml, shards
 from rigtui.models.build import Origin, build
 from rigtui.models.gguf_header import Header, read_header
 from rigtui.models.keys import Keys
+from rigtui.models.layers import layer_kinds
 from rigtui.models.model import Model, Tensor
 from rigtui.text import clean
 
@@ -98,8 +99,13 @@ def _model(header: Header, tensors: tuple[Tensor, ...], files: tuple[str, ...]) 
             quantization=ggml.FILE_TYPES.get(file_type, "") if isinstance(file_type, int) else "",
             vocabulary=_vocabulary(header, keys, tensors),
             chat_template="tokenizer.chat_template" in metadata,
-            embedding_model=pooling not in (None, _NO_POOLING) or (causal is False and architecture not in arch.DIFFUSION),
+            embedding_model=(
+                architecture in arch.EMBEDDING
+                or pooling not in (None, _NO_POOLING)
+                or (causal is False and architecture not in arch.DIFFUSION)
+            ),
         ),
+        layer_kinds(keys, architecture),
     )
 
 
