@@ -92,7 +92,7 @@ def _from_ollama(name: str) -> Model:
         blob = ollama_store.find(store, name)
         if blob is not None:
             return read_model(blob)
-    known = [entry.name for store in stores for entry in ollama_store.stored(store)]
+    known = [entry.name.removesuffix(":latest") for store in stores for entry in ollama_store.stored(store)]
     close = nearest(name, known)
     hint = f"did you mean ollama:{close}?" if close else f"get it with: ollama pull {clean(name)}"
     raise MissingError(f"ollama:{clean(name)} is not in Ollama's store; {hint}")
