@@ -7,6 +7,7 @@ must leave. Never `-ngl`, `-ts` or `-ot`: each of them switches `--fit` off.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -84,17 +85,25 @@ def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Deriva
         raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
     search = _Search(rig, model, want, _headrooms(cards, own.fit_target_mib))
     if not cards:
-        return Derivation(wants=want, cards=(), candidates=tuple(search.rated(search.on_cpu(kv)) for kv in want.kv_types))
-    found: list[Candidate] = []
+        return Derivation(wants=want, cards=(), candidates=tuple(map(search.rated, _until_it_fits(want, search.on_cpu))))
     groups: list[tuple[Gpu, ...]] = [(card,) for card in _distinct(cards)] if not own.gpus else []
     if len(cards) > 1 or not groups:
         groups.append(cards)
-    for group in groups:
-        found += [search.in_vram(group, kv) for kv in want.kv_types]
+    found = [candidate for group in groups for candidate in _until_it_fits(want, partial(search.in_vram, group))]
     if not any(candidate.status == "fits" for candidate in found):
         # With layers in RAM every card helps: all of them together are the only sensible choice.
         found += [search.offloaded(groups[-1], kv, context) for kv in want.kv_types for context in _contexts(want)]
     return Derivation(wants=want, cards=cards, candidates=tuple(map(search.rated, found)))
+
+
+def _until_it_fits(want: Wants, judge: Callable[[tuple[str, str]], Candidate]) -> tuple[Candidate, ...]:
+    """One candidate per KV type, the coarser ones only as long as the finer ones do not serve."""
+    found: list[Candidate] = []
+    for kv in want.kv_types:
+        found.append(judge(kv))
+        if found[-1].status == "fits" or (found[-1].status == "offload" and not found[-1].gpus):
+            break
+    return tuple(found)
 
 
 def _contexts(want: Wants) -> tuple[int, ...]:
