@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Build, Failure
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Experts, Model
 from rigtui.planning.plan import Alternative, Expected, Plan, PlanDevice, PlanHost, PlanModel, Reason
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
 from rigtui.tui.services import Launch, LogChunk, Services
-from rigtui.tui.state import Candidate
 
 MIB = 1 << 20
 
@@ -132,14 +132,22 @@ MODELS = (
     model("gpt-oss-20b-mxfp4", 11.3, "gpt-oss", "MXFP4", 131072, 32),
     model("GLM-4.7-Flash-Q4_K_M", 16.9, "deepseek2", "Q4_K_M", 202752, 64),
 )
-BROKEN = Candidate(
-    path="/models/half.gguf", name="half-downloaded-Q8_0", problem="half.gguf ends in the middle of its header: download it again"
+BROKEN = LibraryEntry(
+    ref="/models/half.gguf",
+    name="half-downloaded-Q8_0",
+    source="~/models",
+    path="/models/half.gguf",
+    size_bytes=4 << 30,
+    error="half.gguf ends in the middle of its header: download it again",
 )
 
 
-def candidates(*models: Model) -> tuple[Candidate, ...]:
+def candidates(*models: Model) -> tuple[LibraryEntry, ...]:
     """Rows of the picker."""
-    return tuple(Candidate(path=one.path, name=one.name, model=one) for one in models)
+    return tuple(
+        LibraryEntry(ref=one.path, name=one.name, source="~/models", path=one.path, size_bytes=one.weights_bytes, model=one)
+        for one in models
+    )
 
 
 USE_CASES = (
@@ -308,7 +316,7 @@ class FakeAnswer:
 class World:
     """What the fake services say, and what they were asked for."""
 
-    def __init__(self, rig: Rig, models: tuple[Candidate, ...] = candidates(*MODELS)) -> None:
+    def __init__(self, rig: Rig, models: tuple[LibraryEntry, ...] = candidates(*MODELS)) -> None:
         self.rig = rig
         self.models = models
         self.runs: tuple[RunState, ...] = ()
@@ -327,7 +335,7 @@ class World:
         self.derive_gate.wait(10)
         return plan_for(rig, chosen, intent, builds)
 
-    def launch(self, candidate: Candidate, intent: Intent, plan: Plan, replace_others: bool) -> Launch:
+    def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, replace_others: bool) -> Launch:
         if self.launch_problem:
             raise RigtuiError(self.launch_problem)
         self.launched.append((candidate.path, intent, replace_others))
@@ -338,7 +346,7 @@ class World:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
 
-    def save(self, name: str, candidate: Candidate, intent: Intent, overwrite: bool) -> str:
+    def save(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
         if name in self.taken and not overwrite:
             raise UsageError(f"there is a profile {name} already")
         self.saved.append((name, candidate.path, intent))

@@ -23,7 +23,7 @@ def guide(state: Cockpit, width: int) -> list[Content]:
         return [*wrapped(text, width, "$warning"), Content(""), *_key("f", "adds a folder with others", width)]
     if candidate.model is None:
         head = Content.styled("This model cannot be used", "$warning bold")
-        return [head, Content(""), *wrapped(clean(candidate.problem or ""), width)]
+        return [head, Content(""), *wrapped(clean(candidate.error or ""), width)]
     return [Content.styled("Deriving the plan …", "$foreground-muted")]
 
 

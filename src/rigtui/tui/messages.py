@@ -6,11 +6,11 @@ from textual.message import Message
 
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.services import Launch, LogChunk
-from rigtui.tui.state import Candidate
 
 
 class RigRead(Message):
@@ -36,7 +36,7 @@ class Prepared(Message):
 class ModelsFound(Message):
     """Models found so far; `done` when the search is over."""
 
-    def __init__(self, candidates: tuple[Candidate, ...], looked_at: int, *, done: bool) -> None:
+    def __init__(self, candidates: tuple[LibraryEntry, ...], looked_at: int, *, done: bool) -> None:
         super().__init__()
         self.candidates, self.looked_at, self.done = candidates, looked_at, done
 

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.state import Candidate
 
 
 class LogChunk(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Conversation(Protocol):
         """Stop waiting, from any thread."""
 
 
-ScanReport = Callable[[tuple[Candidate, ...], int], None]
+ScanReport = Callable[[tuple[LibraryEntry, ...], int], None]
 """Called while models are searched, with those found so far and how many files were looked at."""
 
 
@@ -61,7 +61,7 @@ class Services:
     """A reading as of now."""
     read_use_cases: Callable[[], tuple[UseCase, ...]]
     find_builds: Callable[[], tuple[Build, ...]]
-    scan: Callable[[ScanReport, Callable[[], bool]], tuple[Candidate, ...]]
+    scan: Callable[[ScanReport, Callable[[], bool]], tuple[LibraryEntry, ...]]
     """All models on this machine; the second argument says when to give up."""
     model_folders: Callable[[], tuple[str, ...]]
     """Where models are looked for, for people."""
@@ -74,14 +74,14 @@ class Services:
     read_request: Callable[[str], LaunchRequest | None]
     """What a run was launched with; None where that cannot be read."""
     open_log: Callable[[str], LogSource]
-    launch: Callable[[Candidate, Intent, Plan, bool], Launch]
+    launch: Callable[[LibraryEntry, Intent, Plan, bool], Launch]
     """Derive again from a fresh reading and launch; the plan is the one that was shown, the flag means: in place of what runs."""
     stop: Callable[[str], None]
     ask: Callable[[RunState, str], Conversation]
     """One question to the running model; nothing is sent before the answer is iterated."""
-    save_profile: Callable[[str, Candidate, Intent, bool], str]
+    save_profile: Callable[[str, LibraryEntry, Intent, bool], str]
     """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
-    export: Callable[[Candidate, Intent, Plan], str]
+    export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
     rig_interval_s: float = 1.0
     run_interval_s: float = 0.25

@@ -10,6 +10,7 @@ from textual.worker import Worker, get_current_worker
 from rigtui.engines.engine import Build
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
@@ -30,7 +31,6 @@ from rigtui.tui.messages import (
     Saved,
 )
 from rigtui.tui.services import Conversation, LogSource, Services
-from rigtui.tui.state import Candidate
 
 Post = Callable[[Message], object]
 
@@ -68,7 +68,7 @@ def scan(services: Services, post: Post) -> None:
     """Search the models and report as they are found."""
     worker = get_current_worker()
 
-    def report(found: tuple[Candidate, ...], looked_at: int) -> None:
+    def report(found: tuple[LibraryEntry, ...], looked_at: int) -> None:
         if not cancelled(worker):
             post(ModelsFound(found, looked_at, done=False))
 
@@ -126,7 +126,7 @@ class RunWatch:
             worker.cancelled_event.wait(self._services.run_interval_s)
 
 
-def launch(services: Services, post: Post, candidate: Candidate, intent: Intent, plan: Plan, replace: bool) -> None:
+def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, replace: bool) -> None:
     """Launch; the run goes on whatever happens to the screen."""
     try:
         post(Launched(services.launch(candidate, intent, plan, replace)))
@@ -157,7 +157,7 @@ def listen(conversation: Conversation, post: Post) -> None:
         post(Answered("", done=True))
 
 
-def save_profile(services: Services, post: Post, name: str, candidate: Candidate, intent: Intent, overwrite: bool) -> None:
+def save_profile(services: Services, post: Post, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> None:
     """Keep the choices as a profile."""
     try:
         post(Saved(name, services.save_profile(name, candidate, intent, overwrite)))
@@ -167,7 +167,7 @@ def save_profile(services: Services, post: Post, name: str, candidate: Candidate
         post(Noted(str(error), title="profile", failed=True))
 
 
-def export(services: Services, post: Post, candidate: Candidate, intent: Intent, plan: Plan) -> None:
+def export(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan) -> None:
     """Make the export preview."""
     try:
         post(ExportReady(services.export(candidate, intent, plan)))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from rigtui.cli.target import current_rig, installed_builds, profile_of
 from rigtui.engines.engine import Build
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
@@ -17,9 +19,9 @@ from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import LogTail
-from rigtui.tui.models import add_folder, scan
+from rigtui.tui.model_folders import add_folder
 from rigtui.tui.services import Launch, ScanReport, Services
-from rigtui.tui.state import Candidate, default_name
+from rigtui.tui.state import default_name
 
 ENDED_SHOWN = 1
 """Ended runs that stay on screen: the last one, so that it can be seen why it ended."""
@@ -48,9 +50,23 @@ class Local:
 
         return tuple(load_use_cases().values())
 
-    def scan(self, report: ScanReport, cancelled: object) -> tuple[Candidate, ...]:
+    def folders(self) -> tuple[str, ...]:
+        """The folders the user named; read again every time, one may just have been added."""
+        from rigtui.intent.config import load_config
+
+        return (*self._folders, *load_config().models.folders)
+
+    def model_folders(self) -> tuple[str, ...]:
+        """Where models are looked for, for people."""
+        from rigtui.models.places import places
+
+        return tuple(place.label for place in places(self.folders())) or ("~/models (not there yet)",)
+
+    def scan(self, report: ScanReport, cancelled: Callable[[], bool]) -> tuple[LibraryEntry, ...]:
         """Models in the user's folders and in the places other programs keep them."""
-        return scan(self._folders, report, cancelled)
+        from rigtui.models.library import scan
+
+        return scan(self.folders(), report, cancelled)
 
     def derive(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         """The plan on this reading; what loading runs will still take counts as taken."""
@@ -73,12 +89,12 @@ class Local:
         """The end of a run's log."""
         return LogTail(watch.directory_of(watch.find_run(run)))
 
-    def launch(self, candidate: Candidate, intent: Intent, shown: Plan, replaces: bool) -> Launch:
+    def launch(self, candidate: LibraryEntry, intent: Intent, shown: Plan, replaces: bool) -> Launch:
         """Derive again and launch. Raises RigtuiError when it does not fit any more or no engine is there."""
         from rigtui.runs.launch import launch
 
         if candidate.model is None:
-            raise RigtuiError(candidate.problem or f"{candidate.name} cannot be used")
+            raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
         builds = installed_builds()
         plan = choose(current_rig(args), candidate.model, intent, builds)
@@ -121,18 +137,18 @@ class Local:
                 raise RigtuiError(f"the API key file {request.api_key_file} cannot be read: {error}") from error
         return Chat(Endpoint(run.host, run.port), run.model_id, question, key)
 
-    def save_profile(self, name: str, candidate: Candidate, intent: Intent, overwrite: bool) -> str:
+    def save_profile(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
         """Keep the choices as a profile of the user's."""
         from rigtui.intent.profiles import directories, save
 
-        return str(save(profile_of(intent, name, candidate.path), directories(self._args.profiles_dir)[0], overwrite=overwrite))
+        return str(save(profile_of(intent, name, candidate.ref), directories(self._args.profiles_dir)[0], overwrite=overwrite))
 
-    def export(self, candidate: Candidate, intent: Intent, plan: Plan) -> str:
+    def export(self, candidate: LibraryEntry, intent: Intent, plan: Plan) -> str:
         """The choices as a section of models.conf, its paths relative to the model's folder."""
         from rigtui.export.exported import Exported
         from rigtui.export.models_conf import ConfOptions, write
 
-        profile = profile_of(intent, intent.profile or default_name(candidate, intent), candidate.path)
+        profile = profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref)
         return write([Exported(profile, plan)], ConfOptions(gpus=self.read_rig().gpus))
 
 

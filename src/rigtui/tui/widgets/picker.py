@@ -11,17 +11,17 @@ from textual.message import Message
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
+from rigtui.models.library import LibraryEntry
 from rigtui.text import GIB, clean
 from rigtui.tui.rows import joined, middle
-from rigtui.tui.state import Candidate
 
 
-def size_of(candidate: Candidate) -> str:
+def size_of(candidate: LibraryEntry) -> str:
     """`18.4 GiB`, or that it cannot be used."""
     return f"{candidate.model.weights_bytes / GIB:.1f} GiB" if candidate.model else "unusable"
 
 
-def option_text(candidate: Candidate, width: int, two_lines: bool) -> Content:
+def option_text(candidate: LibraryEntry, width: int, two_lines: bool) -> Content:
     """A model in its row: name and size, and below what kind of model it is where there is room."""
     size = size_of(candidate)
     room = max(6, width - len(size) - 1)
@@ -33,11 +33,11 @@ def option_text(candidate: Candidate, width: int, two_lines: bool) -> Content:
     return Content.assemble(head, "\n", (_facts(candidate, width), "$foreground-muted" if candidate.model else "$warning"))
 
 
-def _facts(candidate: Candidate, width: int) -> str:
+def _facts(candidate: LibraryEntry, width: int) -> str:
     """As many facts as there is room for, or why it cannot be used."""
     model = candidate.model
     if model is None:
-        problem = "  " + clean(candidate.problem or "cannot be used")
+        problem = "  " + clean(candidate.error or "cannot be used")
         return problem if len(problem) <= width else problem[: width - 1] + "…"
     trained = f"{model.context_trained >> 10}k trained" if model.context_trained else ""
     experts = f"{model.experts.count} experts" if model.experts else ""
@@ -45,7 +45,7 @@ def _facts(candidate: Candidate, width: int) -> str:
     return "  " + joined((clean(fact) for fact in facts), width - 2)
 
 
-def matches(candidate: Candidate, words: str) -> bool:
+def matches(candidate: LibraryEntry, words: str) -> bool:
     """Every word of the filter is somewhere in the name, quantization, architecture or path."""
     model = candidate.model
     text = " ".join((candidate.name, candidate.path, model.quantization if model else "", model.architecture if model else "")).lower()
@@ -65,9 +65,9 @@ class ModelPicker(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.border_title = "Models"
-        self._candidates: tuple[Candidate, ...] = ()
+        self._candidates: tuple[LibraryEntry, ...] = ()
         self._selected: str | None = None
-        self._drawn: tuple[tuple[Candidate, ...], int, bool] | None = None
+        self._drawn: tuple[tuple[LibraryEntry, ...], int, bool] | None = None
 
     def compose(self) -> ComposeResult:
         """The filter line, hidden until asked for, and the list."""
@@ -84,7 +84,7 @@ class ModelPicker(Vertical):
     def _filter(self) -> Input:
         return self.query_one("#model-filter", Input)
 
-    def show(self, candidates: tuple[Candidate, ...], selected: str | None, subtitle: str = "") -> None:
+    def show(self, candidates: tuple[LibraryEntry, ...], selected: str | None, subtitle: str = "") -> None:
         """Show these models with the cursor on `selected`."""
         self._candidates, self._selected = candidates, selected
         self.border_subtitle = subtitle
