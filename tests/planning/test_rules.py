@@ -126,6 +126,20 @@ def test_a_build_that_sees_no_gpu_gives_a_cpu_plan_with_a_warning() -> None:
     assert "--fit-target" not in plan.command
 
 
+def test_a_simulated_rig_gets_a_command_of_its_own_unless_it_is_launched_here() -> None:
+    build = Build(engine="llama.cpp", label="embedded", version="1", argv=("python", "-m", "x"), embedded=True, gpu=False)
+    described = replace(rig(gpu(0, 8000)), simulated=True)
+    shown = choose(described, toy_model(), intent(), [build])
+    assert shown.command[0] == "llama-server"
+    assert "--fit-target" in shown.command
+    assert shown.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    launched = choose(described, toy_model(), intent(), [build], here=True)
+    assert launched.command[0] == "python"
+    assert "--fit-target" not in launched.command
+    assert launched.devices == shown.devices
+    assert "cpu_build" in codes(launched)
+
+
 def test_what_the_user_set_is_never_changed() -> None:
     plan = choose(
         rig(gpu(0, 1400), gpu(1, 1400)),

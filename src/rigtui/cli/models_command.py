@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from rigtui.cli.output import note, print_json
-from rigtui.errors import EXIT_DONE
+from rigtui.errors import EXIT_DONE, UsageError
 from rigtui.text import clean, gib
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rigtui.models.library import LibraryEntry
 
 MODELS_SCHEMA = "rigtui.models/1"
@@ -18,7 +21,7 @@ MODELS_SCHEMA = "rigtui.models/1"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="look into these folders too")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="look into these folders (or at these files) too")
     parser.add_argument("--json", action="store_true", help="as JSON (rigtui.models/1)")
 
 
@@ -28,12 +31,14 @@ def run(args: argparse.Namespace) -> int:
     from rigtui.models.library import scan
     from rigtui.models.places import places
 
+    if absent := next((path for path in args.paths if not os.path.exists(path)), None):  # noqa: PTH110
+        raise UsageError(f"there is no folder or file {clean(absent)}")
     folders = (*args.paths, *load_config().models.folders)
     entries = scan(folders, _progress if sys.stderr.isatty() else None)
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     if args.json:
-        print_json({"schema": MODELS_SCHEMA, "models": [_scalar(entry) for entry in entries]})
+        print_json({"schema": MODELS_SCHEMA, "models": [_scalars(entry) for entry in entries]})
     elif not entries:
         looked = ", ".join(place.label for place in places(folders)) or "no folder with models is there"
         note(f'no model was found ({looked}); put a GGUF file into ~/models, or name folders in config.toml: [models] folders = ["/data"]')
@@ -47,7 +52,7 @@ def _progress(entries: tuple[LibraryEntry, ...], looked: int) -> None:
     sys.stderr.flush()
 
 
-def _scalar(entry: LibraryEntry) -> dict[str, Any]:
+def _scalars(entry: LibraryEntry) -> dict[str, Any]:
     model = entry.model
     return {
         "ref": entry.ref,
@@ -68,15 +73,24 @@ def _scalar(entry: LibraryEntry) -> dict[str, Any]:
     }
 
 
-def _table(entries: tuple[LibraryEntry, ...]) -> list[str]:
-    lines = []
-    for entry in entries:
-        model = entry.model
-        if model is None:
-            lines.append(f"{clean(entry.name)}: cannot be used: {clean(entry.error or 'unknown')}")
-        else:
-            context = f"{model.context_trained:,} tokens" if model.context_trained else "context unknown"
-            what = f"{model.quantization or '?'}, {model.architecture}, {gib(entry.size_bytes)}, {context}"
-            lines.append(f"{clean(entry.name)}: {what} ({entry.source})")
-        lines.append(f"    {clean(entry.ref)}")
-    return lines
+_HEADINGS = ("NAME", "QUANT", "ARCHITECTURE", "SIZE", "CONTEXT", "SOURCE", "MODEL")
+
+
+def _table(entries: Iterable[LibraryEntry]) -> list[str]:
+    """Aligned columns; what the command line takes as MODEL stands last, whole, so that it can be copied."""
+    rows = [_HEADINGS, *(_row(entry) for entry in entries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS) - 1)]
+    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows]
+
+
+def _row(entry: LibraryEntry) -> tuple[str, ...]:
+    model = entry.model
+    name, ref = _short(clean(entry.name), 40), clean(entry.ref)
+    if model is None:
+        return (name, "cannot be used", "", gib(entry.size_bytes), "", clean(entry.source), f"{ref} ({clean(entry.error or 'unknown')})")
+    context = f"{model.context_trained:,}" if model.context_trained else "?"
+    return (name, model.quantization or "?", model.architecture, gib(entry.size_bytes), context, _short(clean(entry.source), 24), ref)
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -13,7 +13,8 @@ from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
-from rigtui.rig.rig import Rig
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import pending, watch
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
@@ -35,14 +36,25 @@ class Local:
         self._args = args
         self._folders: tuple[str, ...] = tuple(getattr(args, "model_folders", ()))
         self._fixed: Rig | None = current_rig(args) if args.rig_file else None
+        self._sampler = Sampler(engines=watch.engines_on_this_rig)
 
-    def read_rig(self) -> Rig:
-        """What the cards hold now, rigtui's own engines told apart; a rig file is read once."""
+    def watch_rig(self, tell: Callable[[Rig], object]) -> Callable[[], None]:
+        """What the cards hold, rigtui's own engines told apart; a rig file never changes and is told once."""
         if self._fixed is not None:
-            return self._fixed
-        from rigtui.rig.sampler import read_rig
+            tell(self._fixed)
+            return lambda: None
+        self._sampler.subscribe(tell)
+        self._sampler.start()
+        return self._sampler.stop
 
-        return read_rig(watch.engines_on_this_rig())
+    def hurry(self, loading: bool) -> None:
+        """Read more often while an engine loads."""
+        self._sampler.interval_s = LOADING_S if loading else REST_S
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The cards as they were last read."""
+        rig = self._fixed or self._sampler.latest
+        return rig.gpus if rig else ()
 
     def use_cases(self) -> tuple[UseCase, ...]:
         """All of them."""
@@ -97,7 +109,7 @@ class Local:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
         builds = installed_builds()
-        plan = choose(current_rig(args), candidate.model, intent, builds)
+        plan = choose(current_rig(args), candidate.model, intent, builds, here=True)
         if plan.status == "no_fit":
             why = "; ".join(reason.text for reason in plan.reasons) or "it needs more memory than there is"
             raise DoesNotFitError(f"{candidate.name} does not fit the rig as it is now: {why}")
@@ -149,7 +161,7 @@ class Local:
         from rigtui.export.models_conf import ConfOptions, write
 
         profile = profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref)
-        return write([Exported(profile, plan)], ConfOptions(gpus=self.read_rig().gpus))
+        return write([Exported(profile, plan)], ConfOptions(gpus=self.gpus()))
 
 
 def difference(shown: Plan, launched: Plan) -> str:
@@ -169,7 +181,8 @@ def services(args: argparse.Namespace) -> Services:
     """The services for the command line's global options."""
     here = Local(args)
     return Services(
-        read_rig=here.read_rig,
+        watch_rig=here.watch_rig,
+        hurry=here.hurry,
         read_use_cases=here.use_cases,
         find_builds=installed_builds,
         scan=here.scan,

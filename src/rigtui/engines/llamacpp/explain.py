@@ -120,11 +120,11 @@ def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candid
     """What the user should know before launching."""
     own = intent.overrides
     found: list[Reason] = []
-    if build is None:
+    if build is None and not rig.simulated:
         found.append(Reason("no_engine", "no llama.cpp is installed: put llama-server on PATH, or `pip install 'rigtui[engine]'`"))
-    elif rig.usable_gpus and not build.gpu:
+    elif build is not None and rig.usable_gpus and not build.gpu:
         found.append(Reason("cpu_build", _cpu_build(rig, build)))
-    elif candidate.gpus and not offers(build, "--fit-target"):
+    elif build is not None and candidate.gpus and not offers(build, "--fit-target"):
         found.append(Reason("old_build", f"{build.label} has no --fit-target: it cannot be told what to leave free; a newer build can"))
     found += _fit_switched_off(own.engine_args)
     if candidate.settings.ubatch > USUAL_UBATCH:

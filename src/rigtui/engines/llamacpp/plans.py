@@ -32,14 +32,17 @@ class _Scene(Struct, frozen=True, kw_only=True):
     """What the build calls each card it sees, by the card's index."""
 
 
-def plans(rig: Rig, model: Model, intent: Intent, build: Build | None) -> list[Plan]:
+def plans(rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: bool = False) -> list[Plan]:
     """Every way to run `model` on `rig` with llama.cpp, unfit ones too.
 
-    On a simulated rig the cards of its file are planned for, whatever this machine's build sees.
+    On a simulated rig the cards of its file are planned for, whatever this machine's build sees, and the command is one for that rig
+    unless it is to be run `here`.
     Raises MissingError for a model that llama.cpp cannot load.
     """
     if model.format != "gguf":
         raise MissingError(f"{model.name} is a safetensors folder; llama.cpp needs a GGUF file: get one of the same model")
+    if rig.simulated and not here and build is not None and not build.gpu:
+        build = None
     sees_gpus = rig.simulated or build is None or build.gpu
     seen = seen_by(rig, build)
     derivation = derive(replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)), model, intent, sees_gpus=sees_gpus)
