@@ -100,7 +100,7 @@ def test_a_sound_file_made_by_these_helpers_is_read(tmp_path: Path) -> None:
         (gguf([], [tensor("a", (32,))]) + bytes(512), "does not name its architecture"),
         (gguf(sound_keys()[:2], [tensor("a", (32,))]) + bytes(512), "does not say embedding_length"),
         (gguf([word("general.architecture", "llama"), number("llama.block_count", 1 << 30)], [tensor("a", (32,))]) + bytes(512), "layers"),
-        (gguf([*sound_keys(), number("llama.nextn_predict_layers", 1)], [tensor("blk.0.a", (32,))]) + bytes(512), "only a draft"),
+        (gguf([*sound_keys(), number("llama.nextn_predict_layers", 1)], [tensor("blk.0.a", (32,))]) + bytes(512), "(a draft)"),
     ],
 )
 def test_bad_bytes_get_one_sentence(content: bytes, expected: str, tmp_path: Path) -> None:

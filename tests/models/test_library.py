@@ -8,7 +8,9 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.models import header_cache, library
@@ -171,6 +173,7 @@ def test_every_way_to_name_a_model(home: Path, tiny: Path, tmp_path: Path) -> No
         ("hf:justname", UsageError, "owner/repo"),
         ("ollama:lama3", MissingError, "did you mean ollama:llama3"),
         ("/nowhere/x.gguf", MissingError, "no file"),
+        ("owner/repo", MissingError, "did you mean hf:owner/repo"),
         ("Tiny", MissingError, "no model and no profile"),
         ("tiny one", UsageError, "several models"),
         ("\0", RigtuiError, "no model and no profile"),
@@ -194,3 +197,54 @@ def test_a_manifest_cannot_lead_out_of_the_store(home: Path, tiny: Path) -> None
     )
     with pytest.raises(MissingError):
         resolve("ollama:evil")
+
+
+def test_a_part_that_comes_in_later_mends_the_model(home: Path) -> None:
+    folder = home / "models"
+    folder.mkdir()
+    sparse(folder / "split.gguf", spec("qwen2.5-7b-q4_k_m") | {"vocabulary": 300}, shards=3)
+    last = folder / "split-00003-of-00003.gguf"
+    last.rename(home / "not-yet")
+    assert "part 3" in (scan()[0].error or "")
+    with open(last, "wb") as stream:
+        stream.write(b"GGUF")
+    assert "does not fit" in (scan()[0].error or "")
+    (home / "not-yet").replace(last)
+    assert scan()[0].error is None
+
+
+def test_a_store_that_may_not_be_looked_into_is_passed_over(home: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place(tiny, home / "models" / "a.gguf")
+    monkeypatch.setenv("OLLAMA_MODELS", str(home / "locked" / "models"))
+    real = os.stat
+
+    def stat(path: str | Path, *more: object, **named: object) -> os.stat_result:
+        if "locked" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert [entry.name for entry in scan()] == ["Tiny One"]
+
+
+def test_a_folder_with_a_model_and_its_companions_is_that_model(home: Path, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    place(tiny, folder / "model.gguf")
+    adapter = spec("nomic-embed-f16") | {"vocabulary": 0}
+    adapter["metadata"] = adapter["metadata"] | {"general.type": "adapter"}
+    sparse(folder / "lora.gguf", adapter)
+    sparse(folder / "mmproj.gguf", spec("nomic-embed-f16") | {"architecture": "clip", "vocabulary": 0})
+    assert resolve(str(folder)).name == "Tiny One"
+
+
+def test_a_safetensors_folder_in_the_hub_cache(home: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    config = {"model_type": "qwen2", "num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 2, "vocab_size": 4}
+    (source / "config.json").write_text(json.dumps(config))
+    save_file({"lm_head.weight": np.zeros((4, 8), np.float16)}, source / "model.safetensors")
+    hub(home, "owner/Repo-AWQ", {name: source / name for name in ("config.json", "model.safetensors")})
+    (entry,) = scan()
+    assert (entry.ref, entry.name, entry.error) == ("hf:owner/Repo-AWQ", "Repo-AWQ", None)
+    assert resolve("hf:owner/Repo-AWQ").format == "safetensors"
+    assert resolve("repo-awq").path == entry.path

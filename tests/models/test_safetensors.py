@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from rigtui.errors import RigtuiError
+from rigtui.models.gguf import NotAModelError
+from rigtui.models.model import Model
 from rigtui.models.safetensors import read_safetensors
 
 CONFIG: dict[str, Any] = {
@@ -78,6 +81,95 @@ def test_kinds_of_layers_and_quantization(tmp_path: Path) -> None:
     assert model.kv_heads == (0, 2)
     assert model.recurrent is not None
     assert (model.recurrent.inner_size, model.recurrent.state_size, model.recurrent.group_count) == (128, 16, 4)
+
+
+def layers(path: Path, **config: Any) -> Model:
+    return read_safetensors(folder(path, CONFIG | config))
+
+
+def test_sliding_windows_where_no_list_names_the_layers(tmp_path: Path) -> None:
+    assert layers(tmp_path / "a", model_type="mistral", sliding_window=512).swa_layers == (True, True)
+    assert layers(tmp_path / "b", model_type="gemma2", sliding_window=512).swa_layers == (True, False)
+    assert layers(tmp_path / "c", sliding_window=512, use_sliding_window=False).sliding_window == 0
+    assert layers(tmp_path / "d", sliding_window=512, use_sliding_window=True, max_window_layers=1).swa_layers == (False, True)
+    assert layers(tmp_path / "e", model_type="phi3", sliding_window=4096).sliding_window == 0
+
+
+def test_mla_keeps_one_row(tmp_path: Path) -> None:
+    m = layers(
+        tmp_path / "m", kv_lora_rank=512, qk_rope_head_dim=64, qk_nope_head_dim=128, v_head_dim=128, n_routed_experts=8, n_shared_experts=1
+    )
+    assert (m.mla, m.key_length, m.kv_heads) == (True, 576, (1, 1))
+    assert m.experts is not None
+    assert (m.experts.count, m.experts.shared) == (8, 1)
+
+
+def test_layers_with_a_state_of_unknown_size_are_said(tmp_path: Path) -> None:
+    m = layers(tmp_path / "m", model_type="granitemoehybrid", layer_types=["mamba", "attention"])
+    assert m.recurrent is not None
+    assert (m.recurrent.layers, m.recurrent.known, m.kv_heads) == ((True, False), False, (0, 2))
+    assert m.notes
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ({"quant_method": "awq", "bits": 4}, "AWQ-INT4"),
+        ({"quant_method": "gptq", "bits": 8}, "GPTQ-INT8"),
+        ({"quant_method": "fp8"}, "FP8"),
+        ({"quant_method": "mxfp4"}, "MXFP4"),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "NVFP4"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 8, "type": "float"}}}}, "FP8"),
+        ({"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int"}}}}, "INT4"),
+        (None, "F16"),
+    ],
+)
+def test_quantization_is_named(tmp_path: Path, given: dict[str, Any] | None, label: str) -> None:
+    assert layers(tmp_path / "m", quantization_config=given).quantization == label
+
+
+def test_packed_weights_count_as_many_as_they_are(tmp_path: Path) -> None:
+    path = folder(tmp_path / "m", CONFIG | {"quantization_config": {"quant_method": "awq", "bits": 4}})
+    tensors = {
+        "model.layers.0.mlp.up_proj.qweight": np.zeros((64, 16), np.int32),
+        "model.layers.0.mlp.up_proj.scales": np.ones((1, 128), np.float16),
+    }
+    save_file(tensors, path / "model.safetensors")
+    assert read_safetensors(path).parameters == 64 * 128
+
+
+def test_vectors_or_text(tmp_path: Path) -> None:
+    assert not layers(tmp_path / "a").embedding_model
+    assert layers(tmp_path / "b", architectures=["XLMRobertaModel"]).embedding_model
+    path = folder(tmp_path / "c")
+    (path / "modules.json").write_text("[]")
+    assert read_safetensors(path).embedding_model
+
+
+def test_a_folder_of_the_hub_is_called_like_its_repository(tmp_path: Path) -> None:
+    assert read_safetensors(folder(tmp_path / "models--owner--My-Model" / "snapshots" / "0a1b2c")).name == "My-Model"
+
+
+def test_parts_without_their_index_must_all_be_there(tmp_path: Path) -> None:
+    path = folder(tmp_path / "m", shards=3)
+    (path / "model.safetensors.index.json").unlink()
+    assert len(read_safetensors(path).files) == 3
+    (path / "model-00003-of-00003.safetensors").unlink()
+    with pytest.raises(RigtuiError, match="model-00003-of-00003"):
+        read_safetensors(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = folder(tmp_path / "m")
+    (path / "model.safetensors").unlink()
+    os.mkfifo(path / "model.safetensors")
+    with pytest.raises(RigtuiError, match="is not a file"):
+        read_safetensors(path)
+
+
+def test_parts_of_image_pipelines_are_no_models(tmp_path: Path) -> None:
+    with pytest.raises(NotAModelError):
+        layers(tmp_path / "unet", _class_name="UNet2DConditionModel")
 
 
 def test_a_missing_shard_and_a_cut_file_are_named(tmp_path: Path) -> None:

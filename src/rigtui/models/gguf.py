@@ -57,9 +57,11 @@ def _refuse_companions(header: Header) -> None:
 
 def _only_mtp(header: Header) -> bool:
     """MTP blocks shipped apart: llama.cpp's own test is that the first block is absent (`mtp_only`, src/models/deepseek2.cpp)."""
-    if not header.metadata.get(f"{header.metadata.get('general.architecture')}.nextn_predict_layers") or "split.count" in header.metadata:
+    architecture = header.metadata.get("general.architecture")
+    blocks = header.metadata.get(f"{architecture}.nextn_predict_layers")
+    if not blocks or "split.count" in header.metadata:
         return False
-    return not any(t.name.startswith("blk.0.") for t in header.tensors)
+    return blocks == header.metadata.get(f"{architecture}.block_count") or not any(t.name.startswith("blk.0.") for t in header.tensors)
 
 
 def _check_split(headers: list[Header]) -> None:

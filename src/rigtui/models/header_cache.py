@@ -15,11 +15,14 @@ from rigtui.models.model import Model
 from rigtui.paths import cache_dir
 
 MOST_ENTRIES = 2000
+REVISION = 1
+"""Raised whenever something else is made of the same header."""
 MAX_CACHE_BYTES = 1 << 28
+_VERSION = f"{__version__}/{REVISION}"
 
 
 class Known(Struct, frozen=True, array_like=True):
-    """One header, or why it could not be read."""
+    """One header, or why it could not be read. A model of several files has their total size and the time of the last change."""
 
     size: int
     mtime_ns: int
@@ -48,7 +51,7 @@ class HeaderCache:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # It can be read again at a price, so a damaged cache is simply begun anew.
             return {}
-        return stored.entries if stored.version == __version__ else {}
+        return stored.entries if stored.version == _VERSION else {}
 
     def get(self, path: Path, size: int, mtime_ns: int, read: Callable[[], Known]) -> Known:
         """What is known of `path` as it is now; `read` looks when nothing is."""
@@ -61,12 +64,14 @@ class HeaderCache:
 
     def save(self) -> None:
         """Keep what was used, and the rest up to a bound. A cache that cannot be written is no error."""
-        if all(self._entries.get(key) == known for key, known in self._used.items()):
+        # An error is looked at anew each time: what was wrong may lie in another file, or have been mended.
+        sound = {key: known for key, known in self._used.items() if known.error is None}
+        if all(self._entries.get(key) == known for key, known in sound.items()):
             return
-        entries = {**self._entries, **self._used}
+        entries = {**self._entries, **sound}
         entries = dict(list(entries.items())[-MOST_ENTRIES:])
         try:
             with locked(self._path):
-                write_atomic(self._path, msgspec.msgpack.encode(_Stored(__version__, entries)))
+                write_atomic(self._path, msgspec.msgpack.encode(_Stored(_VERSION, entries)))
         except RigtuiError:
             return

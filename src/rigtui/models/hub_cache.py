@@ -42,9 +42,9 @@ def _snapshot(folder: Path) -> Path | None:
             revision = stream.read(MAX_REF_BYTES).decode("ascii", errors="replace").strip()
     except OSError:
         revision = ""
-    if revision and "/" not in revision and revision not in (".", "..") and (folder / "snapshots" / revision).is_dir():
-        return folder / "snapshots" / revision
     try:
+        if revision and "/" not in revision and revision not in (".", "..") and (folder / "snapshots" / revision).is_dir():
+            return folder / "snapshots" / revision
         snapshots = [path for path in (folder / "snapshots").iterdir() if path.is_dir()]
         return max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
     except OSError:

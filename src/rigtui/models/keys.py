@@ -28,7 +28,7 @@ class Keys:
         self.layers = self.blocks - self.mtp
         """Layers that are loaded."""
         if self.layers < 1:
-            raise self.bad("it has no layers besides its multi-token-prediction blocks, so it is only a draft for another model")
+            raise self.bad("it has no layers besides its multi-token-prediction blocks")
         self.embedding = self.number("embedding_length")
         all_heads = self.per_layer("attention.head_count", 0)
         self.heads = all_heads[: self.layers]

@@ -87,9 +87,18 @@ def _candidates(where: tuple[Place, ...]) -> Iterator[_Found]:
                     inside = path.relative_to(repository.snapshot)
                     ref = f"hf:{repository.name}" if path.is_dir() else f"hf:{repository.name}:{inside}"
                     yield _Found(path, ref, place.label)
+        elif place.path.is_file():
+            yield _Found(_first_part(place.path), str(place.path), place.label)
         else:
             for path in model_files(place.path):
                 yield _Found(path, str(path), place.label)
+
+
+def _first_part(path: Path) -> Path:
+    try:
+        return shards.all_shards(path)[0]
+    except RigtuiError:
+        return path
 
 
 def model_files(root: Path) -> Iterator[Path]:
@@ -120,14 +129,14 @@ def model_files(root: Path) -> Iterator[Path]:
 def _entry(found: _Found, seen: set[Path], cache: HeaderCache) -> LibraryEntry | None:
     try:
         real = found.path.resolve(strict=True)
-        state = real.stat()
+        stamp = _stamp(found.path)
     except (OSError, RuntimeError):
         return None  # a link to nothing, or in a circle
     if real in seen:
         return None
     seen.add(real)
     # By the path it was found under: parts of a split model lie side by side there, the blobs they link to do not.
-    known = cache.get(found.path, state.st_size, state.st_mtime_ns, lambda: _read(found.path, state))
+    known = cache.get(found.path, *stamp, lambda: _read(found.path, stamp))
     if known.not_a_model:
         return None
     model = known.model
@@ -136,19 +145,29 @@ def _entry(found: _Found, seen: set[Path], cache: HeaderCache) -> LibraryEntry |
         name=model.name if model else shards.stem(found.path.name),
         source=found.source,
         path=str(found.path),
-        size_bytes=model.weights_bytes if model else state.st_size,
+        size_bytes=model.weights_bytes if model else stamp[0],
         model=model,
         error=known.error,
     )
 
 
-def _read(path: Path, state: os.stat_result) -> Known:
+def _stamp(path: Path) -> tuple[int, int]:
+    """Total size of a model's files and when the last of them changed: a part that is still coming in changes both."""
     try:
-        return Known(state.st_size, state.st_mtime_ns, read_model(path))
+        files = [p for p in path.iterdir() if p.suffix in (".json", ".safetensors")] if path.is_dir() else shards.all_shards(path)
+    except RigtuiError:  # a part is missing, which reading the model will say
+        files = [path]
+    states = [file.stat() for file in files]
+    return sum(s.st_size for s in states), max((s.st_mtime_ns for s in states), default=0)
+
+
+def _read(path: Path, stamp: tuple[int, int]) -> Known:
+    try:
+        return Known(*stamp, read_model(path))
     except NotAModelError:
-        return Known(state.st_size, state.st_mtime_ns, not_a_model=True)
+        return Known(*stamp, not_a_model=True)
     except RigtuiError as error:
-        return Known(state.st_size, state.st_mtime_ns, error=str(error))
+        return Known(*stamp, error=str(error))
 
 
 def read_model(path: Path) -> Model:

@@ -20,7 +20,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
 
 def places(folders: Iterable[str] = ()) -> tuple[Place, ...]:
-    """Every folder to search, the user's first. Those that do not exist are left out.
+    """Every folder to search, the user's first (there, single files too). Those that do not exist are left out.
 
     Layouts: huggingface_hub's constants.py (HF_HUB_CACHE, HF_HOME), LM Studio's `models`, llama.cpp's LLAMA_CACHE (common/common.cpp),
     Ollama's OLLAMA_MODELS and the folder of its service user.
@@ -41,8 +41,9 @@ def places(folders: Iterable[str] = ()) -> tuple[Place, ...]:
     own = os.environ.get("OLLAMA_MODELS")
     for path in (Path(own) if own else home / ".ollama" / "models", Path("/usr/share/ollama/.ollama/models")):
         found.append(Place(path=path, label="Ollama", kind="ollama"))
-    kept: dict[Path, Place] = {}
+    kept: dict[str, Place] = {}
     for place in found:
-        if place.path.is_dir():
-            kept.setdefault(place.path.resolve(), place)
+        # os.path: a store of another user that may not even be looked into is simply not there (Path.is_dir raises).
+        if os.path.isdir(place.path) or (place.kind == "folder" and os.path.isfile(place.path)):  # noqa: PTH112, PTH113
+            kept.setdefault(os.path.realpath(place.path), place)
     return tuple(kept.values())

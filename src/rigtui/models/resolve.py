@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.models import hub_cache, ollama_store, shards
+from rigtui.models.gguf import NotAModelError
 from rigtui.models.library import LibraryEntry, model_files, read_model, scan
 from rigtui.models.model import Model
 from rigtui.models.places import places
 from rigtui.text import clean, nearest
+
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*(:[^/]+)?")
 
 
 def resolve(reference: str, folders: Iterable[str] = ()) -> Model:
@@ -28,7 +32,8 @@ def resolve(reference: str, folders: Iterable[str] = ()) -> Model:
     if _exists(path):
         return _from_folder(path) if path.is_dir() else read_model(path)
     if "/" in reference or reference.lower().endswith(".gguf"):
-        raise MissingError(f"there is no file {clean(reference)}")
+        hint = f"; did you mean hf:{clean(reference)}?" if _REPOSITORY.fullmatch(reference) else ""
+        raise MissingError(f"there is no file {clean(reference)}{hint}")
     return _by_name(reference, folders)
 
 
@@ -50,12 +55,24 @@ def _only(found: list[Path], where: str, wanted: str) -> Path:
     """The one file of `found` whose name holds `wanted`; companions such as mmproj are passed over."""
     fitting = [path for path in found if wanted.lower() in path.name.lower() and "mmproj" not in path.name.lower()]
     exact = [path for path in fitting if path.name.lower() == wanted.lower()]
-    if len(exact or fitting) == 1:
-        return (exact or fitting)[0]
+    fitting = exact or (fitting if len(fitting) < 2 else [path for path in fitting if not _companion(path)])
+    if len(fitting) == 1:
+        return fitting[0]
     if not fitting:
         what = f"no file with '{clean(wanted)}' in its name" if wanted else "no GGUF file and no safetensors model"
         raise MissingError(f"{where} holds {what}" + _listing(found))
     raise UsageError(f"{where} holds several models, say which" + _listing(fitting))
+
+
+def _companion(path: Path) -> bool:
+    """Belongs to another model: an adapter, a draft, data for quantizing."""
+    try:
+        read_model(path)
+    except NotAModelError:
+        return True
+    except RigtuiError:
+        return False
+    return False
 
 
 def _listing(found: list[Path]) -> str:

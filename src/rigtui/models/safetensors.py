@@ -1,11 +1,14 @@
 """Folders of safetensors: the files' headers and config.json, nothing else is read.
 
-Header: 8 bytes length, then that much JSON (safetensors 0.5, README "Format"). Names in config.json: transformers' PretrainedConfig.
+Header: 8 bytes length, then that much JSON (safetensors 0.5, README "Format").
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import re
+import stat
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -13,28 +16,19 @@ import msgspec
 from msgspec import Struct
 
 from rigtui.errors import RigtuiError
+from rigtui.models import hf_config
 from rigtui.models.build import Origin, build
-from rigtui.models.keys import Keys, Value
-from rigtui.models.layers import LayerKinds
-from rigtui.models.model import Model, Recurrent, Tensor
+from rigtui.models.gguf import NotAModelError
+from rigtui.models.keys import Keys
+from rigtui.models.model import Model, Tensor
 from rigtui.text import clean
 
 MAX_JSON_BYTES = 100 << 20
 """The format's own limit for a header."""
 MAX_FILES = 1000
-
-_KEYS = {
-    "block_count": ("num_hidden_layers", "n_layer", "num_layers"),
-    "context_length": ("max_position_embeddings", "n_positions", "seq_length"),
-    "embedding_length": ("hidden_size", "n_embd", "d_model"),
-    "attention.head_count": ("num_attention_heads", "n_head"),
-    "attention.head_count_kv": ("num_key_value_heads",),
-    "feed_forward_length": ("intermediate_size", "n_inner"),
-    "expert_count": ("num_experts", "num_local_experts", "n_routed_experts"),
-    "expert_used_count": ("num_experts_per_tok", "num_experts_per_token", "top_k_experts"),
-    "expert_feed_forward_length": ("moe_intermediate_size",),
-}
-"""llama.cpp's key -> transformers' names for it."""
+_PART = re.compile(r".*-(\d{5})-of-(\d{5})\.safetensors")
+_PACKED = (".qweight", ".weight_packed", "_blocks")
+_BESIDE = (".scales", ".qzeros", ".g_idx", ".weight_scale", ".weight_scale_2", ".weight_scale_inv", ".weight_shape", "_scales", "_scale")
 
 
 class _Entry(Struct):
@@ -47,81 +41,125 @@ class _Index(Struct):
     weight_map: dict[str, str]
 
 
-def read_safetensors(folder: Path) -> Model:
+def read_safetensors(folder: Path | str) -> Model:
     """The model in `folder`. Raises RigtuiError, one sentence, for what is missing, damaged or cut off."""
+    folder = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow the links of a cache to files without names
     config = _json(folder / "config.json", dict[str, Any])
-    text = config.get("text_config")
-    inner: dict[str, Any] = {**config, **text} if isinstance(text, dict) else config
+    text = hf_config.text_part(config)
+    if "_class_name" in config or not isinstance(text.get("model_type", ""), str):
+        raise NotAModelError(f"{clean(str(folder))} is not a language model: its config.json describes a part of an image pipeline")
     files = _files(folder)
     tensors = tuple(tensor for file in files for tensor in _header(file))
     if not tensors:
         raise RigtuiError(f"{clean(str(folder))} holds no tensors")
-    keys = Keys(_translated(inner), clean(str(folder)))
-    architectures = config.get("architectures")
-    named = architectures[0] if isinstance(architectures, list) and architectures and isinstance(architectures[0], str) else ""
-    architecture = inner.get("model_type") if isinstance(inner.get("model_type"), str) else named
+    keys = Keys(hf_config.values(text), clean(str(folder)))
+    label, bits = hf_config.quantization(config if "quantization_config" in config else text)
+    vocabulary = text.get("vocab_size")
     return build(
         keys,
         tensors,
         Origin(
-            name=clean(folder.name),
+            name=_name(folder),
             path=str(folder),
             files=tuple(str(file) for file in files),
             format="safetensors",
-            architecture=clean(str(architecture or "unknown")),
-            quantization=_quantization(config),
-            vocabulary=inner["vocab_size"] if isinstance(inner.get("vocab_size"), int) else 0,
-            chat_template=(folder / "chat_template.jinja").exists(),
-            embedding_model=any(word in named for word in ("BertModel", "EmbeddingModel", "SentenceTransformer")),
+            architecture=clean(str(text.get("model_type") or _first_class(config) or "unknown"))[:100],
+            quantization=label,
+            vocabulary=vocabulary if isinstance(vocabulary, int) and 0 < vocabulary < 1 << 31 else 0,
+            chat_template=any((folder / name).exists() for name in ("chat_template.jinja", "chat_template.json")),
+            embedding_model=_makes_vectors(config, folder),
+            parameters=sum(_elements(tensor, bits) for tensor in tensors),
         ),
-        _kinds(inner, keys),
+        hf_config.layer_kinds(text, keys),
     )
 
 
-def _json(path: Path, kind: type[Any]) -> Any:
+def _name(folder: Path) -> str:
+    """The folder's name; in the Hugging Face cache, where that is a hash, the repository's."""
+    repository = folder.parent.parent.name
+    if folder.parent.name == "snapshots" and repository.startswith("models--"):
+        return clean(repository.rsplit("--", 1)[-1])
+    return clean(folder.name)
+
+
+def _first_class(config: dict[str, Any]) -> str:
+    classes = config.get("architectures")
+    return str(classes[0]) if isinstance(classes, list) and classes else ""
+
+
+def _makes_vectors(config: dict[str, Any], folder: Path) -> bool:
+    """No text generator by its class, or laid out for sentence-transformers (`modules.json`)."""
+    named = _first_class(config)
+    return (folder / "modules.json").exists() or bool(
+        named and not named.endswith(("LMHeadModel", "ForCausalLM", "ForConditionalGeneration"))
+    )
+
+
+def _elements(tensor: Tensor, bits: int) -> int:
+    """Weights in a tensor: several per element where they are packed, none where it only scales others."""
+    count = prod(tensor.shape)
+    if bits and tensor.name.endswith(_PACKED):
+        return count * {"i32": 32, "u8": 8, "i8": 8}.get(tensor.type, bits) // bits
+    return 0 if bits and tensor.name.endswith(_BESIDE) else count
+
+
+def _open(path: Path) -> tuple[int, int]:
+    """A descriptor of a regular file, and its size; never waits for a pipe."""
     try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_JSON_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise RigtuiError(f"cannot read {clean(str(path))}: {error.strerror or error}") from error
-    if len(data) > MAX_JSON_BYTES:
-        raise RigtuiError(f"{clean(str(path))} is larger than any such file; it was not read")
-    return _decoded(data, kind, path)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise RigtuiError(f"{clean(str(path))} is not a file")
+    return descriptor, status.st_size
 
 
-def _decoded(data: bytes, kind: type[Any], path: Path) -> Any:
+def _json(path: Path, kind: type[Any]) -> Any:
+    descriptor, size = _open(path)
+    with open(descriptor, "rb") as stream:
+        if size > MAX_JSON_BYTES:
+            raise RigtuiError(f"{clean(str(path))} is larger than any such file; it was not read")
+        return _decoded(stream.read(size), kind, path)
+
+
+def _decoded(data: bytes | msgspec.Raw, kind: type[Any], path: Path) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise RigtuiError(f"{clean(str(path))} is damaged: {clean(str(error))}") from error
+        raise RigtuiError(f"{clean(str(path))} is damaged: {clean(str(error))}; download it again") from error
 
 
 def _files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.exists():
         names = sorted(set(_json(index, _Index).weight_map.values()))
-        if any("/" in name or name in ("", ".", "..") for name in names) or len(names) > MAX_FILES:
+        if any("/" in name or "\0" in name or name in ("", ".", "..") for name in names) or len(names) > MAX_FILES:
             raise RigtuiError(f"{clean(str(index))} names files that cannot be its own")
-        missing = [name for name in names if not (folder / name).exists()]
-        if missing:
-            raise RigtuiError(f"{clean(str(folder))} is incomplete: {clean(missing[0])} is missing; download it again")
-        return [folder / name for name in names]
-    return sorted(folder.glob("*.safetensors"))[:MAX_FILES]
+    elif (folder / "model.safetensors").exists():
+        names = ["model.safetensors"]
+    else:
+        names = sorted(path.name for path in folder.glob("*.safetensors"))[:MAX_FILES]
+        if names and (part := _PART.fullmatch(names[0])) and int(part[2]) <= MAX_FILES:
+            names = [f"{names[0][: part.start(1)]}{n:05d}-of-{part[2]}.safetensors" for n in range(1, int(part[2]) + 1)]
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise RigtuiError(f"{clean(str(folder))} is incomplete: {clean(missing[0])} is missing; download it again")
+    return [folder / name for name in names]
 
 
 def _header(path: Path) -> list[Tensor]:
     """The tensors of one file; its data is only measured."""
-    try:
-        with open(path, "rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= MAX_JSON_BYTES:
-                raise RigtuiError(f"{clean(str(path))} is not a safetensors file: it claims a header of {length:,} bytes")
-            data = stream.read(length)
-            size = stream.seek(0, 2)
-    except OSError as error:
-        raise RigtuiError(f"cannot read {clean(str(path))}: {error.strerror or error}") from error
-    if len(data) < length:
-        raise RigtuiError(f"{clean(str(path))} is cut off within its header; download it again")
+    where = clean(str(path))
+    descriptor, size = _open(path)
+    with open(descriptor, "rb", buffering=0) as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if not 2 <= length <= MAX_JSON_BYTES:
+            raise RigtuiError(f"{where} is not a safetensors file: it claims a header of {length:,} bytes")
+        if 8 + length > size:
+            raise RigtuiError(f"{where} is cut off within its header; download it again")
+        data = stream.read(length)
     entries = _decoded(data, dict[str, msgspec.Raw], path)
     entries.pop("__metadata__", None)
     tensors = []
@@ -129,63 +167,10 @@ def _header(path: Path) -> list[Tensor]:
     for name, raw in entries.items():
         entry = _decoded(raw, _Entry, path)
         first, last = entry.data_offsets
-        if not 0 <= first <= last or any(dimension < 0 for dimension in entry.shape):
-            raise RigtuiError(f"{clean(str(path))} is damaged: tensor {clean(name)[:80]} has an impossible place or shape")
+        if not 0 <= first <= last < 1 << 63 or any(not 0 <= dimension < 1 << 63 for dimension in entry.shape):
+            raise RigtuiError(f"{where} is damaged: tensor {clean(name)[:80]} has an impossible place or shape")
         end = max(end, last)
         tensors.append(Tensor(name, tuple(reversed(entry.shape)), clean(entry.dtype).lower(), last - first))
     if 8 + length + end > size:
-        raise RigtuiError(f"{clean(str(path))} is incomplete: {8 + length + end:,} bytes are needed, {size:,} are there; download it again")
+        raise RigtuiError(f"{where} is incomplete: {8 + length + end:,} bytes are needed, {size:,} are there; download it again")
     return tensors
-
-
-def _translated(config: Mapping[str, Any]) -> dict[str, Value]:
-    """config.json under llama.cpp's key names."""
-    found: dict[str, Value] = {}
-    for key, names in _KEYS.items():
-        value = next((config[name] for name in names if config.get(name) is not None), None)
-        if isinstance(value, int | float | str):
-            found[key] = value
-    head = config.get("head_dim")
-    if isinstance(head, int):
-        found["attention.key_length"] = found["attention.value_length"] = head
-    rank, rope = config.get("kv_lora_rank"), config.get("qk_rope_head_dim")
-    if isinstance(rank, int) and isinstance(rope, int) and rank > 0:
-        found |= {"attention.key_length": rank + rope, "attention.value_length": rank, "attention.head_count_kv": 1}
-        found |= {"attention.key_length_mla": rank + rope, "attention.value_length_mla": rank}
-    if found.get("expert_count") and "expert_feed_forward_length" not in found and "feed_forward_length" in found:
-        found["expert_feed_forward_length"] = found["feed_forward_length"]
-    return found
-
-
-def _kinds(config: Mapping[str, Any], keys: Keys) -> LayerKinds:
-    """Sliding and linear layers from `layer_types`."""
-    given = config.get("layer_types")
-    types = [str(kind) for kind in given] if isinstance(given, list) and len(given) >= keys.layers else []
-    sliding = tuple(kind == "sliding_attention" for kind in types[: keys.layers])
-    linear = tuple(kind == "linear_attention" for kind in types[: keys.layers])
-    window = config.get("sliding_window")
-    return LayerKinds(
-        sliding_window=window if isinstance(window, int) and any(sliding) else 0,
-        swa_layers=sliding if any(sliding) else (),
-        recurrent=_linear(config, linear) if any(linear) else None,
-        kv_heads=tuple(0 if i < len(linear) and linear[i] else heads for i, heads in enumerate(keys.kv_heads)),
-    )
-
-
-def _linear(config: Mapping[str, Any], layers: tuple[bool, ...]) -> Recurrent:
-    names = ("linear_conv_kernel_dim", "linear_num_value_heads", "linear_value_head_dim", "linear_num_key_heads", "linear_key_head_dim")
-    values = [config.get(name) for name in names]
-    if not all(isinstance(value, int) for value in values):
-        return Recurrent(layers=layers, known=False)
-    kernel, value_heads, value_length, key_heads, key_length = (int(value or 0) for value in values)
-    return Recurrent(layers=layers, conv_kernel=kernel, inner_size=value_heads * value_length, state_size=key_length, group_count=key_heads)
-
-
-def _quantization(config: Mapping[str, Any]) -> str:
-    """`AWQ-INT4`, `GPTQ-INT4`, `FP8`, as quantization_config says; empty when there is none."""
-    given = config.get("quantization_config")
-    if not isinstance(given, dict):
-        return ""
-    method = clean(str(given.get("quant_method", ""))).upper()
-    bits = given.get("bits", given.get("w_bit"))
-    return f"{method}-INT{bits}" if isinstance(bits, int) and "FP8" not in method else method
