@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ASK = (
-    "from rigtui.paths import shipped; from rigtui.intent.profiles import all_profiles, directories; from rigtui.tui.theme import load_themes;"
-    "print(shipped('themes'), len(all_profiles(directories()).entries), len(load_themes().themes), all_profiles(directories()).problems)"
-)
+ASK = """
+from rigtui.intent.profiles import all_profiles, directories
+from rigtui.paths import shipped
+from rigtui.tui.theme import load_themes
+found = all_profiles(directories())
+print(shipped("themes"), len(found.entries), len(load_themes().themes), found.problems)
+"""
 
 
 def asked(python_path: str | None = None) -> list[str]:
     """Folder of the shipped themes, number of profiles and themes, problems."""
-    code = f"import sys; sys.path.insert(0, {python_path!r}); {ASK}" if python_path else ASK
+    code = f"import sys; sys.path.insert(0, {python_path!r}){ASK}" if python_path else ASK
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
