@@ -41,7 +41,7 @@ async def picture(cockpit, world: World, size, name: str, tmp_path: Path, keys=(
         # The number of readings depends on time, the picture must not.
         await screen.until(lambda: screen.state.plan or not screen.state.candidates)
         owner = screen.app.cockpit
-        owner.workers.cancel_group(owner, "rig")
+        owner._end_watch()
         await screen.pilot.pause(0.1)
         owner.change(replace(screen.state, history=dict.fromkeys(screen.state.history, WAVE)))
         await screen.pilot.pause()

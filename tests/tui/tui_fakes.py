@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -325,11 +325,23 @@ class World:
         self.launched: list[tuple[str, Intent, bool]] = []
         self.stopped: list[str] = []
         self.saved: list[tuple[str, str, Intent]] = []
+        self.hurried: list[bool] = []
         self.taken: set[str] = set()
         self.folders: list[str] = []
         self.launch_problem: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
+
+    def watch_rig(self, tell: Callable[[Rig], object]) -> Callable[[], None]:
+        ended = threading.Event()
+
+        def loop() -> None:
+            while not ended.is_set():
+                tell(self.rig)
+                ended.wait(0.05)
+
+        threading.Thread(target=loop, daemon=True).start()
+        return ended.set
 
     def derive(self, rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         self.derive_gate.wait(10)
@@ -355,7 +367,8 @@ class World:
     def services(self) -> Services:
         """The services of this world."""
         return Services(
-            read_rig=lambda: self.rig,
+            watch_rig=self.watch_rig,
+            hurry=self.hurried.append,
             read_use_cases=lambda: USE_CASES,
             find_builds=lambda: (BUILD,),
             scan=lambda report, cancelled: self.models,
@@ -372,6 +385,5 @@ class World:
             export=lambda candidate, intent, plan: (
                 f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
             ),
-            rig_interval_s=0.05,
             run_interval_s=0.05,
         )

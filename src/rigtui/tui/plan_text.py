@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 
 from msgspec import Struct
 from textual.content import Content
 
 from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason
 from rigtui.rig.rig import Rig
-from rigtui.text import GIB, clean
-from rigtui.tui.rows import LABEL, row, wrapped
+from rigtui.text import clean
+from rigtui.tui.rows import LABEL, NO_BREAK, gib_cell, lines_of, row, size, wrapped
 from rigtui.tui.segments import layers_text, match_devices, short_name
 
 STATUS_WORDS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "DOES NOT FIT"}
@@ -76,7 +75,7 @@ def _headline(plan: Plan, width: int) -> list[Content]:
     speed = _speed(plan.expected.decode_tok_s, plan.expected.basis)
     chip = status_chip(plan.status)
     parts = [part for part in (engine, speed) if part]
-    rest = wrap(" · ".join(parts), max(10, width - chip.cell_length - 1))
+    rest = lines_of(" · ".join(parts), width - chip.cell_length - 1)
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines += [Content(" " * (chip.cell_length + 1) + more) for more in rest[1:]]
@@ -86,7 +85,7 @@ def _headline(plan: Plan, width: int) -> list[Content]:
 
 def _model(plan: Plan, width: int) -> list[Content]:
     model = plan.model
-    facts = [f"{model.weights_bytes / GIB:.1f} GiB", clean(model.architecture), f"{model.layers} layers"]
+    facts = [size(model.weights_bytes), clean(model.architecture), f"{model.layers} layers"]
     facts += [f"{model.experts} experts"] if model.experts else []
     return [*row("model", clean(model.name), width, "bold"), *row("", " · ".join(facts), width, "$foreground-muted")]
 
@@ -101,7 +100,13 @@ def _where(plan: Plan) -> str:
 
 
 def _speed(tok_s: float | None, basis: str) -> str:
-    return "" if tok_s is None else f"{tok_s:.0f} tok/s measured" if basis == "measured" else f"about {tok_s:.0f} tok/s"
+    return (
+        ""
+        if tok_s is None
+        else f"{tok_s:,.0f}{NO_BREAK}tok/s measured"
+        if basis == "measured"
+        else f"about{NO_BREAK}{tok_s:,.0f}{NO_BREAK}tok/s"
+    )
 
 
 def _context(plan: Plan, marks: Marks) -> str:
@@ -148,18 +153,19 @@ def memory_table(plan: Plan, names: dict[str, str], width: int) -> list[Content]
     columns = [("weights", 8), ("KV", 6), ("compute", 8), ("floor", 6)]
     wide = width >= ROOMY
     columns += [("used", 6), ("headroom", 9), ("free", 6)] if wide else [("free", 6)]
-    head = "".join(f"{title:>{size}}" for title, size in columns)
+    head = "".join(f"{title:>{room}}" for title, room in columns)
     lines = [Content.styled(f"{'GiB':<{LABEL}}{head}", "$foreground-muted")]
     for device in plan.devices:
-        sizes = _sizes(device, wide)
         style = "$error" if device.free_after_bytes < 0 else ""
-        cells = "".join(f"{value / GIB:>{size}.1f}" for value, (_, size) in zip(sizes, columns, strict=True))
-        lines.append(Content.styled(f"{names[device.device]:<{LABEL}}{cells}", style))
-    host = plan.host
-    if host.weights_bytes or host.kv_bytes or host.compute_bytes:
-        sizes = [host.weights_bytes, host.kv_bytes, host.compute_bytes]
-        lines.append(Content(f"{'RAM':<{LABEL}}" + "".join(f"{v / GIB:>{s}.1f}" for v, (_, s) in zip(sizes, columns[:3], strict=True))))
+        lines.append(Content.styled(_table_row(names[device.device], _sizes(device, wide), columns), style))
+    host = [plan.host.weights_bytes, plan.host.kv_bytes, plan.host.compute_bytes]
+    if any(host):
+        lines.append(Content(_table_row("RAM", host, columns)))
     return lines if len(lines) > 1 else []
+
+
+def _table_row(name: str, sizes: Sequence[int], columns: Sequence[tuple[str, int]]) -> str:
+    return f"{name:<{LABEL}}" + "".join(f"{gib_cell(value):>{room}}" for value, (_, room) in zip(sizes, columns, strict=False))
 
 
 def _sizes(device: PlanDevice, wide: bool) -> list[int]:

@@ -7,6 +7,9 @@ from textwrap import wrap
 
 from textual.content import Content
 
+from rigtui.text import GIB, MIB
+
+NO_BREAK = "\u00a0"
 LABEL = 10
 """Cells of the label column in the plan."""
 
@@ -14,7 +17,7 @@ LABEL = 10
 def hang(head: Content, text: str, width: int, style: str = "") -> list[Content]:
     """`head`, then `text` wrapped beside it; later lines are indented by the head's width."""
     indent = head.cell_length
-    body = wrap(text, max(10, width - indent), break_on_hyphens=False) or [""]
+    body = lines_of(text, width - indent) or [""]
     return [Content.assemble(head, (body[0], style)), *(Content.assemble(" " * indent, (line, style)) for line in body[1:])]
 
 
@@ -25,7 +28,12 @@ def row(name: str, text: str, width: int, style: str = "") -> list[Content]:
 
 def wrapped(text: str, width: int, style: str = "") -> list[Content]:
     """A text in lines."""
-    return [Content.styled(line, style) for line in wrap(text, max(10, width))]
+    return [Content.styled(line, style) for line in lines_of(text, width)]
+
+
+def lines_of(text: str, width: int) -> list[str]:
+    """`text` wrapped at spaces, not at hyphens (names have them) and not at no-break spaces, which become plain ones."""
+    return [line.replace(NO_BREAK, " ") for line in wrap(text, max(10, width), break_on_hyphens=False)]
 
 
 def joined(parts: Iterable[str], width: int, separator: str = " · ") -> str:
@@ -36,6 +44,18 @@ def joined(parts: Iterable[str], width: int, separator: str = " · ") -> str:
         if part and (not text or len(more) <= width):
             text = more
     return text
+
+
+def size(count: int) -> str:
+    """Bytes as people say them: GiB with one decimal, MiB below one GiB."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
+
+
+def gib_cell(count: int) -> str:
+    """Bytes as a cell of a table in GiB: nothing is `–`, and little is not nothing."""
+    if count == 0:
+        return "–"
+    return f"{count / GIB:.1f}" if abs(count) >= GIB // 20 else "<0.1"
 
 
 def middle(text: str, width: int) -> str:

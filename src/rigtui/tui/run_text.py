@@ -13,7 +13,7 @@ from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.rows import joined, middle
 
-QUESTION = "In one sentence: what is a good use for a model that runs at home?"
+QUESTION = "In one sentence: what is a model at home good for?"
 PHASE_COLORS = {
     "starting": "$warning",
     "loading": "$warning",
@@ -72,7 +72,7 @@ def run_lines(run: RunState | None, width: int, *, launching: bool = False, othe
     elif run.phase == "failed" and run.failure is not None:
         lines += _failure(run.failure, width)
     elif run.phase == "stopped":
-        lines.append(_hint("Its result is kept.", "l", "launches the plan above"))
+        lines.append(_hint("Its result is kept.", "l", "launches this plan") if planned else Content("Its result is kept."))
     lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
     return lines
 

@@ -57,8 +57,10 @@ ScanReport = Callable[[tuple[LibraryEntry, ...], int], None]
 class Services:
     """Everything outside the screen. All of it may block (it is called on threads) and may raise RigtuiError, one sentence."""
 
-    read_rig: Callable[[], Rig]
-    """A reading as of now."""
+    watch_rig: Callable[[Callable[[Rig], object]], Callable[[], None]]
+    """Tell of every reading of the rig, from a thread of its own; what comes back ends that."""
+    hurry: Callable[[bool], None]
+    """Read the rig more often (an engine loads and peaks matter), or at rest again."""
     read_use_cases: Callable[[], tuple[UseCase, ...]]
     find_builds: Callable[[], tuple[Build, ...]]
     scan: Callable[[ScanReport, Callable[[], bool]], tuple[LibraryEntry, ...]]
@@ -83,5 +85,4 @@ class Services:
     """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
     export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
-    rig_interval_s: float = 1.0
     run_interval_s: float = 0.25

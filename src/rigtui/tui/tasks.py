@@ -26,7 +26,6 @@ from rigtui.tui.messages import (
     NotSaved,
     PlanDerived,
     Prepared,
-    RigRead,
     RunsRead,
     Saved,
 )
@@ -38,20 +37,6 @@ Post = Callable[[Message], object]
 def cancelled(worker: Worker[object]) -> bool:
     """Whether the screen wants this thread to end; it may change between any two looks."""
     return worker.is_cancelled
-
-
-def watch_rig(services: Services, post: Post) -> None:
-    """Read the rig again and again until the screen goes."""
-    worker = get_current_worker()
-    while not cancelled(worker):
-        try:
-            rig = services.read_rig()
-        except RigtuiError as error:
-            rig = Rig(name="this machine", platform="linux", problem=str(error))
-        if cancelled(worker):
-            return
-        post(RigRead(rig))
-        worker.cancelled_event.wait(services.rig_interval_s)
 
 
 def prepare(services: Services, post: Post) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -36,6 +37,8 @@ class CockpitScreen(EngineActions, PlanActions):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall"), (44, "-high")]  # noqa: RUF012
 
     _adopted = False
+    _hurried = False
+    _end_watch: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
         """The parts, top to bottom."""
@@ -54,9 +57,14 @@ class CockpitScreen(EngineActions, PlanActions):
         """Start to watch, and show what is known: nothing yet."""
         self.show()
         services, post = self.services, self.post_message
-        self.run_worker(partial(tasks.watch_rig, services, post), thread=True, group="rig")
+        self._end_watch = services.watch_rig(lambda rig: post(RigRead(rig)))
         self.run_worker(partial(tasks.prepare, services, post), thread=True, group="prepare")
         self.query_one("#model-list").focus()
+
+    def on_unmount(self) -> None:
+        """Nobody looks any more."""
+        if self._end_watch is not None:
+            self._end_watch()
 
     def show(self) -> None:
         """Bring every part up to the state; each compares before it paints."""
@@ -114,6 +122,10 @@ class CockpitScreen(EngineActions, PlanActions):
             request = event.requests.get(state.attached or "")
             if request is not None:
                 state = st.adopt(state, request)
+        loading = any(run.phase in ("starting", "loading") or run.measuring for run in state.live_runs)
+        if loading != self._hurried:
+            self._hurried = loading
+            self.services.hurry(loading)
         # What a run held is free again once it has ended.
         self.change(state, plan=state.preview and not preview)
 

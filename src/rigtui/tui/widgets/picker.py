@@ -12,22 +12,22 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from rigtui.models.library import LibraryEntry
-from rigtui.text import GIB, clean
-from rigtui.tui.rows import joined, middle
+from rigtui.text import clean
+from rigtui.tui.rows import joined, middle, size
 
 
 def size_of(candidate: LibraryEntry) -> str:
     """`18.4 GiB`, or that it cannot be used."""
-    return f"{candidate.model.weights_bytes / GIB:.1f} GiB" if candidate.model else "unusable"
+    return size(candidate.model.weights_bytes) if candidate.model else "unusable"
 
 
 def option_text(candidate: LibraryEntry, width: int, two_lines: bool) -> Content:
     """A model in its row: name and size, and below what kind of model it is where there is room."""
-    size = size_of(candidate)
-    room = max(6, width - len(size) - 1)
+    right = size_of(candidate)
+    room = max(6, width - len(right) - 1)
     name = middle(clean(candidate.name), room)
     style = "" if candidate.model else "$foreground-muted"
-    head = Content.assemble((f"{name:<{room}}", style), (f" {size}", "$foreground-muted"))
+    head = Content.assemble((f"{name:<{room}}", style), (f" {right}", "$foreground-muted"))
     if not two_lines:
         return head
     return Content.assemble(head, "\n", (_facts(candidate, width), "$foreground-muted" if candidate.model else "$warning"))
