@@ -28,8 +28,12 @@ def read_gguf(path: Path | str) -> Model:
     Only headers are read. Raises RigtuiError with one sentence; NotAModelError for what belongs to another model.
     """
     given = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links of a cache to files without names
-    if not given.exists():
-        raise RigtuiError(f"{clean(str(given))} does not exist")
+    try:
+        given.stat()
+    except FileNotFoundError as error:
+        raise RigtuiError(f"{clean(str(given))} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise RigtuiError(f"cannot read {clean(str(given))}: {getattr(error, 'strerror', None) or error}") from error
     files = shards.all_shards(given)
     headers = [read_header(file) for file in files]
     _refuse_companions(headers[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.models import hub_cache, ollama_store, shards
-from rigtui.models.gguf import NotAModelError
+from rigtui.models.gguf import NotAModelError, read_gguf
 from rigtui.models.library import LibraryEntry, model_files, read_model, scan
 from rigtui.models.model import Model
 from rigtui.models.places import places
@@ -30,7 +31,7 @@ def resolve(reference: str, folders: Iterable[str] = ()) -> Model:
         return _from_ollama(reference.removeprefix("ollama:"))
     path = Path(reference).expanduser()
     if _exists(path):
-        return _from_folder(path) if path.is_dir() else read_model(path)
+        return _from_folder(path) if os.path.isdir(path) else read_gguf(path)  # noqa: PTH112 - never raises
     if "/" in reference or reference.lower().endswith(".gguf"):
         hint = f"; did you mean hf:{clean(reference)}?" if _REPOSITORY.fullmatch(reference) else ""
         raise MissingError(f"there is no file {clean(reference)}{hint}")
@@ -39,9 +40,12 @@ def resolve(reference: str, folders: Iterable[str] = ()) -> Model:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.exists()
+        path.stat()
+    except PermissionError:
+        return True  # reading it will say so
     except (OSError, ValueError):
         return False
+    return True
 
 
 def _from_folder(folder: Path) -> Model:
