@@ -24,6 +24,7 @@ class Chat:
 
     def __init__(self, endpoint: Endpoint, model_id: str, question: str, api_key: str | None = None) -> None:
         self._connection = endpoint.connect(_TIMEOUT_S)
+        self._socket: socket.socket | None = None
         self._closed = False
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
         messages = [{"role": "user", "content": question}]
@@ -32,14 +33,16 @@ class Chat:
     def close(self) -> None:
         """End it; whoever waits for the next piece is woken."""
         self._closed = True
-        connected = self._connection.sock
-        if connected is not None:
+        if self._socket is not None:
             with contextlib.suppress(OSError):
-                connected.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def __iter__(self) -> Iterator[str]:
         """The pieces of the answer. Raises RigtuiError when the engine refuses or goes away."""
         try:
+            self._connection.connect()
+            # The connection forgets its socket once a response without a length begins.
+            self._socket = self._connection.sock
             self._connection.request("POST", "/v1/chat/completions", self._body, self._headers)
             response = self._connection.getresponse()
             if response.status != 200:

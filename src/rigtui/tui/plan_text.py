@@ -79,7 +79,7 @@ def _headline(plan: Plan, width: int) -> list[Content]:
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines += [Content(" " * (chip.cell_length + 1) + more) for more in rest[1:]]
-    meaning = "all in RAM, on the CPU" if plan.status == "offload" and not plan.devices else STATUS_MEANING[plan.status]
+    meaning = "all in RAM, on the CPU" if not plan.devices and plan.status != "no_fit" else STATUS_MEANING[plan.status]
     return [*lines, *wrapped(f"{meaning} · {plan.basis}", width, "$foreground-muted")]
 
 
@@ -100,13 +100,10 @@ def _where(plan: Plan) -> str:
 
 
 def _speed(tok_s: float | None, basis: str) -> str:
-    return (
-        ""
-        if tok_s is None
-        else f"{tok_s:,.0f}{NO_BREAK}tok/s measured"
-        if basis == "measured"
-        else f"about{NO_BREAK}{tok_s:,.0f}{NO_BREAK}tok/s"
-    )
+    if tok_s is None:
+        return ""
+    speed = f"{tok_s:,.0f}{NO_BREAK}tok/s"
+    return f"{speed} measured" if basis == "measured" else f"about{NO_BREAK}{speed}"
 
 
 def _context(plan: Plan, marks: Marks) -> str:

@@ -51,6 +51,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     width: int
     name: int
     bar: int
+    figures: int
     sensors: bool
     spark: int
     details: bool
@@ -67,9 +68,9 @@ def lay_out(rows: Sequence[BarRow], width: int, details: bool) -> Layout:
     name = min(max((len(row.name) for row in rows), default=4), 14 if width < 100 else 22)
     sensors = width >= 100 and any(row.temperature_c is not None or row.utilization is not None for row in rows)
     spark = (8 if width < 140 else 16) if width >= 100 and any(len(row.history) > 1 for row in rows) else 0
-    right = 15 if width < 100 else 20
-    bar = width - 2 - name - 1 - 2 - 1 - right - (11 if sensors else 0) - (spark + 2 if spark else 0)
-    return Layout(width=width, name=name, bar=max(8, bar), sensors=sensors, spark=spark, details=details and width >= 100)
+    figures = max((len(figures_text(row, wide=width >= 100)) for row in rows), default=0)
+    bar = width - 2 - name - 1 - 2 - 1 - figures - (11 if sensors else 0) - (spark + 2 if spark else 0)
+    return Layout(width=width, name=name, bar=max(8, bar), figures=figures, sensors=sensors, spark=spark, details=details and width >= 100)
 
 
 def row_lines(row: BarRow, layout: Layout, palette: Palette) -> list[list[Segment]]:
@@ -89,6 +90,17 @@ def row_lines(row: BarRow, layout: Layout, palette: Palette) -> list[list[Segmen
         return [line]
     indent = Segment(" " * (layout.name + 3))
     return [line, [indent, *_details(row, layout, palette)]]
+
+
+def figures_text(row: BarRow, *, wide: bool) -> str:
+    """Free now, and after the plan where there is one."""
+    if row.error is not None:
+        return ""
+    before = number(row.before_bytes or 0)
+    if row.after_bytes is not None and row.after_bytes < 0:
+        return f"short {number(-row.after_bytes)} GiB"
+    change = before if row.after_bytes is None else f"{before} → {number(row.after_bytes)}"
+    return f"{change} GiB{' free' if wide else ''}"
 
 
 def _style(palette: Palette, color: Color, ground: Color | None = None, *, bold: bool = False) -> Style:
@@ -132,17 +144,9 @@ def _word(kind: str, count: int, size: int) -> str:
 
 def _figures(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
     text, muted = _style(palette, palette.text), _style(palette, palette.muted)
-    before = number(row.before_bytes or 0)
-    if row.after_bytes is None:
-        free, style = f"{before} GiB", text
-    elif row.after_bytes < 0:
-        free, style = f"short {number(-row.after_bytes)} GiB", _style(palette, palette.error, bold=True)
-    else:
-        free, style = f"{before} → {number(row.after_bytes)} GiB", text
-    wide = layout.width >= 100
-    if wide and (row.after_bytes is None or row.after_bytes >= 0):
-        free += " free"
-    parts = [Segment(f" {free:>{20 if wide else 15}}", style)]
+    short = row.after_bytes is not None and row.after_bytes < 0
+    style = _style(palette, palette.error, bold=True) if short else text
+    parts = [Segment(f" {figures_text(row, wide=layout.width >= 100):>{layout.figures}}", style)]
     if layout.sensors:
         degrees = "" if row.temperature_c is None else f"{row.temperature_c}°C"
         busy = "" if row.utilization is None else f"{row.utilization}%"

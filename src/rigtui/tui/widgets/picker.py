@@ -21,11 +21,19 @@ def size_of(candidate: LibraryEntry) -> str:
     return size(candidate.model.weights_bytes) if candidate.model else "unusable"
 
 
+def shown_name(candidate: LibraryEntry) -> str:
+    """The model's name, with its quantization where the name does not say it: two files of one model must read differently."""
+    name, model = clean(candidate.name), candidate.model
+    if model is None or not model.quantization or model.quantization.lower() in name.lower():
+        return name
+    return f"{name} {clean(model.quantization)}"
+
+
 def option_text(candidate: LibraryEntry, width: int, two_lines: bool) -> Content:
     """A model in its row: name and size, and below what kind of model it is where there is room."""
     right = size_of(candidate)
     room = max(6, width - len(right) - 1)
-    name = middle(clean(candidate.name), room)
+    name = middle(shown_name(candidate), room)
     style = "" if candidate.model else "$foreground-muted"
     head = Content.assemble((f"{name:<{room}}", style), (f" {right}", "$foreground-muted"))
     if not two_lines:
@@ -41,7 +49,7 @@ def _facts(candidate: LibraryEntry, width: int) -> str:
         return problem if len(problem) <= width else problem[: width - 1] + "…"
     trained = f"{model.context_trained >> 10}k trained" if model.context_trained else ""
     experts = f"{model.experts.count} experts" if model.experts else ""
-    facts = (model.architecture, trained, experts, model.quantization)
+    facts = (model.architecture, trained, experts)
     return "  " + joined((clean(fact) for fact in facts), width - 2)
 
 
