@@ -200,6 +200,31 @@ def test_safetensors_are_not_for_llamacpp() -> None:
         choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), intent(), [])
 
 
+def test_the_fast_card_is_filled_first_where_that_pays() -> None:
+    """20 layers of 100 MiB on 1,600 MiB each of a fast and a slow card: by free memory about ten each, by speed twelve and eight."""
+    plan = choose(rig(gpu(0, 1600, bandwidth=1000), gpu(1, 1600, bandwidth=250)), toy_model(20), intent(), [])
+    fast = next(device for device in plan.devices if device.name == "Card 0")
+    slow = next(device for device in plan.devices if device.name == "Card 1")
+    assert plan.status == "fits"
+    assert (fast.layers, slow.layers) == (12, 8)
+    # One layer more would not leave its 128 MiB.
+    assert fast.free_after_bytes - fast.headroom_bytes < 110 * MIB
+    assert fast.free_after_bytes >= fast.headroom_bytes == 128 * MIB
+    assert slow.headroom_bytes == 128 * MIB
+    # Asked for is more than wanted on the slow card; that is the lever.
+    assert plan.fit_target_mib[plan.devices.index(slow)] > 128
+    assert "fast_first" in codes(plan)
+    assert "-ts" not in plan.command
+
+
+def test_an_order_or_targets_of_the_users_are_not_steered() -> None:
+    cards = rig(gpu(0, 1600, bandwidth=1000), gpu(1, 1600, bandwidth=250))
+    for own in ({"gpus": ("0", "1")}, {"fit_target_mib": (128,)}):
+        plan = choose(cards, toy_model(20), intent(**own), [])  # type: ignore[arg-type]
+        assert [device.name for device in plan.devices] == ["Card 0", "Card 1"]
+        assert set(plan.fit_target_mib) == {128}
+
+
 def test_alternatives_differ_and_can_be_run() -> None:
     plan = choose(rig(gpu(0, 4000), gpu(1, 3000)), toy_model(), intent(kv=("f16", "q8_0")), [])
     summaries = [other.summary for other in plan.alternatives]

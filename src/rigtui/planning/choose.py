@@ -78,7 +78,7 @@ def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:
-    return plan.engine, tuple(device.name for device in plan.devices), plan.kv_type, plan.context
+    return plan.engine, tuple(sorted(device.name for device in plan.devices)), plan.kv_type, plan.context
 
 
 def summary(plan: Plan) -> str:

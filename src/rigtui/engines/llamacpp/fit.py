@@ -46,6 +46,11 @@ class Fitted(Struct, frozen=True):
     message: str | None = None
 
 
+def refill(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> Fitted:
+    """What `--fit` would fill if the default split met no target: from the last device to the first, each to its target."""
+    return _Fit(model, table, devices, settings).refilled()
+
+
 def fit(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> Fitted:
     """Decide as llama.cpp would for `model` on `devices`, in this order."""
     return _Fit(model, table, devices, settings).run()
@@ -76,6 +81,9 @@ class _Fit:
             return self._result(self._decide(), "ok")
         except _GivesUpError as gives_up:
             return self._result(None, "failed", str(gives_up))
+
+    def refilled(self) -> Fitted:
+        return self._result(self._fill(), "ok")
 
     def need(self) -> Needs:
         if self.context not in self.measured:

@@ -87,7 +87,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),
-        fit_target_mib=tuple(size // MIB for size in candidate.headroom),
+        fit_target_mib=settings.fit_target_mib if candidate.gpus else (),
         command=server_command(model, scene.intent, candidate, scene.build, _device_flag(scene, names), cache_ram),
         env=env | scene.intent.overrides.env,
         expected=Expected(decode_tok_s=candidate.decode_tok_s),
