@@ -11,20 +11,15 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
 import asyncio  # noqa: E402
 import inspect  # noqa: E402
-import sys  # noqa: E402
 from collections.abc import AsyncIterator, Callable  # noqa: E402
 from contextlib import AbstractAsyncContextManager, asynccontextmanager  # noqa: E402
-from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from textual.pilot import Pilot  # noqa: E402
-from tui_fakes import World  # noqa: E402
 
 from rigtui.tui.app import RigtuiApp  # noqa: E402
 from rigtui.tui.theme import load_themes  # noqa: E402
+from tui.fakes import World  # noqa: E402
 
 
 @pytest.hookimpl(tryfirst=True)

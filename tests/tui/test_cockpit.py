@@ -7,7 +7,12 @@ import re
 import pytest
 from msgspec.structs import replace
 from textual.widgets import Input
-from tui_fakes import (
+
+from rigtui.errors import RigtuiError
+from rigtui.intent.intent import Intent, Overrides
+from rigtui.runs.state import LaunchRequest
+from rigtui.tui.screens.dialogs import QuestionScreen
+from tui.fakes import (
     BROKEN,
     BUILD,
     MIB,
@@ -22,11 +27,6 @@ from tui_fakes import (
     two_cards,
     wsl_rig,
 )
-
-from rigtui.errors import RigtuiError
-from rigtui.intent.intent import Intent, Overrides
-from rigtui.runs.state import LaunchRequest
-from rigtui.tui.screens.dialogs import QuestionScreen
 
 
 async def test_the_screen_shows_the_rig_the_cards_and_the_plan(cockpit):

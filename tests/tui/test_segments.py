@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tui_fakes import MIB, MODELS, USE_CASES, device, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
 
 from rigtui.intent.intent import Intent
 from rigtui.planning.plan import PlanHost
 from rigtui.rig.rig import Rig
 from rigtui.tui.segments import Piece, card_row, cells, layers_text, match_devices, ram_row, rows, short_name
+from tui.fakes import MIB, MODELS, USE_CASES, device, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
 
 PLAN = plan_for(two_cards(), MODELS[0], Intent(use_case=USE_CASES[0]), ())
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
-from tui_fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
 
 from rigtui.intent.intent import Intent
 from rigtui.runs.state import LaunchRequest
+from tui.fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "160x48": (160, 48)}

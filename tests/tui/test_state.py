@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from tui_fakes import BROKEN, BUILD, MIB, MODELS, USE_CASES, candidates, plan_for, run_state, two_cards
 
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest
 from rigtui.tui import state as st
 from rigtui.tui.allowed import allowed
 from rigtui.tui.state import Cockpit
+from tui.fakes import BROKEN, BUILD, MIB, MODELS, USE_CASES, candidates, plan_for, run_state, two_cards
 
 START = st.with_candidates(Cockpit(use_cases=USE_CASES), candidates(*MODELS), done=True)
 

@@ -41,6 +41,8 @@ class Chat:
         """The pieces of the answer. Raises RigtuiError when the engine refuses or goes away."""
         try:
             self._connection.connect()
+            if self._closed:
+                return
             # The connection forgets its socket once a response without a length begins.
             self._socket = self._connection.sock
             self._connection.request("POST", "/v1/chat/completions", self._body, self._headers)
