@@ -2,59 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rigtui.engines.llamacpp.fit import Fitted, fit
-from rigtui.engines.llamacpp.settings import Device, Settings
-from rigtui.engines.llamacpp.weights import weight_table
-from rigtui.rig.rigfile import load
 from rigtui.text import MIB
-from tools.make_gguf import model
+from tools.oracle import CASES, decided, layers
 
-CASES = [json.loads(line) for line in (Path(__file__).parent / "oracle" / "cases.jsonl").read_text().splitlines()]
-RIGS = Path(__file__).parents[1] / "rigs"
 EXACT = MIB
-
-
-def devices(case: dict[str, Any]) -> list[Device]:
-    gpus = load(RIGS / f"{case['rig']}.toml").gpus
-    chosen = [int(str(name).removeprefix("CUDA")) for name in case["settings"]["gpus"] or range(len(gpus))]
-    if case["settings"]["split_mode"] == "none":
-        chosen = [chosen[case["settings"]["main_gpu"]]]
-    return [Device(name=gpus[i].name, free_bytes=gpus[i].free_bytes or 0) for i in chosen]
-
-
-def decided(case: dict[str, Any]) -> Fitted:
-    given = case["settings"]
-    target = given["fit_target_mib"]
-    settings = Settings(
-        context=given["context"],
-        slots=given["parallel"] or 4,
-        unified_kv=given["parallel"] is None if given["kv_unified"] is None else given["kv_unified"],
-        kv_type=tuple(given["kv_type"]),
-        ubatch=given["ubatch"],
-        flash_attention=given["flash_attn"] != "off",
-        split_mode=given["split_mode"],
-        fit=case["fit"],
-        fit_target_mib=tuple(target) if isinstance(target, list) else (target,) if target else (),
-        fit_context_least=given["fit_ctx"] or 4096,
-        ngl=given["n_gpu_layers"],
-        tensor_split=tuple(given["tensor_split"]) if given["tensor_split"] else None,
-        kv_offload=given["kv_offload"],
-        swa_full=given["swa_full"],
-        embedding=given["embedding"],
-    )
-    found = model(case["model"])
-    return fit(found, weight_table(found), devices(case), settings)
-
-
-def layers(case: dict[str, Any], fitted: Fitted) -> list[int]:
-    count = model(case["model"]).layers
-    return [sum(1 for home in fitted.placement.home[:count] if home == index) for index in range(len(case["devices"]))]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])

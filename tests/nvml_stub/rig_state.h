@@ -12,6 +12,7 @@
  *   pcie_generation CURRENT MAX   pcie_width CURRENT MAX    memory_clock MHZ    bus_width BITS
  *   process graphics|compute|both PID MIB
  * and for virtual GPUs only (tests/engine/vgpu), where a bandwidth of 0 means as fast as the CPU computes:
+ *   compute 0|1                 before the first card: 0 leaves the computing out, results are what lies in memory (zeros, mostly)
  *   ram_gb_s N                  before the first card: the bandwidth at which the CPU computes what it does itself
  *   gb_s N                      of the card's memory       link_gb_s N      of copies to the card
  *   context_mib N               what a process takes when it first uses the card      pool_mib N    at its first computation
@@ -56,7 +57,7 @@ typedef struct {
 
 static struct {
     char driver[80], list[16];
-    int cuda, count, fail_count;
+    int cuda, count, fail_count, idle;
     double ram_gb_s;
     card_t cards[MAX_CARDS];
     fail_t fails[MAX_FAILS];
@@ -104,6 +105,7 @@ static void read_line(char *line) {
     if (!card) {
         if (!strcmp(key, "driver")) snprintf(rig.driver, sizeof rig.driver, "%.79s", rest);
         else if (!strcmp(key, "cuda")) rig.cuda = atoi(rest);
+        else if (!strcmp(key, "compute")) rig.idle = !atoi(rest);
         else if (!strcmp(key, "ram_gb_s")) rig.ram_gb_s = atof(rest);
         else if (!strcmp(key, "processes")) snprintf(rig.list, sizeof rig.list, "%.15s", rest);
         return;

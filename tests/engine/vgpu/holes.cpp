@@ -66,6 +66,7 @@ void * mmap(void * address, size_t bytes, int protection, int flags, int file, o
     void * base = (void *) syscall(SYS_mmap, address, bytes, protection, ours ? flags & ~MAP_POPULATE : flags, file, offset);
     if (ours && base != MAP_FAILED) {
         const int again = open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC);
+        madvise(base, bytes, MADV_RANDOM);  // a page that is touched would bring megabytes with it
         const std::lock_guard<std::mutex> lock(guard());
         if (again >= 0) mappings().push_back({(const char *) base, bytes, offset, again});
     }

@@ -16,8 +16,12 @@
 
 namespace vgpu {
 
-// By card, under the lock of State. This and its like are never destroyed: other libraries still free memory at the end.
-static auto & held = *new std::map<int, size_t>;
+// By card, under the lock of State. This and its like are made when first used, as the order in which files start is open, and never
+// destroyed, as other libraries still free memory at the end.
+static std::map<int, size_t> & held() {
+    static auto & all = *new std::map<int, size_t>;
+    return all;
+}
 
 // What this process holds, as a line per card of processes/PID; renamed into place, for others read at any moment.
 static void publish() {
@@ -25,7 +29,7 @@ static void publish() {
     const std::string temporary = folder + "." + name + ".new";
     FILE * file = fopen(temporary.c_str(), "w");
     if (!file) return;
-    for (const auto & [card, bytes] : held) {
+    for (const auto & [card, bytes] : held()) {
         if (bytes) fprintf(file, "%d compute %zu bytes\n", card, bytes);
     }
     fclose(file);
@@ -56,35 +60,30 @@ struct State {
     }
 };
 
-std::vector<Card> cards() {
+Rig read_rig() {
     State state;
-    std::vector<Card> all;
+    Rig found{{}, rig.ram_gb_s, rig.idle != 0};
     for (int i = 0; i < rig.count; i++) {
         const card_t & card = rig.cards[i];
-        all.push_back({i, card.name, card.uuid, card.pci, std::max(card.cc_major, 0) * 100 + std::max(card.cc_minor, 0) * 10,
-                       (size_t) card.context_mib * MIB, (size_t) card.pool_mib * MIB, card.gb_s, card.link_gb_s, card.fail_at});
+        found.cards.push_back({i, card.name, card.uuid, card.pci, std::max(card.cc_major, 0) * 100 + std::max(card.cc_minor, 0) * 10,
+                               (size_t) card.context_mib * MIB, (size_t) card.pool_mib * MIB, card.gb_s, card.link_gb_s, card.fail_at});
     }
-    return all;
-}
-
-double ram_gb_s() {
-    State state;
-    return rig.ram_gb_s;
+    return found;
 }
 
 bool take(int card, size_t bytes) {
     State state;
     if (card >= rig.count || bytes > free_bytes(&rig.cards[card])) return false;
     const long long limit = rig.cards[card].limit_mib;
-    if (limit >= 0 && held[card] + bytes > (size_t) limit * MIB) return false;
-    held[card] += bytes;
+    if (limit >= 0 && held()[card] + bytes > (size_t) limit * MIB) return false;
+    held()[card] += bytes;
     publish();
     return true;
 }
 
 void give(int card, size_t bytes) {
     State state;
-    held[card] -= bytes;
+    held()[card] -= bytes;
     publish();
 }
 
@@ -191,7 +190,7 @@ void pace(double since, double bytes, double gb_s) {
 // A process that ends takes its line with it; one that dies is not alive, which says the same.
 __attribute__((destructor)) static void leave() {
     const char * folder = getenv("RIGTUI_NVML_STUB");
-    if (folder && !held.empty()) unlink((std::string(folder) + "/processes/" + std::to_string(getpid())).c_str());
+    if (folder && !held().empty()) unlink((std::string(folder) + "/processes/" + std::to_string(getpid())).c_str());
 }
 
 }  // namespace vgpu

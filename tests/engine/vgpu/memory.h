@@ -17,9 +17,14 @@ struct Card {
     int fail_at;                // 0: never
 };
 
-// The rig as it is now; no cards without a rig.txt.
-std::vector<Card> cards();
-double ram_gb_s();
+struct Rig {
+    std::vector<Card> cards;  // none without a rig.txt
+    double ram_gb_s;
+    bool idle;  // nothing is computed
+};
+
+// The rig as it is now.
+Rig read_rig();
 
 // Takes `bytes` of the card with this index if that much is free now; false where it is not.
 bool take(int card, std::size_t bytes);

@@ -31,7 +31,7 @@ struct Device {
 
 auto & devices = *new std::vector<std::unique_ptr<Device>>;  // never destroyed: ggml frees buffers at the very end
 ggml_backend_reg registration;
-double ram_gb_s;
+vgpu::Rig rig;
 
 Device & of(ggml_backend_dev_t device) {
     return *(Device *) device->context;
@@ -223,7 +223,7 @@ ggml_status compute(ggml_backend_t backend, ggml_cgraph * graph) {
         die(device, "unspecified launch failure", "ggml_backend_cuda_synchronize", "cudaStreamSynchronize(cuda_ctx->stream())");
     }
     const double start = vgpu::now();
-    const ggml_status status = cpu_of(backend)->iface.graph_compute(cpu_of(backend), graph);
+    const ggml_status status = rig.idle ? GGML_STATUS_SUCCESS : cpu_of(backend)->iface.graph_compute(cpu_of(backend), graph);
     vgpu::pace(start, traffic(graph), device.card.gb_s);
     return status;
 }
@@ -236,11 +236,7 @@ ggml_backend_t backend_of(ggml_backend_dev_t device, const char *) {
     static ggml_guid guid = {'r', 'i', 'g', 't', 'u', 'i', ' ', 'v', 'i', 'r', 't', 'u', 'a', 'l', ' ', 'g'};
     if (!use(of(device))) return nullptr;
     ggml_backend_t cpu = ggml_backend_cpu_init();
-    if (const char * threads = getenv("RIGTUI_VGPU_THREADS")) {
-        ggml_backend_cpu_set_n_threads(cpu, std::max(atoi(threads), 1));
-    } else {
-        ggml_backend_cpu_set_n_threads(cpu, 1);  // a pool of threads per computation costs more than small models gain
-    }
+    ggml_backend_cpu_set_n_threads(cpu, 1);  // a pool of threads per computation costs more than small models gain
     ggml_backend_i interface{};
     interface.get_name = backend_name;
     interface.free = free_backend;
@@ -364,25 +360,29 @@ std::vector<Card> visible(const std::vector<Card> & all) {
     return chosen;
 }
 
-__attribute__((constructor)) void start() {
-    for (const Card & card : visible(vgpu::cards())) add(card);
-    ram_gb_s = vgpu::ram_gb_s();
+bool start() {
+    rig = vgpu::read_rig();
+    for (const Card & card : visible(rig.cards)) add(card);
     registration.api_version = GGML_BACKEND_API_VERSION;
     registration.iface.get_name = [](ggml_backend_reg_t) { return "CUDA"; };
     registration.iface.get_device_count = [](ggml_backend_reg_t) { return devices.size(); };
     registration.iface.get_device = [](ggml_backend_reg_t, size_t index) { return &devices[index]->device; };
     registration.iface.get_proc_address = [](ggml_backend_reg_t, const char *) { return (void *) nullptr; };
     ggml_backend_register(&registration);
+    return true;
 }
+
+const bool started = start();  // when the library is loaded
 
 }  // namespace
 
-// Stands in front of ggml's own: what llama.cpp has the CPU compute takes simulated time, too.
+// Stands in front of ggml's own: what llama.cpp has the CPU compute takes simulated time, too, or is left out.
 extern "C" ggml_status ggml_backend_graph_compute_async(ggml_backend_t backend, ggml_cgraph * graph) {
     using Compute = ggml_status (*)(ggml_backend_t, ggml_cgraph *);
     static const auto next = (Compute) dlsym(RTLD_NEXT, "ggml_backend_graph_compute_async");
+    const bool cpu = ggml_backend_is_cpu(backend);
     const double start = vgpu::now();
-    const ggml_status status = next(backend, graph);
-    if (ram_gb_s > 0 && ggml_backend_is_cpu(backend)) vgpu::pace(start, traffic(graph), ram_gb_s);
+    const ggml_status status = cpu && rig.idle ? GGML_STATUS_SUCCESS : next(backend, graph);
+    if (cpu) vgpu::pace(start, traffic(graph), rig.ram_gb_s);
     return status;
 }
