@@ -102,7 +102,9 @@ def call(*command: str | Path, log: Path) -> None:
         try:
             code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, check=False).returncode
         except OSError as error:
-            raise BuildError(f"{command[0]} cannot be started ({error.strerror}); the virtual rig needs cmake, a C++17 compiler and pip") from None
+            raise BuildError(
+                f"{command[0]} cannot be started ({error.strerror}); the virtual rig needs cmake, a C++17 compiler and pip"
+            ) from None
     if code:
         tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
         raise BuildError(f"{' '.join(map(str, command[:4]))} … failed with code {code}:\n{tail}")

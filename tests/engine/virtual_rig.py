@@ -172,6 +172,11 @@ class Buffers:
     """With recurrent state."""
     compute: float = 0
 
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.weights + self.kv + self.compute
+
     def add(self, kind: str, mib: float) -> None:
         """One line of the log."""
         if kind == "model":
@@ -203,7 +208,7 @@ class LlamaServer:
         """Where it listens; waits until it does. Fails with its last lines when it ends instead."""
         found = wait_until(lambda: _ADDRESS.search(self.log) or self.process.poll() is not None, "the server is ready", 120)
         assert isinstance(found, re.Match), f"ended with {self.process.returncode}:\n" + "\n".join(self.log.splitlines()[-15:])
-        return found[1]
+        return str(found[1])
 
     @property
     def buffers(self) -> dict[str, Buffers]:
@@ -232,4 +237,3 @@ class LlamaServer:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
