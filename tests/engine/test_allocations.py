@@ -1,7 +1,8 @@
-"""What real llama.cpp allocates on virtual cards is what it allocated for the oracle, and what rigtui predicts."""
+"""What real llama.cpp allocates on virtual cards is what it allocated for the oracle, and what the preview says of the same command."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import pytest
 
 from engine.virtual_rig import VirtualRig, cards_of
-from rigtui.engines.llamacpp.footprint import DeviceUse
+from rigtui.engines.llamacpp.arguments import read_command
+from rigtui.engines.llamacpp.preview import preview
+from rigtui.rig.rigfile import load
 from rigtui.text import MIB
-from tools.make_gguf import model_file
-from tools.oracle import CASES, RIGS, arguments, decided
+from tools.make_gguf import model, model_file
+
+TESTS = Path(__file__).parents[1]
+CASES = {case["id"]: case for case in map(json.loads, (TESTS / "llamacpp" / "oracle" / "cases.jsonl").read_text().splitlines())}
 
 DENSE_SPLIT = "llama-3.1-8b-q4_k_m@desk-3090-3060"
 SLIDING_WINDOW = "gemma-3-27b-q4_k_m@octo-3060"
@@ -26,13 +31,9 @@ OTHERS = (
 FAILS = "llama-3.1-8b-q4_k_m@one-3060#--fit_off_-c_65536"
 
 
-def case_of(name: str) -> dict[str, Any]:
-    return next(case for case in CASES if case["id"] == name)
-
-
 def loaded(rig: VirtualRig, case: dict[str, Any], folder: Path) -> list[list[float]]:
     """Weights, KV and compute that the engine says it has allocated per device, in engine order; and the cards hold as much."""
-    with rig.serve(model_file(case["model"], folder), *arguments(case), "--no-warmup") as server:
+    with rig.serve(model_file(case["model"], folder), *case["args"], "--no-warmup") as server:
         assert server.address
         said = [server.buffers[f"CUDA{i}"] for i in range(len(rig.cards))]
         for card, buffers in enumerate(said):
@@ -40,32 +41,31 @@ def loaded(rig: VirtualRig, case: dict[str, Any], folder: Path) -> list[list[flo
     return [[buffers.weights, buffers.kv, buffers.compute] for buffers in said]
 
 
-@pytest.mark.parametrize("name", [DENSE_SPLIT, SLIDING_WINDOW, EXPERTS_OVERFLOW, *OTHERS])
-def test_as_the_oracle_allocated_and_as_rigtui_predicts(name: str, virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
-    case = case_of(name)
-    rig = virtual_rig(cards_of(RIGS / f"{case['rig']}.toml"), compute=False)
+@pytest.mark.parametrize("identity", [DENSE_SPLIT, SLIDING_WINDOW, EXPERTS_OVERFLOW, *OTHERS])
+def test_as_the_oracle_allocated_and_as_the_preview_says(identity: str, virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
+    case = CASES[identity]
+    rig = virtual_rig(cards_of(TESTS / "rigs" / f"{case['rig']}.toml"), compute=False)
     allocated = loaded(rig, case, tmp_path)
-    assert len(allocated) == len(case["devices"])
-    for real, (_, *expected) in zip(allocated, case["devices"], strict=True):
+    words = ("llama-server", "-m", case["model"], *case["args"])
+    plan = preview(load(rig.rig_file), model(case["model"]), read_command(words), words)
+    for index, (real, device, (_, *expected)) in enumerate(zip(allocated, plan.devices, case["devices"], strict=True)):
         assert real == pytest.approx(expected, abs=MIB)
-    footprint = decided(case).footprint
-    for index, (real, predicted) in enumerate(zip(allocated, footprint.devices, strict=True)):
-        assert [predicted.weights, predicted.kv] == pytest.approx(real[:2], abs=MIB)
-        assert predicted.compute == pytest.approx(real[2], abs=tolerance(index, predicted, footprint.offloaded_layers))
-        assert predicted.compute > real[2] - 32 * MIB
+        assert [device.weights_bytes, device.kv_bytes] == pytest.approx(real[:2], abs=MIB)
+        assert device.compute_bytes == pytest.approx(real[2], abs=tolerance(index, real[2], plan.host.offloaded_layers))
+        assert device.compute_bytes > real[2] - 32 * MIB
 
 
-def tolerance(index: int, predicted: DeviceUse, offloaded: int) -> float:
+def tolerance(index: int, compute: float, offloaded: int) -> float:
     """Of a compute buffer: those of a plan with layers in RAM are an estimate."""
     if not offloaded:
         return MIB
-    return 64 * MIB if index else max(256 * MIB, predicted.compute / 4)
+    return 64 * MIB if index else max(256 * MIB, compute / 4)
 
 
 def test_what_did_not_fit_does_not_fit(virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
-    case = case_of(FAILS)
-    rig = virtual_rig(cards_of(RIGS / f"{case['rig']}.toml"), compute=False)
-    with rig.serve(model_file(case["model"], tmp_path), *arguments(case), "--no-warmup") as server:
+    case = CASES[FAILS]
+    rig = virtual_rig(cards_of(TESTS / "rigs" / f"{case['rig']}.toml"), compute=False)
+    with rig.serve(model_file(case["model"], tmp_path), *case["args"], "--no-warmup") as server:
         assert server.ended() == 1
         assert "cudaMalloc failed: out of memory" in server.log
     assert rig.allocated(0) == 0

@@ -89,7 +89,7 @@ def test_export_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == ""
 
 
-def test_export_follows_links_the_container_would_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_links_that_lead_nowhere_in_the_container_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = tmp_path / "models"
     models.mkdir()
     (tmp_path / "real.gguf").write_bytes(b"")
@@ -99,6 +99,12 @@ def test_export_follows_links_the_container_would_not(tmp_path: Path, capsys: py
     assert main(["import", str(conf)]) == 0
     assert main(["export", "linked", "--to", "models.conf", "--models-dir", str(models)]) == 1
     assert "is a link to" in capsys.readouterr().err
+    assert main(["export", "linked", "--to", "models.conf", "--models-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["export", "linked", "--to", "models.conf"]) == 0
+    said = capsys.readouterr()
+    assert "MODEL=link.gguf\n" in said.out
+    assert "name a folder that holds both with --models-dir" in said.err
 
 
 def test_formats_that_come_later_and_formats_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rigtui.errors import RigtuiError
 from rigtui.models.gguf import read_gguf
 from rigtui.models.model import Model
+from rigtui.models.resolve import resolve
 from tools.make_gguf import sparse, tiny_llama
 from tools.specs import spec
 
@@ -100,7 +101,7 @@ def test_a_sound_file_made_by_these_helpers_is_read(tmp_path: Path) -> None:
         (gguf([], [tensor("a", (32,))]) + bytes(512), "does not name its architecture"),
         (gguf(sound_keys()[:2], [tensor("a", (32,))]) + bytes(512), "does not say embedding_length"),
         (gguf([word("general.architecture", "llama"), number("llama.block_count", 1 << 30)], [tensor("a", (32,))]) + bytes(512), "layers"),
-        (gguf([*sound_keys(), number("llama.nextn_predict_layers", 1)], [tensor("blk.0.a", (32,))]) + bytes(512), "only a draft"),
+        (gguf([*sound_keys(), number("llama.nextn_predict_layers", 1)], [tensor("blk.0.a", (32,))]) + bytes(512), "(a draft)"),
     ],
 )
 def test_bad_bytes_get_one_sentence(content: bytes, expected: str, tmp_path: Path) -> None:
@@ -129,6 +130,26 @@ def test_what_is_not_a_file_is_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     assert "is not a file" in sentence(pipe)
     assert "does not exist" in sentence(tmp_path / "absent.gguf")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.stat
+
+    def stat(path: str | Path, *more: object, **named: object) -> os.stat_result:
+        if str(path).endswith(".gguf"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", stat)
+    assert "Permission denied" in sentence(tmp_path / "m.gguf")
+    with pytest.raises(RigtuiError, match="Permission denied"):
+        resolve(str(tmp_path / "m.gguf"))
+
+
+def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path: Path) -> None:
+    for name in ("a\0b.gguf", "x" * 5000 + ".gguf"):
+        with pytest.raises(RigtuiError):
+            read_gguf(tmp_path / name)
 
 
 def test_a_name_with_control_characters_is_cleaned(tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ from tools.make_gguf import model
 RIGS = Path(__file__).parents[1] / "rigs"
 GOLDENS = Path(__file__).parent / "goldens"
 NAMES = ("golden-4090-5070ti", "desk-4070-2060", "octo-3060", "laptop-4060", "wsl-4090", "no-gpu")
-MODELS = ("llama-3.3-70b-q4_k_m", "qwen3-32b-q4_k_m", "qwen3-30b-a3b-q4_k_m", "gemma-3-27b-q4_k_m", "glm-4.7-flash-q4_k_m", "qwen3-next-80b-q4_k_m")
+MODELS = (
+    "llama-3.3-70b-q4_k_m",
+    "qwen3-32b-q4_k_m",
+    "qwen3-30b-a3b-q4_k_m",
+    "gemma-3-27b-q4_k_m",
+    "glm-4.7-flash-q4_k_m",
+    "qwen3-next-80b-q4_k_m",
+)
 USE_CASES = ("chat", "long")
 
 

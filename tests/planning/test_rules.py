@@ -126,6 +126,20 @@ def test_a_build_that_sees_no_gpu_gives_a_cpu_plan_with_a_warning() -> None:
     assert "--fit-target" not in plan.command
 
 
+def test_a_simulated_rig_gets_a_command_of_its_own_unless_it_is_launched_here() -> None:
+    build = Build(engine="llama.cpp", label="embedded", version="1", argv=("python", "-m", "x"), embedded=True, gpu=False)
+    described = replace(rig(gpu(0, 8000)), simulated=True)
+    shown = choose(described, toy_model(), intent(), [build])
+    assert shown.command[0] == "llama-server"
+    assert "--fit-target" in shown.command
+    assert shown.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    launched = choose(described, toy_model(), intent(), [build], here=True)
+    assert launched.command[0] == "python"
+    assert "--fit-target" not in launched.command
+    assert launched.devices == shown.devices
+    assert "cpu_build" in codes(launched)
+
+
 def test_what_the_user_set_is_never_changed() -> None:
     plan = choose(
         rig(gpu(0, 1400), gpu(1, 1400)),
@@ -184,6 +198,31 @@ def test_settings_that_cannot_be_are_one_sentence(own: dict[str, object], words:
 def test_safetensors_are_not_for_llamacpp() -> None:
     with pytest.raises(MissingError, match="GGUF"):
         choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), intent(), [])
+
+
+def test_the_fast_card_is_filled_first_where_that_pays() -> None:
+    """20 layers of 100 MiB on 1,600 MiB each of a fast and a slow card: by free memory about ten each, by speed twelve and eight."""
+    plan = choose(rig(gpu(0, 1600, bandwidth=1000), gpu(1, 1600, bandwidth=250)), toy_model(20), intent(), [])
+    fast = next(device for device in plan.devices if device.name == "Card 0")
+    slow = next(device for device in plan.devices if device.name == "Card 1")
+    assert plan.status == "fits"
+    assert (fast.layers, slow.layers) == (12, 8)
+    # One layer more would not leave its 128 MiB.
+    assert fast.free_after_bytes - fast.headroom_bytes < 110 * MIB
+    assert fast.free_after_bytes >= fast.headroom_bytes == 128 * MIB
+    assert slow.headroom_bytes == 128 * MIB
+    # Asked for is more than wanted on the slow card; that is the lever.
+    assert plan.fit_target_mib[plan.devices.index(slow)] > 128
+    assert "fast_first" in codes(plan)
+    assert "-ts" not in plan.command
+
+
+def test_an_order_or_targets_of_the_users_are_not_steered() -> None:
+    cards = rig(gpu(0, 1600, bandwidth=1000), gpu(1, 1600, bandwidth=250))
+    for own in ({"gpus": ("0", "1")}, {"fit_target_mib": (128,)}):
+        plan = choose(cards, toy_model(20), intent(**own), [])  # type: ignore[arg-type]
+        assert [device.name for device in plan.devices] == ["Card 0", "Card 1"]
+        assert set(plan.fit_target_mib) == {128}
 
 
 def test_alternatives_differ_and_can_be_run() -> None:

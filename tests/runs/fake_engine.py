@@ -110,7 +110,8 @@ if args.end:
 if args.chatter:
     say("x" * args.chatter + "\n")
 if args.log:
-    say(args.log.read_text(errors="replace").replace("8080", str(args.port)))
+    sys.stderr.buffer.write(args.log.read_bytes())
+    sys.stderr.flush()
 if args.fail is not None:
     sys.exit(args.fail)
 if args.gate:

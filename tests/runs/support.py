@@ -24,7 +24,7 @@ CARD_0, CARD_1 = "GPU-11111111-aaaa-bbbb-cccc-000000000001", "GPU-22222222-aaaa-
 T = TypeVar("T")
 
 
-def wait_until(look: Callable[[], T | None], what: str, seconds: float = 30) -> T:
+def wait_until(look: Callable[[], T | None], what: str, seconds: float = 180) -> T:
     """The first true thing `look` gives; fails with `what` after a deadline that only a broken program reaches."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -32,6 +32,11 @@ def wait_until(look: Callable[[], T | None], what: str, seconds: float = 30) -> 
             return found
         time.sleep(0.02)
     raise AssertionError(f"never: {what}")
+
+
+def first_port() -> int:
+    """Where this test process looks for ports: away from those of others that run at the same time, and from those the kernel gives out."""
+    return 15_000 + 400 * (os.getpid() % 40)
 
 
 def a_device(device: str, uuid: str, name: str) -> PlanDevice:
@@ -108,7 +113,7 @@ class Runs:
         """Remember the run's processes for the end of the test."""
         if state is not None:
             pairs = ((state.supervisor_pid, state.supervisor_started), (state.pid, state.pid_started))
-            self._processes |= {(pid, started) for pid, started in pairs if pid is not None and started is not None}
+            self._processes |= {(pid, started) for pid, started in pairs if pid not in (None, os.getpid()) and started is not None}
 
     def wait(self, directory: RunDirectory, *phases: str, measured: bool = False) -> RunState:
         """The state once the run is in one of the phases (and measured)."""
@@ -122,7 +127,10 @@ class Runs:
                 raise AssertionError(f"ended as {state.phase}: {state.failure}, {state.notes}")
             return None
 
-        return wait_until(look, f"a run that is {' or '.join(phases)}; it is {directory.view()}")
+        try:
+            return wait_until(look, f"a run that is {' or '.join(phases)}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {directory.view()}") from None
 
     def loading_log(self, name: str = "real_llama8b_default") -> Path:
         """What a real llama-server said up to the moment before it was ready."""

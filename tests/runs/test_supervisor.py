@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,10 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rigtui.runs import identity, watch
+from rigtui import files
+from rigtui.runs import identity, launch, watch
+from rigtui.runs.keeper import StateKeeper
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
-from runs.support import CARD_0, CARD_1, LOGS, Runs, wait_until
+from rigtui.runs.state import RunState
+from runs.support import CARD_0, CARD_1, LOGS, Runs, first_port, wait_until
 
 
 def test_a_run_loads_becomes_ready_is_measured_and_stops(runs: Runs, tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path
         "import os, sys, pathlib, time\n"
         "from rigtui.runs import launch\n"
         "from runs.support import Runs\n"
-        "directory = Runs(pathlib.Path(sys.argv[1])).launch()\n"
+        "directory = Runs(pathlib.Path(sys.argv[1])).launch(port=int(sys.argv[3]))\n"
         "pathlib.Path(sys.argv[2]).write_text(str(directory.path))\n"
         "time.sleep(3600)\n"
     )
@@ -162,7 +168,7 @@ def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path
     parent, terminal = os.openpty()
     launcher = subprocess.Popen(
         [sys.executable, "-c", ("import fcntl,termios,runpy,sys; sys.path.insert(0, '.'); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"), script, tmp_path, answer],
+         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"), script, tmp_path, answer, str(first_port() + 300)],
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     os.close(terminal)
@@ -249,21 +255,58 @@ def test_a_line_without_end_does_not_fill_the_memory(runs: Runs) -> None:
     assert directory.engine_log.stat().st_size > 64 << 20, "all of it is in the log"
 
 
-def test_a_full_disk_under_the_log_is_noted_and_the_engine_goes_on(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """/dev/full answers every write with "no space left on device"."""
-    from rigtui.runs import launch
+def test_a_log_that_can_grow_no_more_is_noted_and_the_engine_goes_on(runs: Runs) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # the supervisor inherits it: a write beyond is refused
+    try:
+        directory = runs.launch("--chatter", str(2 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    state = runs.wait(directory, "ready", measured=True)
+    assert any("the engine's log is incomplete: File too large" in note for note in state.notes)
 
+
+def test_a_full_disk_at_the_start_is_one_clear_sentence(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     start = launch._start_supervisor
 
-    def with_full_log(directory: RunDirectory) -> object:
-        directory.engine_log.symlink_to("/dev/full")
+    def with_full_log(directory: RunDirectory) -> RunState:
+        directory.engine_log.symlink_to("/dev/full")  # answers every write with "no space left on device"
         return start(directory)
 
     monkeypatch.setattr(launch, "_start_supervisor", with_full_log)
-    directory = runs.launch("--log", runs.loading_log())
-    state = runs.wait(directory, "ready", "failed", measured=True)
-    assert state.phase == "ready"
-    assert any("No space left on device" in note for note in state.notes)
+    state = runs.wait(runs.launch(), "failed")
+    assert state.failure is not None
+    assert state.failure.code == "disk_full"
+    assert "No space left on device" in state.failure.text
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_last_state_gets_its_place_on_a_full_disk(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = runs.launch()
+    state = watch.stop_and_wait(runs.wait(directory, "ready"))
+    reserve = directory.path / ".reserve"
+    write = files.os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if reserve.exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
+    monkeypatch.setattr(sys, "stderr", FullDisk())  # where the supervisor's own words go
+    keeper = StateKeeper(directory, state)
+    keeper.write()
+    failure = keeper.failure()
+    assert failure is not None
+    assert failure.code == "disk_full"
+    keeper.update(now=True, phase="failed", failure=failure)
+    last = directory.read_state()
+    assert last is not None
+    assert last.failure == failure
 
 
 def test_a_state_that_cannot_be_written_stops_the_engine(runs: Runs) -> None:

@@ -71,10 +71,9 @@ def _models_conf(args: argparse.Namespace) -> str:
         profile = find(name, dirs).profile
         # What came from a models.conf and was not changed since goes back as it was, whether or not the model lies here.
         entries.append(Exported(profile, None) if as_written(profile) else _planned(name, args))
-    models_dir = None
-    if args.models_dir is not None:
-        models_dir = str(Path(args.models_dir).expanduser().absolute())
-        _refuse_links_outside(entries, models_dir)
+    models_dir = None if args.models_dir is None else str(Path(args.models_dir).expanduser().absolute())
+    for profile, plan in entries:
+        _look_at_link(profile.name, Path(plan.model.path if plan else profile.model), models_dir)
     planned = any(entry.plan is not None for entry in entries)
     return write(entries, ConfOptions(models_dir=models_dir, gpus=_gpus(args) if planned else ()))
 
@@ -85,13 +84,15 @@ def _gpus(args: argparse.Namespace) -> tuple[Gpu, ...]:
     return current_rig(args).gpus
 
 
-def _refuse_links_outside(entries: list[Exported], models_dir: str) -> None:
-    """A link below the models folder that points out of it leads nowhere in the container."""
-    inside = Path(models_dir).resolve()
-    for profile, plan in entries:
-        path = Path(plan.model.path if plan else profile.model)
-        if path.is_relative_to(models_dir) and path.is_symlink() and not path.resolve().is_relative_to(inside):
-            raise RigtuiError(
-                f"{clean(profile.name)} cannot be written to a models.conf: {clean(str(path))} is a link to {clean(str(path.resolve()))}, "
-                "which the container does not see; copy or move the file itself"
-            )
+def _look_at_link(name: str, path: Path, models_dir: str | None) -> None:
+    """A model that is a link out of the models folder (the Hugging Face cache is full of them) leads nowhere in the container."""
+    inside = Path(models_dir) if models_dir else path.parent
+    if not path.is_symlink() or not path.is_relative_to(inside) or path.resolve().is_relative_to(inside.resolve()):
+        return
+    text = f"{clean(str(path))} is a link to {clean(str(path.resolve()))}"
+    if models_dir:
+        raise RigtuiError(
+            f"{clean(name)} cannot be written to a models.conf: {text}, which the container does not see below {clean(models_dir)}; "
+            "copy or move the file itself"
+        )
+    note(f"{text}: name a folder that holds both with --models-dir, or copy the file")

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from rigtui.runs.launch import launch
     from rigtui.runs.watch import directory_of, live_run_of
 
-    found = target(args)
+    found = target(args, here=True)
     if not args.dry_run and not args.replace:
         # What runs already is attached to, whether or not a second one would fit beside it.
         there = live_run_of(args.save or found.profile, found.plan.model.path)

@@ -84,8 +84,8 @@ def _kv_type(text: str) -> tuple[str, str]:
     return parts[0], parts[-1]
 
 
-def target(args: argparse.Namespace) -> Target:
-    """Resolve the command line into a plan on a fresh reading of the rig.
+def target(args: argparse.Namespace, *, here: bool = False) -> Target:
+    """Resolve the command line into a plan on a fresh reading of the rig; `here`: to be launched on this machine, whatever the rig.
 
     Raises RigtuiError and its kin, one sentence each; a plan with status `no_fit` is returned, not raised.
     """
@@ -94,7 +94,7 @@ def target(args: argparse.Namespace) -> Target:
     model, intent = wanted(args)
     rig = current_rig(args)
     builds = installed_builds()
-    plan = choose(rig, model, intent, builds)
+    plan = choose(rig, model, intent, builds, here=here)
     return Target(rig=rig, model=model, intent=intent, builds=builds, plan=plan, profile=intent.profile)
 
 

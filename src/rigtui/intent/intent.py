@@ -31,8 +31,7 @@ class UseCase(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch: Count = 2048
     ubatch: Count = 512
     prefer: Literal["speed", "context"] = "context"
-    """What is kept when both cannot be had: `speed` lets the context shrink towards its least before layers go to RAM,
-    `context` the other way round."""
+    """Which counts more when both cannot be had: with `speed`, context is given up for it, down to the least."""
     embedding: bool = False
 
 

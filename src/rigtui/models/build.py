@@ -9,12 +9,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from rigtui.models import architectures as arch
 from rigtui.models.keys import Keys
-from rigtui.models.layers import kv_cache_heads, recurrent_layers, sliding_layers
+from rigtui.models.layers import LayerKinds
 from rigtui.models.model import Experts, Model, Tensor
 
-_SPARSE_NOTE = "its attention keeps an index cache beside K and V whose size is not counted; llama.cpp will use more than planned"
 _STATE_NOTE = "the size of its recurrent state is not known to rigtui and not counted"
 
 
@@ -27,62 +25,48 @@ class Origin(Struct, frozen=True, kw_only=True):
     format: Literal["gguf", "safetensors"]
     architecture: str
     quantization: str
+    """Empty: the type that most weights have."""
     vocabulary: int
     chat_template: bool = False
     embedding_model: bool = False
-    notes: tuple[str, ...] = ()
+    parameters: int | None = None
+    """None: the elements of the tensors."""
 
 
-def build(keys: Keys, tensors: tuple[Tensor, ...], origin: Origin) -> Model:
+def build(keys: Keys, tensors: tuple[Tensor, ...], origin: Origin, kinds: LayerKinds) -> Model:
     """The Model. Raises RigtuiError when the metadata contradicts itself or lacks what every model has."""
-    architecture = origin.architecture
-    mtp = keys.number("nextn_predict_layers", 0)
-    layers = keys.blocks - mtp
-    if layers < 1:
-        raise keys.bad("it has no layers besides its multi-token-prediction blocks, so it is only a draft for another model")
-    embedding = keys.number("embedding_length")
-    heads = keys.per_layer("attention.head_count", 0)[:layers]
-    kv_heads = keys.per_layer("attention.head_count_kv", keys.per_layer("attention.head_count", 0))[:layers]
-    per_head = embedding // heads[0] if heads[0] else 0
-    key_length = keys.number("attention.key_length", per_head)
-    value_length = keys.number("attention.value_length", per_head)
-    window, swa_layers, swa_note = sliding_layers(keys, architecture, layers)
-    recurrent = recurrent_layers(keys, architecture, layers, kv_heads, heads)
-    notes = [*origin.notes]
-    notes += [swa_note] if swa_note else []
-    notes += [_SPARSE_NOTE] if architecture in arch.EXTRA_CACHE else []
-    notes += [_STATE_NOTE] if recurrent and not recurrent.known else []
+    unknown_state = kinds.recurrent is not None and not kinds.recurrent.known
     return Model(
         name=origin.name,
         path=origin.path,
         files=origin.files,
         format=origin.format,
-        architecture=architecture,
-        layers=layers,
-        mtp_layers=mtp,
+        architecture=origin.architecture,
+        layers=keys.layers,
+        mtp_layers=keys.mtp,
         context_trained=keys.number("context_length", 0),
-        embedding_length=embedding,
+        embedding_length=keys.embedding,
         vocabulary=origin.vocabulary,
-        heads=heads,
-        kv_heads=kv_cache_heads(keys, architecture, layers, kv_heads, recurrent),
-        key_length=key_length,
-        value_length=value_length,
+        heads=keys.heads,
+        kv_heads=kinds.kv_heads,
+        key_length=keys.key_length,
+        value_length=keys.value_length,
         key_length_swa=keys.number("attention.key_length_swa") if "attention.key_length_swa" in keys else None,
         value_length_swa=keys.number("attention.value_length_swa") if "attention.value_length_swa" in keys else None,
         mla=bool(keys.number("attention.key_length_mla", 0) and keys.number("attention.value_length_mla", 0)),
-        sliding_window=window,
-        swa_layers=swa_layers,
-        recurrent=recurrent,
-        feed_forward=keys.per_layer("feed_forward_length", 0)[:layers],
+        sliding_window=kinds.sliding_window,
+        swa_layers=kinds.swa_layers,
+        recurrent=kinds.recurrent,
+        feed_forward=keys.per_layer("feed_forward_length", 0)[: keys.layers],
         experts=_experts(keys),
-        embedding_model=origin.embedding_model or architecture in arch.EMBEDDING,
-        quantization=origin.quantization or dominant_type(tensors),
-        parameters=sum(prod(t.shape) for t in tensors),
+        embedding_model=origin.embedding_model,
+        quantization=origin.quantization or _dominant_type(tensors),
+        parameters=sum(prod(t.shape) for t in tensors) if origin.parameters is None else origin.parameters,
         tensors=tensors,
         weights_bytes=sum(t.bytes for t in tensors),
-        fingerprint=fingerprint(keys, architecture, tensors),
+        fingerprint=_fingerprint(keys, origin.architecture, tensors),
         chat_template=origin.chat_template,
-        notes=tuple(notes),
+        notes=(*kinds.notes, _STATE_NOTE) if unknown_state else kinds.notes,
     )
 
 
@@ -95,7 +79,7 @@ def _experts(keys: Keys) -> Experts | None:
     return Experts(count=count, used=keys.largest("expert_used_count", 0), feed_forward=width, shared=shared)
 
 
-def dominant_type(tensors: tuple[Tensor, ...]) -> str:
+def _dominant_type(tensors: tuple[Tensor, ...]) -> str:
     """The type that most of the weights have, as a label; empty when there are none."""
     sizes: Counter[str] = Counter()
     for tensor in tensors:
@@ -103,10 +87,10 @@ def dominant_type(tensors: tuple[Tensor, ...]) -> str:
     return max(sizes, key=lambda kind: sizes[kind]).upper() if sizes else ""
 
 
-def fingerprint(keys: Keys, architecture: str, tensors: tuple[Tensor, ...]) -> str:
+def _fingerprint(keys: Keys, architecture: str, tensors: tuple[Tensor, ...]) -> str:
     """Hex digest of what the model is, whatever its files are called and however they are split."""
     digest = hashlib.sha256()
-    digest.update(repr((architecture, keys.blocks, keys.number("context_length", 0), keys.number("embedding_length"))).encode())
+    digest.update(repr((architecture, keys.blocks, keys.number("context_length", 0), keys.embedding)).encode())
     for tensor in sorted(tensors, key=lambda t: t.name):
         digest.update(repr((tensor.name, tensor.shape, tensor.type)).encode())
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from rigtui.models import ggml, shards
 from rigtui.models.build import Origin, build
 from rigtui.models.gguf_header import Header, read_header
 from rigtui.models.keys import Keys
+from rigtui.models.layers import layer_kinds
 from rigtui.models.model import Model, Tensor
 from rigtui.text import clean
 
@@ -27,8 +28,12 @@ def read_gguf(path: Path | str) -> Model:
     Only headers are read. Raises RigtuiError with one sentence; NotAModelError for what belongs to another model.
     """
     given = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links of a cache to files without names
-    if not given.exists():
-        raise RigtuiError(f"{clean(str(given))} does not exist")
+    try:
+        given.stat()
+    except FileNotFoundError as error:
+        raise RigtuiError(f"{clean(str(given))} does not exist") from error
+    except (OSError, ValueError) as error:
+        raise RigtuiError(f"cannot read {clean(str(given))}: {getattr(error, 'strerror', None) or error}") from error
     files = shards.all_shards(given)
     headers = [read_header(file) for file in files]
     _refuse_companions(headers[0])
@@ -56,9 +61,11 @@ def _refuse_companions(header: Header) -> None:
 
 def _only_mtp(header: Header) -> bool:
     """MTP blocks shipped apart: llama.cpp's own test is that the first block is absent (`mtp_only`, src/models/deepseek2.cpp)."""
-    if not header.metadata.get(f"{header.metadata.get('general.architecture')}.nextn_predict_layers") or "split.count" in header.metadata:
+    architecture = header.metadata.get("general.architecture")
+    blocks = header.metadata.get(f"{architecture}.nextn_predict_layers")
+    if not blocks or "split.count" in header.metadata:
         return False
-    return not any(t.name.startswith("blk.0.") for t in header.tensors)
+    return blocks == header.metadata.get(f"{architecture}.block_count") or not any(t.name.startswith("blk.0.") for t in header.tensors)
 
 
 def _check_split(headers: list[Header]) -> None:
@@ -98,8 +105,13 @@ def _model(header: Header, tensors: tuple[Tensor, ...], files: tuple[str, ...]) 
             quantization=ggml.FILE_TYPES.get(file_type, "") if isinstance(file_type, int) else "",
             vocabulary=_vocabulary(header, keys, tensors),
             chat_template="tokenizer.chat_template" in metadata,
-            embedding_model=pooling not in (None, _NO_POOLING) or (causal is False and architecture not in arch.DIFFUSION),
+            embedding_model=(
+                architecture in arch.EMBEDDING
+                or pooling not in (None, _NO_POOLING)
+                or (causal is False and architecture not in arch.DIFFUSION)
+            ),
         ),
+        layer_kinds(keys, architecture),
     )
 
 

@@ -24,6 +24,19 @@ class Keys:
         """Layers with MTP blocks: what every per-layer list is as long as."""
         if not 1 <= self.blocks <= MAX_LAYERS:
             raise self.bad(f"it claims {self.blocks:,} layers")
+        self.mtp = self.number("nextn_predict_layers", 0)
+        self.layers = self.blocks - self.mtp
+        """Layers that are loaded."""
+        if self.layers < 1:
+            raise self.bad("it has no layers besides its multi-token-prediction blocks")
+        self.embedding = self.number("embedding_length")
+        all_heads = self.per_layer("attention.head_count", 0)
+        self.heads = all_heads[: self.layers]
+        self.kv_heads = self.per_layer("attention.head_count_kv", all_heads)[: self.layers]
+        """As the header says; which of them have a cache is `LayerKinds.kv_heads`."""
+        per_head = self.embedding // self.heads[0] if self.heads[0] else 0
+        self.key_length = self.number("attention.key_length", per_head)
+        self.value_length = self.number("attention.value_length", per_head)
 
     def bad(self, why: str) -> RigtuiError:
         """The error for a header that cannot be followed."""

@@ -1,14 +1,45 @@
-"""Which layers look back only over a window, which keep a recurrent state, and which have a KV cache at all."""
+"""Which layers look back only over a window, which keep a recurrent state, and which have a KV cache at all: llama.cpp's rules."""
 
 from __future__ import annotations
+
+from msgspec import Struct
 
 from rigtui.models import architectures as arch
 from rigtui.models.keys import Keys
 from rigtui.models.model import Recurrent
 
+_EXTRA_CACHE_NOTE = "its attention keeps an index cache beside K and V whose size is not counted; llama.cpp will use more than planned"
 
-def sliding_layers(keys: Keys, architecture: str, layers: int) -> tuple[int, tuple[bool, ...], str | None]:
+
+class LayerKinds(Struct, frozen=True, kw_only=True):
+    """What every layer keeps; the fields are those of `Model`."""
+
+    sliding_window: int = 0
+    swa_layers: tuple[bool, ...] = ()
+    recurrent: Recurrent | None = None
+    kv_heads: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+def layer_kinds(keys: Keys, architecture: str) -> LayerKinds:
+    """What llama.cpp makes of this header's layers."""
+    window, swa_layers, note = _sliding_layers(keys, architecture)
+    recurrent = _recurrent_layers(keys, architecture)
+    notes = [note] if note else []
+    if architecture in arch.EXTRA_CACHE:
+        notes.append(_EXTRA_CACHE_NOTE)
+    return LayerKinds(
+        sliding_window=window,
+        swa_layers=swa_layers,
+        recurrent=recurrent,
+        kv_heads=_kv_cache_heads(keys, architecture, recurrent),
+        notes=tuple(notes),
+    )
+
+
+def _sliding_layers(keys: Keys, architecture: str) -> tuple[int, tuple[bool, ...], str | None]:
     """The window in tokens, one flag per layer, and a note where the header and llama.cpp's rules leave it open."""
+    layers = keys.layers
     rule = arch.SLIDING_WINDOWS.get(architecture)
     listed = keys.flags("attention.sliding_window_pattern")
     window = keys.number("attention.sliding_window", rule.default if rule else 0)
@@ -26,29 +57,29 @@ def sliding_layers(keys: Keys, architecture: str, layers: int) -> tuple[int, tup
     return (window, flags, None) if any(flags) else (0, (), None)
 
 
-def recurrent_layers(keys: Keys, architecture: str, layers: int, kv_heads: tuple[int, ...], heads: tuple[int, ...]) -> Recurrent | None:
+def _recurrent_layers(keys: Keys, architecture: str) -> Recurrent | None:
     """The recurrent state of the layers that have one, in the terms of the one formula that `Recurrent` documents."""
-    where = _where(keys, architecture, layers, kv_heads)
+    where = _where(keys, architecture)
     if where is None or not any(where):
         return None
     conv, inner = keys.number("ssm.conv_kernel", 0), keys.number("ssm.inner_size", 0)
     state, groups = keys.number("ssm.state_size", 0), keys.number("ssm.group_count", 0)
-    embedding, known = keys.number("embedding_length"), architecture not in arch.UNKNOWN_STATE
+    known = architecture not in arch.UNKNOWN_STATE
     if architecture in arch.RWKV:  # conv part: shifted tokens; state part: one matrix per head
-        conv, inner, state, groups = keys.number("token_shift_count", 2) + 1, embedding, keys.number("wkv.head_size"), 0
+        conv, inner, state, groups = keys.number("token_shift_count", 2) + 1, keys.embedding, keys.number("wkv.head_size"), 0
     elif "shortconv.l_cache" in keys:  # LFM2: the last inputs of a short convolution and nothing else
-        conv, inner, state, groups = keys.number("shortconv.l_cache"), embedding, 0, 0
+        conv, inner, state, groups = keys.number("shortconv.l_cache"), keys.embedding, 0, 0
     elif architecture in arch.KIMI_DELTA:  # three convolutions (Q, K, V) of heads × head size
         size = keys.number("kda.head_dim")
-        conv, inner, state, groups = conv or 4, heads[0] * size, size, heads[0]
+        conv, inner, state, groups = conv or 4, keys.heads[0] * size, size, keys.heads[0]
     elif architecture == "minimax-01":  # linear attention: one matrix per head, no convolution
-        size = keys.number("attention.key_length", embedding // max(heads[0], 1))
-        conv, inner, state, groups = 1, heads[0] * size, size, 0
+        size = keys.key_length
+        conv, inner, state, groups = 1, keys.heads[0] * size, size, 0
     if not inner:
         known = False
     return Recurrent(
         layers=where,
-        conv_kernel=conv,
+        conv_kernel=max(conv, 1),
         inner_size=inner,
         state_size=state,
         group_count=groups,
@@ -57,12 +88,13 @@ def recurrent_layers(keys: Keys, architecture: str, layers: int, kv_heads: tuple
     )
 
 
-def _where(keys: Keys, architecture: str, layers: int, kv_heads: tuple[int, ...]) -> tuple[bool, ...] | None:
+def _where(keys: Keys, architecture: str) -> tuple[bool, ...] | None:
+    layers = keys.layers
     if architecture in arch.RECURRENT or architecture in arch.RECURRENT_AND_ATTENTION or architecture == "deepseek4":
         return (True,) * layers
     if architecture in arch.RECURRENT_WITHOUT_KV_HEADS:
-        idle = feed_forward_layers(keys, architecture, layers)
-        return tuple(count == 0 and not skip for count, skip in zip(kv_heads, idle, strict=True))
+        idle = _feed_forward_layers(keys, architecture)
+        return tuple(count == 0 and not skip for count, skip in zip(keys.kv_heads, idle, strict=True))
     if architecture in arch.FULL_ATTENTION_INTERVAL:
         listed = keys.flags("attention.recurrent_layers")
         if listed is not None:
@@ -72,15 +104,16 @@ def _where(keys: Keys, architecture: str, layers: int, kv_heads: tuple[int, ...]
     return None
 
 
-def feed_forward_layers(keys: Keys, architecture: str, layers: int) -> tuple[bool, ...]:
+def _feed_forward_layers(keys: Keys, architecture: str) -> tuple[bool, ...]:
     """Layers that are a feed-forward network alone, without attention or state (Nemotron-H)."""
     if architecture not in arch.FEED_FORWARD_LAYERS:
-        return (False,) * layers
-    return tuple(width > 0 for width in keys.per_layer("feed_forward_length", 0)[:layers])
+        return (False,) * keys.layers
+    return tuple(width > 0 for width in keys.per_layer("feed_forward_length", 0)[: keys.layers])
 
 
-def kv_cache_heads(keys: Keys, architecture: str, layers: int, kv_heads: tuple[int, ...], recurrent: Recurrent | None) -> tuple[int, ...]:
+def _kv_cache_heads(keys: Keys, architecture: str, recurrent: Recurrent | None) -> tuple[int, ...]:
     """KV heads per layer as the cache has them: 0 where a layer keeps none or reuses an earlier layer's."""
+    layers = keys.layers
     if architecture in arch.ENCODERS or architecture in arch.DIFFUSION:
         return (0,) * layers
     first_shared = layers
@@ -88,6 +121,6 @@ def kv_cache_heads(keys: Keys, architecture: str, layers: int, kv_heads: tuple[i
         first_shared = arch.KV_FROM_START[architecture]
     elif architecture == "gemma4":
         first_shared = keys.blocks - keys.number("attention.shared_kv_layers", 0)
-    idle = feed_forward_layers(keys, architecture, layers)
+    idle = _feed_forward_layers(keys, architecture)
     state = recurrent.layers if recurrent and architecture not in arch.RECURRENT_AND_ATTENTION else (False,) * layers
-    return tuple(0 if il >= first_shared or idle[il] or state[il] else kv_heads[il] for il in range(layers))
+    return tuple(0 if il >= first_shared or idle[il] or state[il] else keys.kv_heads[il] for il in range(layers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def all_shards(path: Path) -> tuple[Path, ...]:
     parts = []
     for n in range(1, count + 1):
         part = path.with_name(f"{matched['stem']}-{n:05d}{ending[6:]}")
-        if not part.exists():
+        if not os.path.exists(part):  # noqa: PTH110 - Path.exists raises where a folder may not be looked into
             raise RigtuiError(
                 f"{clean(str(path.name))} has {count} parts, and part {n} ({clean(part.name)}) is missing beside it; download it too"
             )

@@ -25,24 +25,25 @@ WEIGHTS = {"context": (0.5, 1.0), "speed": (1.0, 0.25)}
 MOST_ALTERNATIVES = 4
 
 
-def choose(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> Plan:
+def choose(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False) -> Plan:
     """The best plan for `intent`, with the next few different ones as alternatives.
 
-    A plan is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
+    `here`: the plan is launched on this machine even though `rig` is simulated, so its command must be one that this machine's build
+    takes. A plan is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
     Raises UsageError for settings that cannot be, MissingError for an engine or a format that is not served.
     """
-    candidates = ranked(rig, model, intent, builds)
+    candidates = ranked(rig, model, intent, builds, here=here)
     best = candidates[0]
     return replace(best, alternatives=_alternatives(best, candidates[1:]))
 
 
-def ranked(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> list[Plan]:
+def ranked(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False) -> list[Plan]:
     """All plans, best first."""
     if intent.engine not in ("auto", "llama.cpp"):
         raise MissingError(f"rigtui cannot launch {intent.engine} yet; use --engine llama.cpp")
     build = next((build for build in builds if build.engine == "llama.cpp"), None)
     want = wants(model, intent)
-    found = llamacpp_plans(rig, model, intent, build)
+    found = llamacpp_plans(rig, model, intent, build, here=here)
     return sorted(found, key=lambda plan: score(plan, want, intent), reverse=True)
 
 
@@ -77,7 +78,7 @@ def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:
-    return plan.engine, tuple(device.name for device in plan.devices), plan.kv_type, plan.context
+    return plan.engine, tuple(sorted(device.name for device in plan.devices)), plan.kv_type, plan.context
 
 
 def summary(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import sys
 import time
@@ -17,6 +18,12 @@ from rigtui.runs.state import RunState
 _WRITE_EVERY_S = 0.5
 _HEARTBEAT_S = 10.0
 _KEPT_NOTES = 20
+
+
+def say(text: str) -> None:
+    """A line for supervisor.log, which may lie on a full disk."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 stderr is supervisor.log
 
 
 class StateKeeper:
@@ -57,10 +64,10 @@ class StateKeeper:
         try:
             self._directory.write_state(self.state)
         except RigtuiError as error:
-            if self.problem is None:
-                print(error, file=sys.stderr, flush=True)  # noqa: T201 goes to supervisor.log
+            first, self.problem = self.problem is None, error
+            if first:
                 self._directory.free_reserve()
-            self.problem = error
+                say(str(error))
 
     def failure(self) -> Failure | None:
         """`problem` as the end of the run."""

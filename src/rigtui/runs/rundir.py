@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,14 +79,17 @@ class RunDirectory:
         try:
             path.mkdir(parents=True, mode=0o700)
             (path / "requests").mkdir()
+            files.write_atomic(path / "run.toml", files.dump_toml(msgspec.to_builtins(asked)))
+            # The command and its environment may hold secrets; the rest is for everyone who may look into this home.
+            (path / "run.toml").chmod(0o600)
+            path.chmod(0o755)
+            # Given up when the disk is full, so that the last state can still be written.
+            files.write_atomic(path / ".reserve", b"\0" * _RESERVE_BYTES)
         except OSError as error:
             raise RigtuiError(f"cannot make the run's folder {path}: {error.strerror or error}") from error
-        files.write_atomic(path / "run.toml", files.dump_toml(msgspec.to_builtins(asked)))
-        # The command and its environment may hold secrets; the rest is for everyone who may look into this home.
-        (path / "run.toml").chmod(0o600)
-        path.chmod(0o755)
-        # Given up when the disk is full, so that the last state can still be written.
-        files.write_atomic(path / ".reserve", b"\0" * _RESERVE_BYTES)
+        except RigtuiError:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         return cls(path)
 
     def read_asked(self) -> Asked:
@@ -105,6 +109,13 @@ class RunDirectory:
         except (OSError, msgspec.DecodeError):
             return None
         return state if state.schema == STATE_SCHEMA else None
+
+    def written_at(self) -> int | None:
+        """When `state.json` was written (nanoseconds), or None while there is none."""
+        try:
+            return (self.path / "state.json").stat().st_mtime_ns
+        except OSError:
+            return None
 
     def view(self) -> RunState | None:
         """The state as it really is: a run whose supervisor is gone is not shown as running."""
@@ -161,8 +172,6 @@ def prune(keep: int = KEPT_RUNS) -> None:
 
     A run that is live, or whose state this version cannot read, stays; a folder without any state is a launch that failed.
     """
-    import shutil
-
     by_model: dict[Path, list[RunDirectory]] = {}
     for directory in all_directories():
         by_model.setdefault(directory.path.parent, []).append(directory)

@@ -6,11 +6,13 @@ that to the run directory. Terminals come and go; they only read that directory 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +27,7 @@ from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler, read_rig
 from rigtui.runs import identity, record
 from rigtui.runs.exec_engine import NOT_STARTED
-from rigtui.runs.keeper import StateKeeper
+from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
 from rigtui.runs.peaks import INTERVAL_S, Peaks
@@ -90,7 +92,7 @@ class Supervisor:
         except _NotStartedError as error:
             failure = error.failure
         except Exception as error:  # noqa: BLE001 whatever happens here, the engine must not be left alone
-            sys.excepthook(type(error), error, error.__traceback__)
+            say(traceback.format_exc())
             failure = Failure(code="crash", text=f"the supervisor failed ({error!r}), so the engine was stopped; please report this")
         finally:
             self._end(failure)
@@ -110,8 +112,9 @@ class Supervisor:
             self._events_file = open(self._directory.events, "ab", buffering=0)  # noqa: SIM115 open as long as the run
             engine = EngineProcess(spawn.argv, spawn.env, self._directory.engine_log, header, self._reader())
         except OSError as error:
+            code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "crash"
             text = f"the engine could not be started: {error.strerror or error}"
-            raise _NotStartedError(Failure(code="crash", text=text)) from error
+            raise _NotStartedError(Failure(code=code, text=text)) from error
         self._engine = engine
         self._keeper.update(now=True, pid=engine.pid, pid_started=engine.started)
         self._sampler = Sampler(INTERVAL_S, lambda: Engines(pids=self._pids(engine.pid)), self._read)
@@ -234,13 +237,16 @@ class Supervisor:
         if self._sampler is not None:
             self._sampler.stop()
             self._sampler = None
+            if self._engine is not None and self._engine.poll() is None:
+                # A small model is measured between two readings: its use is seen all the same.
+                self._peaks.add(self._read(Engines(pids=self._pids(self._engine.pid))))
             peaks, basis = self._peaks.result(self._keeper.state.planned_bytes)
             before = self._keeper.state.measured
             measured = replace(speeds or Measured(), load_s=before.load_s if before else None, peak_bytes=peaks, peak_basis=basis)
             self._keeper.update(measured=record.with_log(measured, self._observed))
         try:
             warning = record.save(self._asked, self._keeper.state, self._observed, self._peaks.gpus, self._peaks.driver)
-        except RigtuiError as error:
+        except (RigtuiError, OSError) as error:
             warning = f"the results could not be saved: {error}"
         if warning is not None:
             self._keeper.note(warning)
@@ -265,13 +271,19 @@ class Supervisor:
             self._events_file.close()
 
     def _diagnose(self, engine: EngineProcess, code: int) -> Failure:
-        from rigtui.engines.llamacpp.diagnose import diagnose
-
+        """Why an engine that nobody asked to stop has ended."""
         tail = [clean(line) for line in engine.pump.tail]
         if code == NOT_STARTED and tail and tail[-1].startswith("cannot start "):
             return Failure(code="engine_missing", text=f"the engine did not start: {tail[-1]}", line=tail[-1])
         exit_code, number = (code, None) if code >= 0 else (None, -code)
-        return diagnose(self._observed.events, tail, exit_code, number, asked_to_stop=False)
+        try:
+            from rigtui.engines.llamacpp.diagnose import diagnose
+
+            return diagnose(self._observed.events, tail, exit_code, number, asked_to_stop=False)
+        except Exception:  # noqa: BLE001 the end of a run must be written, understood or not
+            say(traceback.format_exc())
+            how = f"with status {code}" if code >= 0 else f"by signal {-code}"
+            return Failure(code="exited", text=f"the engine ended {how}; its log says why", line=tail[-1] if tail else None)
 
 
 def main(arguments: list[str]) -> int:

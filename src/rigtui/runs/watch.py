@@ -16,6 +16,8 @@ from rigtui.runs import identity, rundir
 from rigtui.runs.rundir import Request, RunDirectory
 from rigtui.runs.state import RunState
 
+_ended: dict[str, tuple[int, RunState]] = {}
+"""Ended runs as they were last read, by folder and time of writing: a screen asks several times a second, and they change no more."""
 _LOG_CHUNK = 1 << 20
 _POLL_S = 0.2
 _STOP_EXTRA_S = 5.0
@@ -24,8 +26,19 @@ _STOP_EXTRA_S = 5.0
 
 def all_runs() -> list[RunState]:
     """Every run of this node whose state can be read, oldest first, as it really is."""
-    states = (directory.view() for directory in rundir.all_directories())
-    return [state for state in states if state is not None]
+    found: dict[str, tuple[int, RunState]] = {}
+    states = []
+    for directory in rundir.all_directories():
+        path = str(directory.path)
+        written = directory.written_at()
+        state = _ended[path][1] if path in _ended and _ended[path][0] == written else directory.view()
+        if state is not None:
+            states.append(state)
+            if written is not None and not state.live:
+                found[path] = (written, state)
+    _ended.clear()
+    _ended.update(found)
+    return states
 
 
 def live_runs() -> list[RunState]:

@@ -30,7 +30,7 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
         found.append("engine.log")
         found += ["engine.stop"] if run.live else []
         found += ["engine.ask", "engine.copy"] if run.phase == "ready" else []
-    if len(state.runs) > 1:
+    if len(state.runs) > (1 if run else 0):
         found.append("engine.next")
     if state.changed:
         found.append("plan.reset")

@@ -9,7 +9,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
-from textual.theme import Theme
 
 from rigtui.text import clean
 from rigtui.tui.actions import bindings
@@ -18,6 +17,7 @@ from rigtui.tui.palette import ActionCommands
 from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.screens.help import help_screen
 from rigtui.tui.services import Services
+from rigtui.tui.theme import Themes, load_themes, pick
 
 PLAIN_THEME = "ansi-dark"
 """Without colours: only the themes of the terminal's own colours can be drawn with none at all."""
@@ -31,17 +31,29 @@ class RigtuiApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     COMMANDS = App.COMMANDS | {ActionCommands}
 
-    def __init__(self, services: Services, *, themes: tuple[Theme, ...] = (), theme: str | None = None, no_color: bool = False) -> None:
-        if no_color:
+    def __init__(self, services: Services, *, themes: Themes | None = None, theme: str | None = None, no_color: bool = False) -> None:
+        plain = no_color or "NO_COLOR" in os.environ
+        if plain:
+            # Textual looks at the variable alone.
             os.environ["NO_COLOR"] = "1"
-        plain = "NO_COLOR" in os.environ
         super().__init__(ansi_color=True if plain else None)
         self._services = services
-        for one in themes:
-            self.register_theme(one)
-        wanted = PLAIN_THEME if plain else theme
-        if wanted is not None and wanted in self.available_themes:
-            self.theme = wanted
+        self._problems: tuple[str, ...] = ()
+        if themes is not None:
+            self._use(themes, theme, plain=plain)
+
+    def _use(self, themes: Themes, wanted: str | None, *, plain: bool) -> None:
+        for theme in themes.themes:
+            self.register_theme(theme)
+        own = [theme.name for theme in themes.themes]
+        name, problem = pick(wanted, [*own, *(name for name in self.available_themes if name not in own)])
+        self.theme = PLAIN_THEME if plain else name or self.theme
+        self._problems = (*themes.problems, *([problem] if problem else []))
+
+    def on_ready(self) -> None:
+        """Say which themes could not be used."""
+        for problem in self._problems:
+            self.notify(problem, title="theme", severity="warning", timeout=12, markup=False)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of the bars for themes that do not set them."""
@@ -60,7 +72,7 @@ class RigtuiApp(App[None]):
 
     def action_help(self) -> None:
         """What every key does."""
-        self.push_screen(help_screen())
+        self.push_screen(help_screen(self.size.width))
 
     def action_leave(self) -> None:
         """Leave; engines keep running, and that is said."""
@@ -76,9 +88,13 @@ class RigtuiApp(App[None]):
 
 
 def main(args: argparse.Namespace) -> int:
-    """Open the screen; `args` are the global options of the command line. Returns the exit code."""
+    """Open the screen; `args` are the global options of the command line. Returns the exit code.
+
+    Raises UsageError for a config.toml or a rig file that cannot be followed, before anything is drawn.
+    """
+    from rigtui.intent.config import load_config
     from rigtui.tui.wiring import services
 
-    app = RigtuiApp(services(args), no_color=args.no_color)
+    app = RigtuiApp(services(args), themes=load_themes(), theme=load_config().theme, no_color=args.no_color)
     app.run()
     return app.return_code or 0

@@ -5,49 +5,42 @@ from __future__ import annotations
 from textual.content import Content
 
 from rigtui.text import clean
+from rigtui.tui.rows import hang, row, wrapped
 from rigtui.tui.state import Cockpit
 
 
-def key_line(key: str, text: str) -> Content:
-    """A key (or command) and what it does."""
-    return Content.assemble("  ", (f"{key:<4}", "$accent bold"), text)
-
-
-def guide(state: Cockpit) -> Content:
-    """The text for the place of the plan."""
+def guide(state: Cockpit, width: int) -> list[Content]:
+    """The lines for the place of the plan."""
     if state.plan_problem is not None:
-        return Content.assemble(("No plan.\n\n", "$warning bold"), clean(state.plan_problem))
+        return [Content.styled("No plan", "$warning bold"), Content(""), *wrapped(clean(state.plan_problem), width)]
     if not state.candidates and state.scanning:
-        return Content.styled(f"Looking for models …  {state.scanned:,} files seen", "$foreground-muted")
+        return wrapped(f"Looking for models … {state.scanned:,} files seen", width, "$foreground-muted")
     if not state.candidates:
-        return no_models(state.folders)
+        return no_models(state.folders, width)
     candidate = state.candidate
     if candidate is None:
-        return Content.assemble(
-            ("None of the models found can be used.\n\n", "$warning bold"),
-            "Their rows say why. ",
-            ("f", "$accent bold"),
-            " adds a folder with others.",
-        )
+        text = "None of the models found can be used; their rows say why."
+        return [*wrapped(text, width, "$warning"), Content(""), *_key("f", "adds a folder with others", width)]
     if candidate.model is None:
-        return Content.assemble(("This model cannot be used.\n\n", "$warning bold"), clean(candidate.problem or ""))
-    return Content.styled("Deriving the plan …", "$foreground-muted")
+        head = Content.styled("This model cannot be used", "$warning bold")
+        return [head, Content(""), *wrapped(clean(candidate.error or ""), width)]
+    return [Content.styled("Deriving the plan …", "$foreground-muted")]
 
 
-def no_models(folders: tuple[str, ...]) -> Content:
-    """Nothing found: where was looked, and the three ways on."""
-    lines = [
-        Content.styled("No models found yet.", "bold"),
+def _key(key: str, text: str, width: int) -> list[Content]:
+    return hang(Content.styled(f"  {key:<4}", "$accent bold"), text, width)
+
+
+def no_models(folders: tuple[str, ...], width: int) -> list[Content]:
+    """Nothing found: the ways on first, then where was looked."""
+    return [
+        Content.styled("No models found yet", "bold"),
         Content(""),
-        Content.styled("Looked in", "$foreground-muted"),
-        *(Content(f"  {clean(folder)}") for folder in folders),
+        *_key("f", "type a folder that holds GGUF files or safetensors; it is kept in config.toml under [models] folders", width),
+        *_key("F5", "search again, for example after", width),
+        *hang(Content("      "), "hf download OWNER/REPO FILE.gguf --local-dir ~/models", width, "$foreground-muted"),
+        *_key("q", "leave, then see everything with no GPU and no download:", width),
+        *hang(Content("      "), "rigtui demo", width, "$foreground-muted"),
         Content(""),
-        Content.styled("What to do next", "$foreground-muted"),
-        key_line("f", "type a folder that holds GGUF files (it is kept in config.toml"),
-        Content("      under [models] folders), or put files into ~/models"),
-        key_line("F5", "search again, for example after"),
-        Content.styled("      hf download OWNER/REPO FILE.gguf --local-dir ~/models", "$foreground-muted"),
-        key_line("q", "leave, and see the whole thing with no GPU and no download:"),
-        Content.styled("      rigtui demo", "$foreground-muted"),
+        *row("looked in", ", ".join(clean(folder) for folder in folders), width, "$foreground-muted"),
     ]
-    return Content("\n").join(lines)

@@ -6,11 +6,11 @@ from textual.message import Message
 
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.services import LogChunk
-from rigtui.tui.state import Candidate
+from rigtui.tui.services import Launch, LogChunk
 
 
 class RigRead(Message):
@@ -36,7 +36,7 @@ class Prepared(Message):
 class ModelsFound(Message):
     """Models found so far; `done` when the search is over."""
 
-    def __init__(self, candidates: tuple[Candidate, ...], looked_at: int, *, done: bool) -> None:
+    def __init__(self, candidates: tuple[LibraryEntry, ...], looked_at: int, *, done: bool) -> None:
         super().__init__()
         self.candidates, self.looked_at, self.done = candidates, looked_at, done
 
@@ -72,9 +72,9 @@ class LogRead(Message):
 class Launched(Message):
     """A run was launched, or one sentence says why not."""
 
-    def __init__(self, run: str | None, problem: str | None = None) -> None:
+    def __init__(self, launch: Launch | None, problem: str = "") -> None:
         super().__init__()
-        self.run, self.problem = run, problem
+        self.launch, self.problem = launch, problem
 
 
 class Noted(Message):
@@ -83,6 +83,22 @@ class Noted(Message):
     def __init__(self, text: str, *, title: str = "", failed: bool = False) -> None:
         super().__init__()
         self.text, self.title, self.failed = text, title, failed
+
+
+class Saved(Message):
+    """The choices were kept as a profile."""
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__()
+        self.name, self.where = name, where
+
+
+class NotSaved(Message):
+    """They could not be kept under this name for now; `text` says why."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self.name, self.text = name, text
 
 
 class ExportReady(Message):

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from textwrap import wrap
 
 from msgspec import Struct
 from textual.content import Content
 
 from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason
 from rigtui.rig.rig import Rig
-from rigtui.text import GIB, clean
+from rigtui.text import clean
+from rigtui.tui.rows import LABEL, NO_BREAK, gib_cell, lines_of, row, size, wrapped
 from rigtui.tui.segments import layers_text, match_devices, short_name
 
 STATUS_WORDS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "DOES NOT FIT"}
 STATUS_COLORS = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}
 STATUS_MEANING = {
-    "fits": "all of it in VRAM, with the wanted context and headroom",
-    "tight": "in VRAM, with less context or headroom than wanted",
-    "offload": "part of it in system RAM by plan: slower, but it runs",
-    "no_fit": "not with these wishes; see why, and what to do instead",
+    "fits": "all in VRAM, nothing given up",
+    "tight": "all in VRAM, but with less context or headroom",
+    "offload": "partly in RAM by plan, slower",
+    "no_fit": "see why, and what to do instead",
 }
-LABEL = 10
+ROOMY = 60
+"""From this width on the parts are set apart by empty lines, and the table has all columns."""
 
 
 class Marks(Struct, frozen=True):
@@ -41,22 +42,23 @@ def status_chip(status: str) -> Content:
 def plan_lines(plan: Plan, rig: Rig | None, width: int, marks: Marks) -> list[Content]:
     """All lines of the plan panel, wrapped to `width` cells."""
     names = device_names(plan, rig)
-    lines = [*_headline(plan, width), Content("")]
-    lines += _row("context", _context(plan, marks), width)
+    gap = [Content("")] if width >= ROOMY else []
+    lines = [*_headline(plan, width), *gap, *_model(plan, width), *gap]
+    lines += row("context", _context(plan, marks), width)
     gauge = context_gauge(plan.context_per_slot, plan.model.context_trained, max(12, min(40, width - LABEL - 22)))
     if gauge:
         lines.append(Content.assemble(" " * LABEL, gauge))
-    yours = "  (yours)" if marks.kv_type else ""
-    lines += _row("KV cache", f"{plan.kv_type[0]} keys, {plan.kv_type[1]} values{yours}", width)
-    lines += _row("layers", _layers(plan, names), width)
+    kv = plan.kv_type[0] if plan.kv_type[0] == plan.kv_type[1] else f"{plan.kv_type[0]} keys, {plan.kv_type[1]} values"
+    lines += row("KV cache", f"{kv}{'  (yours)' if marks.kv_type else ''}", width)
+    lines += row("layers", _layers(plan, names), width)
     if plan.fit_target_mib:
-        lines += _row("headroom", _headroom(plan, names), width)
+        lines += row("headroom", _headroom(plan, names), width)
     lines += [Content(""), *memory_table(plan, names, width)]
     lines += _bullets("why", plan.reasons, width)
     lines += _bullets("careful", plan.warnings, width, style="$warning")
     lines += _alternatives(plan.alternatives, width)
     if plan.command:
-        lines += [Content(""), *_row("command", clean(shlex.join(plan.command)), width, style="$foreground-muted")]
+        lines += [Content(""), *row("command", clean(shlex.join(plan.command)), width, style="$foreground-muted")]
     return lines
 
 
@@ -73,15 +75,19 @@ def _headline(plan: Plan, width: int) -> list[Content]:
     speed = _speed(plan.expected.decode_tok_s, plan.expected.basis)
     chip = status_chip(plan.status)
     parts = [part for part in (engine, speed) if part]
-    rest = wrap(" · ".join(parts), max(10, width - chip.cell_length - 1))
+    rest = lines_of(" · ".join(parts), width - chip.cell_length - 1)
+    lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines += [Content(" " * (chip.cell_length + 1) + more) for more in rest[1:]]
-    lines += [Content.styled(text, "$foreground-muted") for text in wrap(f"{STATUS_MEANING[plan.status]} ({plan.basis})", width)]
-    model = " · ".join(
-        [clean(plan.model.name), f"{plan.model.weights_bytes / GIB:.1f} GiB", clean(plan.model.architecture), f"{plan.model.layers} layers"]
-        + ([f"{plan.model.experts} experts"] if plan.model.experts else [])
-    )
-    return [*lines, Content(""), *_row("model", model, width, style="bold")]
+    meaning = "all in RAM, on the CPU" if not plan.devices and plan.status != "no_fit" else STATUS_MEANING[plan.status]
+    return [*lines, *wrapped(f"{meaning} · {plan.basis}", width, "$foreground-muted")]
+
+
+def _model(plan: Plan, width: int) -> list[Content]:
+    model = plan.model
+    facts = [size(model.weights_bytes), clean(model.architecture), f"{model.layers} layers"]
+    facts += [f"{model.experts} experts"] if model.experts else []
+    return [*row("model", clean(model.name), width, "bold"), *row("", " · ".join(facts), width, "$foreground-muted")]
 
 
 def _where(plan: Plan) -> str:
@@ -94,7 +100,10 @@ def _where(plan: Plan) -> str:
 
 
 def _speed(tok_s: float | None, basis: str) -> str:
-    return "" if tok_s is None else f"{'' if basis == 'measured' else 'about '}{tok_s:.0f} tok/s {basis}"
+    if tok_s is None:
+        return ""
+    speed = f"{tok_s:,.0f}{NO_BREAK}tok/s"
+    return f"{speed} measured" if basis == "measured" else f"about{NO_BREAK}{speed}"
 
 
 def _context(plan: Plan, marks: Marks) -> str:
@@ -130,27 +139,30 @@ def _layers(plan: Plan, names: dict[str, str]) -> str:
 
 
 def _headroom(plan: Plan, names: dict[str, str]) -> str:
-    wanted = ", ".join(f"{device.headroom_bytes >> 20:,} on {names[device.device]}" for device in plan.devices)
-    return f"FIT_TARGET {','.join(str(target) for target in plan.fit_target_mib)}" + (f" · wanted MiB: {wanted}" if wanted else "")
+    """What is wanted per card and what is passed to the engine: two things that may differ on purpose."""
+    passed = f"FIT_TARGET {','.join(str(target) for target in plan.fit_target_mib)}"
+    wanted = ", ".join(f"{device.headroom_bytes >> 20:,} MiB on {names[device.device]}" for device in plan.devices)
+    return f"{wanted} ({passed})" if wanted else passed
 
 
 def memory_table(plan: Plan, names: dict[str, str], width: int) -> list[Content]:
     """GiB per device and kind; the columns of the bars, in their order."""
     columns = [("weights", 8), ("KV", 6), ("compute", 8), ("floor", 6)]
-    wide = width >= 62
-    columns += [("used", 7), ("headroom", 9), ("free after", 11)] if wide else [("free", 6)]
-    head = "".join(f"{title:>{size}}" for title, size in columns)
+    wide = width >= ROOMY
+    columns += [("used", 6), ("headroom", 9), ("free", 6)] if wide else [("free", 6)]
+    head = "".join(f"{title:>{room}}" for title, room in columns)
     lines = [Content.styled(f"{'GiB':<{LABEL}}{head}", "$foreground-muted")]
     for device in plan.devices:
-        sizes = _sizes(device, wide)
         style = "$error" if device.free_after_bytes < 0 else ""
-        cells = "".join(f"{value / GIB:>{size}.1f}" for value, (_, size) in zip(sizes, columns, strict=True))
-        lines.append(Content.styled(f"{names[device.device]:<{LABEL}}{cells}", style))
-    host = plan.host
-    if host.weights_bytes or host.kv_bytes or host.compute_bytes:
-        sizes = [host.weights_bytes, host.kv_bytes, host.compute_bytes]
-        lines.append(Content(f"{'RAM':<{LABEL}}" + "".join(f"{v / GIB:>{s}.1f}" for v, (_, s) in zip(sizes, columns[:3], strict=True))))
+        lines.append(Content.styled(_table_row(names[device.device], _sizes(device, wide), columns), style))
+    host = [plan.host.weights_bytes, plan.host.kv_bytes, plan.host.compute_bytes]
+    if any(host):
+        lines.append(Content(_table_row("RAM", host, columns)))
     return lines if len(lines) > 1 else []
+
+
+def _table_row(name: str, sizes: Sequence[int], columns: Sequence[tuple[str, int]]) -> str:
+    return f"{name:<{LABEL}}" + "".join(f"{gib_cell(value):>{room}}" for value, (_, room) in zip(sizes, columns, strict=False))
 
 
 def _sizes(device: PlanDevice, wide: bool) -> list[int]:
@@ -158,19 +170,12 @@ def _sizes(device: PlanDevice, wide: bool) -> list[int]:
     return sizes + ([device.used_bytes, device.headroom_bytes, device.free_after_bytes] if wide else [device.free_after_bytes])
 
 
-def _row(name: str, text: str, width: int, style: str = "") -> list[Content]:
-    """A label and its text, the text wrapped under itself."""
-    body = wrap(text, max(10, width - LABEL), break_on_hyphens=False) or [""]
-    first = Content.assemble((f"{name:<{LABEL}}", "$accent"), (body[0], style))
-    return [first, *(Content.assemble(" " * LABEL, (line, style)) for line in body[1:])]
-
-
 def _bullets(name: str, items: Sequence[Reason], width: int, style: str = "") -> Iterable[Content]:
     if not items:
         return []
     lines = [Content("")]
     for at, item in enumerate(items):
-        lines += _row(name if at == 0 else "", clean(item.text), width, style)
+        lines += row(name if at == 0 else "", clean(item.text), width, style)
     return lines
 
 
@@ -182,5 +187,5 @@ def _alternatives(items: Sequence[Alternative], width: int) -> list[Content]:
         facts = [STATUS_WORDS[item.status].lower(), f"{item.context:,} tokens" if item.context else ""]
         facts.append(_speed(item.expected.decode_tok_s, item.expected.basis))
         text = f"{at + 1}  {clean(item.summary)} ({item.engine}: {', '.join(fact for fact in facts if fact)})"
-        lines += _row("instead" if at == 0 else "", text, width)
+        lines += row("instead" if at == 0 else "", text, width)
     return lines

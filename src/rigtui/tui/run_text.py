@@ -11,8 +11,9 @@ from textual.content import Content
 from rigtui.engines.engine import Failure
 from rigtui.runs.state import RunState
 from rigtui.text import clean
+from rigtui.tui.rows import joined, middle
 
-QUESTION = "In one sentence: what is a good use for a model that runs at home?"
+QUESTION = "In one sentence: what is a model at home good for?"
 PHASE_COLORS = {
     "starting": "$warning",
     "loading": "$warning",
@@ -24,17 +25,17 @@ PHASE_COLORS = {
 PHASE_MARKS = {"starting": "◌", "loading": "◌", "ready": "●", "stopping": "◌", "stopped": "○", "failed": "✖"}
 
 
-def headline(run: RunState | None, *, launching: bool = False) -> Content:
-    """The engine's state in a few words, for the top line."""
+def headline(run: RunState | None, width: int, *, launching: bool = False) -> Content:
+    """The engine's state in at most `width` cells, for the top line; the name gives way first."""
     if run is None:
         return Content.styled("◌ launching", "$warning") if launching else Content.styled("○ no engine running", "$foreground-muted")
-    name = clean(run.profile or run.model)
-    text = f"{PHASE_MARKS[run.phase]} {name} {run.phase}"
+    after = f" {run.phase}"
     if run.phase == "loading" and run.progress is not None:
-        text += f" {run.progress:.0%}"
+        after += f" {run.progress:.0%}"
     if run.phase == "ready":
-        text += f" :{run.port}"
-    return Content.styled(text, PHASE_COLORS[run.phase])
+        after += f" :{run.port}"
+    name = middle(clean(run.profile or run.model), max(8, width - len(after) - 2))
+    return Content.styled(f"{PHASE_MARKS[run.phase]} {name}{after}", PHASE_COLORS[run.phase])
 
 
 def base_url(run: RunState) -> str:
@@ -54,14 +55,14 @@ def progress_bar(share: float, width: int) -> Content:
     return Content.assemble(("▓" * done, "$warning"), ("░" * (width - done), "$foreground-muted"), f" {share:.0%}")
 
 
-def run_lines(run: RunState | None, width: int, *, launching: bool = False, others: int = 0) -> list[Content]:
+def run_lines(run: RunState | None, width: int, *, launching: bool = False, others: int = 0, planned: bool = True) -> list[Content]:
     """The engine panel: at most six short lines."""
     if run is None:
         if launching:
             return [Content.styled("launching: the plan is derived once more from a fresh reading of the rig", "$warning")]
-        return [
-            Content.assemble(("No engine is running.  ", "$foreground-muted"), ("l", "$accent bold"), (" launches this plan.", "$foreground-muted"))
-        ]
+        line = Content.styled("No engine is running.", "$foreground-muted")
+        line += Content("  ") + _hint("", "l", "launches this plan") if planned else Content("")
+        return [line + Content("  ") + _hint("", "n", "shows the last run") if others else line]
     lines = [_status_line(run, width)]
     if others:
         lines.append(_hint(f"{others} more run{'s' if others > 1 else ''} on this rig", "n", "shows the next"))
@@ -71,7 +72,7 @@ def run_lines(run: RunState | None, width: int, *, launching: bool = False, othe
     elif run.phase == "failed" and run.failure is not None:
         lines += _failure(run.failure, width)
     elif run.phase == "stopped":
-        lines.append(_hint("Its result is kept.", "l", "launches the plan above"))
+        lines.append(_hint("Its result is kept.", "l", "launches this plan") if planned else Content("Its result is kept."))
     lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
     return lines
 
@@ -107,27 +108,24 @@ def _ready(run: RunState, width: int) -> list[Content]:
         Content.assemble(("base URL  ", "$accent"), (base_url(run), "bold")),
         Content.assemble(("model id  ", "$accent"), clean(run.model_id)),
     ]
-    speed = _measured(run)
+    speed = _measured(run, width - 10)
     if speed:
         lines.append(Content.assemble(("measured  ", "$accent"), speed))
-    lines.append(
-        Content.assemble(("a", "$accent bold"), (" asks a test question  ", "$foreground-muted"), ("y", "$accent bold"))
-        + Content.styled(" copies a curl command", "$foreground-muted")
-    )
+    lines.append(_hint("", "a", "asks a test question  ") + _hint("", "y", "copies a curl command"))
     return [line if line.cell_length <= width else line.truncate(width, ellipsis=True) for line in lines]
 
 
-def _measured(run: RunState) -> str:
+def _measured(run: RunState, width: int) -> str:
     measured = run.measured
     if measured is None:
         return ""
-    parts = [
+    parts = (
         f"{measured.decode_tok_s:.1f} tok/s" if measured.decode_tok_s else "",
         f"prefill {measured.prefill_tok_s:,.0f} tok/s" if measured.prefill_tok_s else "",
         f"first token {measured.ttft_s:.2f} s" if measured.ttft_s else "",
         f"loaded in {measured.load_s:.1f} s" if measured.load_s else "",
-    ]
-    return " · ".join(part for part in parts if part)
+    )
+    return joined(parts, width)
 
 
 def _failure(failure: Failure, width: int) -> list[Content]:

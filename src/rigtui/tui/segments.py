@@ -16,6 +16,7 @@ from rigtui.text import MIB, clean
 
 NOW = ("reserved", "desktop", "others", "engines", "unknown", "used")
 PLANNED = ("weights", "kv", "compute", "floor")
+RAM = "RAM"
 LABELS = {"kv": "KV"}
 """Where the word shown differs from the kind's name."""
 
@@ -165,7 +166,7 @@ def ram_row(rig: Rig, plan: Plan | None, history: tuple[float, ...] = ()) -> Bar
         pieces.append(Piece("free", after))
     offloaded = host.offloaded_layers if host else 0
     return BarRow(
-        name="RAM",
+        name=RAM,
         total_bytes=rig.ram_total_bytes,
         pieces=tuple(pieces),
         before_bytes=rig.ram_free_bytes,

@@ -10,11 +10,11 @@ from msgspec import Struct
 
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.state import Candidate
 
 
 class LogChunk(Struct, frozen=True):
@@ -31,6 +31,14 @@ class LogSource(Protocol):
         """What came since the last call; never blocks for more than a disk read."""
 
 
+class Launch(Struct, frozen=True):
+    """A run that was launched."""
+
+    run: str
+    note: str = ""
+    """What is not as it was shown, one sentence; empty: all of it is."""
+
+
 class Conversation(Protocol):
     """An answer in pieces as they arrive. Iterating may block and may raise RigtuiError."""
 
@@ -41,7 +49,7 @@ class Conversation(Protocol):
         """Stop waiting, from any thread."""
 
 
-ScanReport = Callable[[tuple[Candidate, ...], int], None]
+ScanReport = Callable[[tuple[LibraryEntry, ...], int], None]
 """Called while models are searched, with those found so far and how many files were looked at."""
 
 
@@ -49,11 +57,13 @@ ScanReport = Callable[[tuple[Candidate, ...], int], None]
 class Services:
     """Everything outside the screen. All of it may block (it is called on threads) and may raise RigtuiError, one sentence."""
 
-    read_rig: Callable[[], Rig]
-    """A reading as of now."""
+    watch_rig: Callable[[Callable[[Rig], object]], Callable[[], None]]
+    """Tell of every reading of the rig, from a thread of its own; what comes back ends that."""
+    hurry: Callable[[bool], None]
+    """Read the rig more often (an engine loads and peaks matter), or at rest again."""
     read_use_cases: Callable[[], tuple[UseCase, ...]]
     find_builds: Callable[[], tuple[Build, ...]]
-    scan: Callable[[ScanReport, Callable[[], bool]], tuple[Candidate, ...]]
+    scan: Callable[[ScanReport, Callable[[], bool]], tuple[LibraryEntry, ...]]
     """All models on this machine; the second argument says when to give up."""
     model_folders: Callable[[], tuple[str, ...]]
     """Where models are looked for, for people."""
@@ -66,14 +76,13 @@ class Services:
     read_request: Callable[[str], LaunchRequest | None]
     """What a run was launched with; None where that cannot be read."""
     open_log: Callable[[str], LogSource]
-    launch: Callable[[Candidate, Intent, bool], str]
-    """Derive again from a fresh reading and launch; the flag means: in place of what runs. Returns the run's id."""
+    launch: Callable[[LibraryEntry, Intent, Plan, bool], Launch]
+    """Derive again from a fresh reading and launch; the plan is the one that was shown, the flag means: in place of what runs."""
     stop: Callable[[str], None]
     ask: Callable[[RunState, str], Conversation]
     """One question to the running model; nothing is sent before the answer is iterated."""
-    save_profile: Callable[[str, Candidate, Intent], str]
-    """Keep the choices under a name; returns where."""
-    export: Callable[[Candidate, Intent, Plan], str]
+    save_profile: Callable[[str, LibraryEntry, Intent, bool], str]
+    """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
+    export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
-    rig_interval_s: float = 1.0
     run_interval_s: float = 0.25

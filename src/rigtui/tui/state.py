@@ -7,10 +7,11 @@ from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import Intent, Overrides, UseCase
-from rigtui.models.model import Model
+from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.text import clean
 from rigtui.tui.segments import card_key
 
 HISTORY = 32
@@ -24,18 +25,6 @@ KV_CHOICES = ("f16", "q8_0", "q5_1", "q4_0")
 LEAST_CONTEXT = 1024
 
 
-class Candidate(Struct, frozen=True, kw_only=True):
-    """A model the user can pick."""
-
-    path: str
-    name: str
-    model: Model | None = None
-    """None where it cannot be used; `problem` says why."""
-    problem: str | None = None
-    source: str = ""
-    """Where it was found, for people: `Hugging Face cache`, a folder."""
-
-
 class Cockpit(Struct, frozen=True, kw_only=True):
     """Everything the screen shows."""
 
@@ -44,13 +33,13 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     use_cases: tuple[UseCase, ...] = ()
     builds: tuple[Build, ...] | None = None
     """None until they were looked for."""
-    candidates: tuple[Candidate, ...] = ()
+    candidates: tuple[LibraryEntry, ...] = ()
     scanning: bool = True
     scanned: int = 0
     folders: tuple[str, ...] = ()
     """Where models are looked for, for people."""
     selected: str | None = None
-    """Path of the chosen candidate."""
+    """Path of the chosen model."""
     use_case: int = 0
     overrides: Overrides = Overrides()
     initial: Overrides = Overrides()
@@ -65,9 +54,11 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     launched_choice: tuple[str, int, Overrides] | None = None
     """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
     launching: bool = False
+    saved: tuple[str, tuple[str, int, Overrides]] | None = None
+    """The last profile saved here, and the choice it holds."""
 
     @property
-    def candidate(self) -> Candidate | None:
+    def candidate(self) -> LibraryEntry | None:
         """The chosen model."""
         return next((c for c in self.candidates if c.path == self.selected), None)
 
@@ -105,7 +96,19 @@ class Cockpit(Struct, frozen=True, kw_only=True):
 def intent(state: Cockpit) -> Intent | None:
     """What is asked of the derivation, or None while nothing can be asked."""
     use_case = state.chosen_use_case
-    return Intent(use_case=use_case, overrides=state.overrides) if use_case else None
+    if use_case is None:
+        return None
+    profile = state.saved[0] if state.saved and state.saved[1] == state.choice else None
+    return Intent(use_case=use_case, overrides=state.overrides, profile=profile)
+
+
+def default_name(candidate: LibraryEntry, intent: Intent) -> str:
+    """What a profile of these choices is called when the user does not say: the model, the use case, and what was changed by hand."""
+    own = intent.overrides
+    parts = [candidate.name, intent.use_case.name]
+    parts += [str(own.context)] if own.context else []
+    parts += ["-".join(dict.fromkeys(own.kv_type))] if own.kv_type else []
+    return clean("-".join(parts))
 
 
 def with_rig(state: Cockpit, rig: Rig) -> Cockpit:
@@ -127,7 +130,7 @@ def needs_new_plan(before: Rig | None, after: Rig) -> bool:
     return any((a is None) != (b is None) or abs((a or 0) - (b or 0)) >= limit for a, b, limit in zip(old, new, limits, strict=True))
 
 
-def with_candidates(state: Cockpit, found: tuple[Candidate, ...], *, done: bool) -> Cockpit:
+def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bool) -> Cockpit:
     """Models found so far; the first usable one is chosen where nothing was.
 
     A choice that is not among them stays while the search goes on, or while it is what a run was launched with.

@@ -8,16 +8,28 @@ from textual.message import Message
 from textual.worker import Worker, get_current_worker
 
 from rigtui.engines.engine import Build
-from rigtui.errors import RigtuiError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import RunState
 from rigtui.text import clean
-from rigtui.tui.messages import Answered, ExportReady, Launched, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.messages import (
+    Answered,
+    ExportReady,
+    Launched,
+    LogRead,
+    ModelsFound,
+    Noted,
+    NotSaved,
+    PlanDerived,
+    Prepared,
+    RunsRead,
+    Saved,
+)
 from rigtui.tui.services import Conversation, LogSource, Services
-from rigtui.tui.state import Candidate
 
 Post = Callable[[Message], object]
 
@@ -25,20 +37,6 @@ Post = Callable[[Message], object]
 def cancelled(worker: Worker[object]) -> bool:
     """Whether the screen wants this thread to end; it may change between any two looks."""
     return worker.is_cancelled
-
-
-def watch_rig(services: Services, post: Post) -> None:
-    """Read the rig again and again until the screen goes."""
-    worker = get_current_worker()
-    while not cancelled(worker):
-        try:
-            rig = services.read_rig()
-        except RigtuiError as error:
-            rig = Rig(name="this machine", platform="linux", problem=str(error))
-        if cancelled(worker):
-            return
-        post(RigRead(rig))
-        worker.cancelled_event.wait(services.rig_interval_s)
 
 
 def prepare(services: Services, post: Post) -> None:
@@ -55,7 +53,7 @@ def scan(services: Services, post: Post) -> None:
     """Search the models and report as they are found."""
     worker = get_current_worker()
 
-    def report(found: tuple[Candidate, ...], looked_at: int) -> None:
+    def report(found: tuple[LibraryEntry, ...], looked_at: int) -> None:
         if not cancelled(worker):
             post(ModelsFound(found, looked_at, done=False))
 
@@ -113,10 +111,10 @@ class RunWatch:
             worker.cancelled_event.wait(self._services.run_interval_s)
 
 
-def launch(services: Services, post: Post, candidate: Candidate, intent: Intent, replace: bool) -> None:
+def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, replace: bool) -> None:
     """Launch; the run goes on whatever happens to the screen."""
     try:
-        post(Launched(services.launch(candidate, intent, replace)))
+        post(Launched(services.launch(candidate, intent, plan, replace)))
     except RigtuiError as error:
         post(Launched(None, str(error)))
 
@@ -144,16 +142,17 @@ def listen(conversation: Conversation, post: Post) -> None:
         post(Answered("", done=True))
 
 
-def save_profile(services: Services, post: Post, name: str, candidate: Candidate, intent: Intent) -> None:
+def save_profile(services: Services, post: Post, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> None:
     """Keep the choices as a profile."""
     try:
-        where = services.save_profile(name, candidate, intent)
-        post(Noted(f"saved as {name} ({where})", title="profile"))
+        post(Saved(name, services.save_profile(name, candidate, intent, overwrite)))
+    except UsageError as error:
+        post(Noted(str(error), title="profile", failed=True) if overwrite else NotSaved(name, str(error)))
     except RigtuiError as error:
         post(Noted(str(error), title="profile", failed=True))
 
 
-def export(services: Services, post: Post, candidate: Candidate, intent: Intent, plan: Plan) -> None:
+def export(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan) -> None:
     """Make the export preview."""
     try:
         post(ExportReady(services.export(candidate, intent, plan)))

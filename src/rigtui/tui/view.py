@@ -40,7 +40,8 @@ def models_subtitle(state: Cockpit) -> str:
     """How many models there are, or how the search goes."""
     if state.scanning:
         return f"searching, {state.scanned:,} seen"
-    return f"{len(state.candidates)}" if state.candidates else ""
+    count = len(state.candidates)
+    return f"{count} model{'s' if count != 1 else ''}" if count else ""
 
 
 def remark(state: Cockpit) -> str:

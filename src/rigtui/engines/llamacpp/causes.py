@@ -98,7 +98,7 @@ CAUSES = (
     _cause("bad_argument", r"error while handling argument (?P<x>.{1,160})", "the engine refused the argument {x}"),
     _cause(
         "bad_argument",
-        r"error: (?P<x>(?:expected value for argument|no model given|the argument).{0,160})",
+        r"error: (?P<x>(?:expected value for argument|no model given|invalid device).{0,160})",
         "the engine refused its arguments: {x}",
     ),
     _cause(
@@ -109,6 +109,6 @@ CAUSES = (
     _cause("bad_argument", r"failed to initialize the context: (?P<x>.{1,160})", "the context could not be made: {x}"),
     _cause("model_bad", r"error loading model: (?P<x>.{1,200})", "the model could not be loaded: {x}"),
     _cause("crash", r"(?P<x>(?:CUDA|ROCm|MUSA) error: .{1,160})", "the engine crashed: {x}"),
-    _cause("crash", r".{0,200}?(?P<x>GGML_ASSERT\(.{1,160})", "the engine crashed: {x}"),
+    _cause("crash", r"(?P<x>GGML_ASSERT\(.{1,160})", "the engine crashed: {x}"),
     _cause("crash", r"terminate called .{0,160}", "the engine crashed with an exception that nothing caught"),
 )

@@ -9,7 +9,6 @@ from rigtui.engines.llamacpp.derive import Candidate
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
-from rigtui.text import MIB
 
 DEFAULT_CACHE_RAM_MIB = 8192
 """llama-server's host cache for prompts (`--cache-ram`)."""
@@ -70,7 +69,7 @@ def _placement(candidate: Candidate, build: Build | None, devices: Sequence[str]
     if candidate.settings.split_mode == "none":
         argv += ["--split-mode", "none"]
     if candidate.gpus:
-        targets = ",".join(str(size // MIB) for size in candidate.headroom)
+        targets = ",".join(str(target) for target in candidate.settings.fit_target_mib)
         argv += _first_offered(build, [["--fit-target", targets], ["-ngl", "999"]])
     return argv
 

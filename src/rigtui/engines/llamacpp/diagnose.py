@@ -14,8 +14,9 @@ from typing import Literal
 from rigtui.engines.engine import Event, Failure
 from rigtui.engines.llamacpp.causes import CAUSES
 from rigtui.engines.llamacpp.loglines import Message, messages
-from rigtui.text import MIB, mib
+from rigtui.text import MIB, clean, mib
 
+_MAX_TEXT = 1024
 _RETRY = "retrying without pipeline parallelism"
 Stage = Literal["weights", "kv", "compute", "runtime"]
 
@@ -77,16 +78,21 @@ def _errors(events: Iterable[Event], tail_lines: Sequence[str]) -> list[Message]
         if event.kind == "retry":
             early.clear()
         elif event.kind == "error" and event.text is not None:
-            early.append(Message("error", event.text, event.line or event.text))
+            early.append(_short(Message("error", clean(event.text), clean(event.line or event.text))))
     late: list[Message] = []
     for line in tail_lines:
-        for message in messages(line):
+        for message in messages(line[: 8 * _MAX_TEXT]):
             if _RETRY in message.text:
                 late.clear()
             elif message.level in {None, "error"} and message.text.strip():
-                late.append(message)
+                late.append(_short(message))
     known = {message.text for message in late}
     return [message for message in early if message.text not in known] + late
+
+
+def _short(message: Message) -> Message:
+    """No error says what it means after its first kilobyte, and 400 lines of 64 KiB would take minutes."""
+    return Message(message.level, message.text[:_MAX_TEXT], message.line[:_MAX_TEXT])
 
 
 def _out_of_memory(said: Sequence[Message]) -> Failure | None:

@@ -4,7 +4,7 @@
 (`embedded_flags`), serves llama-server's HTTP endpoints and writes llama-server's log to stderr. The port is open before
 the model is loaded; until then every endpoint answers 503, as llama-server does. Exit status: 0 after SIGTERM or SIGINT,
 1 when it could not start (llama.cpp's own error lines are on stderr), 2 for a flag it does not take. A signal while the
-model loads ends the process by that signal, as it ends llama-server.
+model loads, and in the moment after, ends the process by that signal, as it ends llama-server.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rigtui.engines.llamacpp.embedded_flags import FlagError, Settings, parse, u
 from rigtui.text import MIB
 
 DISTRIBUTION = "xllamacpp"
+NO_DEVICE = ("none",)
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +36,7 @@ def main(arguments: list[str]) -> int:
     if settings.action == "version":
         _say(f"version: {DISTRIBUTION} {importlib.metadata.version(DISTRIBUTION)}\n")
         return 0
-    if settings.no_device:
+    if settings.devices == NO_DEVICE:
         # The only way to keep CUDA and ROCm out; both read it when they are loaded.
         os.environ |= {"CUDA_VISIBLE_DEVICES": "", "HIP_VISIBLE_DEVICES": "", "GGML_VK_VISIBLE_DEVICES": ""}
     try:
@@ -57,15 +58,26 @@ def _say(text: str) -> None:
     sys.stdout.write(text)
 
 
+def _gpus(xllamacpp: Any) -> list[dict[str, Any]]:
+    cpu = xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU
+    return [device for device in xllamacpp.get_device_info() if device["type"] != cpu]
+
+
 def _list_devices(xllamacpp: Any) -> None:
     _say("Available devices:\n")
-    for device in xllamacpp.get_device_info():
-        if device["type"] != xllamacpp.ggml_backend_dev_type.GGML_BACKEND_DEVICE_TYPE_CPU:
-            total, free = device["memory_total"] // MIB, device["memory_free"] // MIB
-            _say(f"  {device['name']}: {device['description']} ({total} MiB, {free} MiB free)\n")
+    for device in _gpus(xllamacpp):
+        total, free = device["memory_total"] // MIB, device["memory_free"] // MIB
+        _say(f"  {device['name']}: {device['description']} ({total} MiB, {free} MiB free)\n")
 
 
 def _serve(xllamacpp: Any, settings: Settings) -> int:
+    if settings.devices not in {(), NO_DEVICE}:
+        # xllamacpp cannot choose among devices; CUDA_VISIBLE_DEVICES can, and then the choice is all there is.
+        seen = tuple(device["name"] for device in _gpus(xllamacpp))
+        if settings.devices != seen:
+            return _refuse(
+                f"invalid device: the embedded engine uses all that it sees ({', '.join(seen) or 'none'}); set CUDA_VISIBLE_DEVICES", 2
+            )
     params = xllamacpp.CommonParams()
     _apply(xllamacpp, params, settings)
     try:
@@ -106,7 +118,7 @@ def _apply(xllamacpp: Any, params: Any, settings: Settings) -> None:
     params.flash_attn_type = _member(xllamacpp.llama_flash_attn_type, {"on": "ENABLED", "off": "DISABLED"}.get(settings.flash_attn, "AUTO"))
     params.cache_type_k = _member(xllamacpp.ggml_type, settings.cache_type_k.upper())
     params.cache_type_v = _member(xllamacpp.ggml_type, settings.cache_type_v.upper())
-    params.n_gpu_layers = 0 if settings.no_device else settings.gpu_layers
+    params.n_gpu_layers = 0 if settings.devices == NO_DEVICE else settings.gpu_layers
     params.split_mode = _member(xllamacpp.llama_split_mode, settings.split_mode.upper())
     params.main_gpu = settings.main_gpu
     slots = len(params.tensor_split)

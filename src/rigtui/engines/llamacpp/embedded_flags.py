@@ -47,7 +47,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     split_mode: str = "layer"
     main_gpu: int = 0
     tensor_split: tuple[float, ...] = ()
-    no_device: bool = False
+    devices: tuple[str, ...] = ()
+    """`("none",)`: no GPU; left out: all that llama.cpp sees."""
     threads: int = -1
     threads_batch: int = -1
     load_mode: str = "auto"
@@ -122,12 +123,6 @@ def _tensor_split(text: str) -> tuple[float, ...]:
     return parts
 
 
-def _no_device(text: str) -> bool:
-    if text != "none":
-        raise ValueError("none (the embedded engine cannot choose among devices; use CUDA_VISIBLE_DEVICES)")
-    return True
-
-
 def _key_file(text: str) -> tuple[str, ...]:
     try:
         with Path(text).open("rb") as stream:
@@ -189,7 +184,7 @@ FLAGS: tuple[Flag, ...] = (
     _takes("-sm --split-mode", "{none,layer}", "split_mode", _one_of("none", "layer"), "how to split the model over GPUs (default: layer)"),
     _takes("-mg --main-gpu", "INDEX", "main_gpu", _integer(0, 127), "the GPU to use with --split-mode none (default: 0)"),
     _takes("-ts --tensor-split", "N0,N1,N2,...", "tensor_split", _tensor_split, "share of the model per GPU"),
-    _takes("-dev --device", "none", "no_device", _no_device, "none: do not use any GPU"),
+    _takes("-dev --device", "<dev1,dev2,..>", "devices", _names, "none: no GPU; otherwise all devices that it sees, in their order"),
     _takes("-t --threads", "N", "threads", _integer(-1, 512), "CPU threads for generation (default: -1, -1 = auto)"),
     _takes("-tb --threads-batch", "N", "threads_batch", _integer(-1, 512), "CPU threads for prompts (default: same as --threads)"),
     _takes(

@@ -36,7 +36,9 @@ def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reaso
         text = f"all of it fits {candidate.gpus[0].name} with its headroom; one card alone spares every hand-over between cards"
         return [Reason("single_card", text)] if candidate.in_vram else _ram(candidate)
     found = [Reason("all_cards", _why_several(derivation, candidate))]
-    if candidate.in_vram:
+    if candidate.steered:
+        found.append(Reason("fast_first", _fast_first(candidate)))
+    elif candidate.in_vram:
         found.append(
             Reason("fit_decides", "llama.cpp's own --fit divides the layers by free memory; rigtui sets only what it must leave free")
         )
@@ -59,6 +61,12 @@ def _why_several(derivation: Derivation, candidate: Candidate) -> str:
         wanted, found = f"{candidate.fitted.context:,}", f"{roomiest.fitted.context:,}"
         return f"no card alone holds {wanted} tokens of context; {roomiest.gpus[0].name} would hold {found}"
     return f"{len(candidate.gpus)} cards together are faster than {roomiest.gpus[0].name} alone"
+
+
+def _fast_first(candidate: Candidate) -> str:
+    fast = max(candidate.gpus, key=lambda gpu: gpu.bandwidth_gb_s or 0.0)
+    targets = ",".join(map(str, candidate.settings.fit_target_mib))
+    return f"{fast.name} is the fastest and is filled first: --fit-target {targets} asks for what the slower cards keep free anyway"
 
 
 def _ram(candidate: Candidate) -> list[Reason]:
@@ -120,11 +128,11 @@ def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candid
     """What the user should know before launching."""
     own = intent.overrides
     found: list[Reason] = []
-    if build is None:
+    if build is None and not rig.simulated:
         found.append(Reason("no_engine", "no llama.cpp is installed: put llama-server on PATH, or `pip install 'rigtui[engine]'`"))
-    elif rig.usable_gpus and not build.gpu:
+    elif build is not None and rig.usable_gpus and not build.gpu:
         found.append(Reason("cpu_build", _cpu_build(rig, build)))
-    elif candidate.gpus and not offers(build, "--fit-target"):
+    elif build is not None and candidate.gpus and not offers(build, "--fit-target"):
         found.append(Reason("old_build", f"{build.label} has no --fit-target: it cannot be told what to leave free; a newer build can"))
     found += _fit_switched_off(own.engine_args)
     if candidate.settings.ubatch > USUAL_UBATCH:

@@ -46,6 +46,11 @@ class Fitted(Struct, frozen=True):
     message: str | None = None
 
 
+def refill(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> Fitted:
+    """What `--fit` would fill if the default split met no target: from the last device to the first, each to its target."""
+    return _Fit(model, table, devices, settings).refilled()
+
+
 def fit(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> Fitted:
     """Decide as llama.cpp would for `model` on `devices`, in this order."""
     return _Fit(model, table, devices, settings).run()
@@ -76,6 +81,9 @@ class _Fit:
             return self._result(self._decide(), "ok")
         except _GivesUpError as gives_up:
             return self._result(None, "failed", str(gives_up))
+
+    def refilled(self) -> Fitted:
+        return self._result(self._fill(), "ok")
 
     def need(self) -> Needs:
         if self.context not in self.measured:
@@ -111,7 +119,10 @@ class _Fit:
     def placed(self, fills: Sequence[Fill]) -> Placement:
         """The placement of `-ngl`, `-ts` and `-ot` as fit writes them."""
         ngl = sum(f.layers for f in fills)
-        home = split_home(self.table.blocks, ngl, [float(f.layers) for f in fills])
+        # Whole numbers of layers as shares give just these numbers, even in 32-bit arithmetic.
+        home = (HOST,) * (self.table.blocks + 1 - ngl)
+        for device, fill in enumerate(fills):
+            home += (device,) * fill.layers
         moved: dict[int, tuple[Part, int]] = {}
         block = self.slots - ngl
         for fill in fills:
@@ -160,6 +171,8 @@ class _Fit:
             raise _GivesUpError(f"n_gpu_layers already set by user to {self.settings.ngl}, abort")
         if self.count > 1 and self.settings.tensor_split is not None and any(self.settings.tensor_split):
             raise _GivesUpError("model_params::tensor_split already set by user, abort")
+        if self.table.overridden:
+            raise _GivesUpError("model_params::tensor_buft_overrides already set by user, abort")
 
     def _fill(self) -> tuple[Fill, ...]:
         fills = [Fill() for _ in self.devices]
@@ -183,20 +196,26 @@ class _Fit:
             partial = (layers if device < self.count - 1 else max(layers - 1, 0)) if sparse else 0
             return [*fills[:device], replace(fills[device], layers=layers, partial=partial), *fills[device + 1 :]]
 
-        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)))[device] <= self.targets[device]))
+        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)))[device], self.targets[device]))
 
     @staticmethod
-    def _largest(most: int, meets: Callable[[int], bool]) -> int:
-        """The largest number up to `most` that meets a target; memory grows with the number, 0 is always taken."""
-        if most == 0 or meets(most):
+    def _largest(most: int, memory: Callable[[int], int], target: int) -> int:
+        """The largest number up to `most` whose memory meets the target; memory grows with the number, 0 is always taken.
+
+        By false position, since memory is nearly linear in the number of layers: each look costs a whole footprint.
+        """
+        if most == 0 or (high_memory := memory(most)) <= target:
             return most
-        low, high = 0, most
+        low, high, low_memory = 0, most, memory(0)
         while high - low > 1:
-            middle = (low + high) // 2
-            if meets(middle):
-                low = middle
+            grown = high_memory - low_memory
+            step = (high - low) * (target - low_memory) // grown if grown > 0 else high - low - 1
+            middle = low + min(max(step, 1), high - low - 1)
+            found = memory(middle)
+            if found <= target:
+                low, low_memory = middle, found
             else:
-                high = middle
+                high, high_memory = middle, found
         return low
 
     def _whole_layers(self, fills: list[Fill]) -> list[Fill]:
@@ -205,13 +224,12 @@ class _Fit:
         device = 0
         while device <= start < self.count:
             most = sum(f.partial for f in fills[start:])
-            converted = {n: self._convert(fills, start, device, n) for n in (0, most)}
 
-            def meets(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> bool:
-                return self.measure(self.placed(self._convert(fills, start, device, number)[0]))[device] <= self.targets[device]
+            def memory(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> int:
+                return self.measure(self.placed(self._convert(fills, start, device, number)[0]))[device]
 
-            number = self._largest(most, meets)
-            fills, start = converted.get(number) or self._convert(fills, start, device, number)
+            number = self._largest(most, memory, self.targets[device])
+            fills, start = self._convert(fills, start, device, number)
             fills, start = self._one_more(fills, start, device)
             device += 1
         return fills

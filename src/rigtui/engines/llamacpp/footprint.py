@@ -15,7 +15,7 @@ from msgspec import Struct
 from rigtui.engines.llamacpp.compute import ComputeNeeds, compute_needs
 from rigtui.engines.llamacpp.kv import is_sliding, kv_per_layer
 from rigtui.engines.llamacpp.settings import Settings
-from rigtui.engines.llamacpp.weights import Part, WeightTable
+from rigtui.engines.llamacpp.weights import LayerWeights, Part, Pinned, Sizes, WeightTable
 from rigtui.models.model import Model
 
 HOST = -1
@@ -106,72 +106,103 @@ def split_home(blocks: int, ngl: int, weights: Sequence[float]) -> tuple[int, ..
     return (HOST,) * first + tuple(min(bisect_right(edges, _float32(i / ngl)), last) for i in range(ngl))
 
 
+class _Ledger:
+    """Adds up what lies where, one layer at a time."""
+
+    def __init__(self, need: Needs, placement: Placement, devices: int) -> None:
+        self.need = need
+        self.placement = placement
+        self.weights = [0] * devices
+        self.kv = [0] * devices
+        self.held: list[list[bool]] = [[] for _ in range(devices)]
+        """Per device, for every block on it: whether its window slides."""
+        self.host_weights = need.table.input.host
+        self.host_kv = 0
+        self.in_ram: set[int] = set()
+        """Blocks that are in RAM in whole or in part."""
+        self.spilled: list[tuple[int, ...]] = []
+        """The largest tensors of what lies in RAM, per layer."""
+        self.spilled_kv = 0
+        for index, layer in enumerate(need.table.layers):
+            self._layer(index, layer)
+        for pin in need.table.pinned:
+            self._pinned(pin)
+        self._head()
+
+    def _layer(self, index: int, layer: LayerWeights) -> None:
+        home = self.placement.home[index]
+        kv = self.need.kv[index]
+        if home == HOST:
+            self._to_ram(index, layer.whole)
+            self.host_kv += kv
+            self.spilled_kv = max(self.spilled_kv, kv)
+            return
+        self.held[home].append(self.need.sliding[index])
+        if self.need.kv_offload:
+            self.kv[home] += kv
+        else:
+            self.host_kv += kv
+        self.weights[home] += layer.whole.gpu
+        part, elsewhere = self.placement.moved.get(index, (Part.NOTHING, HOST))
+        if not part:
+            return
+        away = layer.moved[part]
+        self.weights[home] -= away.gpu
+        if elsewhere != HOST:
+            self.weights[elsewhere] += away.gpu
+        elif away.host:
+            self._to_ram(index, away)
+
+    def _pinned(self, pin: Pinned) -> None:
+        if pin.device == HOST or self.placement.home[pin.layer] == HOST:
+            self._to_ram(pin.layer, pin.sizes)
+        else:
+            self.weights[pin.device] += pin.sizes.gpu
+
+    def _head(self) -> None:
+        head, output = self.placement.home[-1], self.need.table.output
+        if head == HOST:
+            self.host_weights += output.host
+            self.spilled.append(output.largest[:1])
+        else:
+            self.weights[head] += output.gpu
+
+    def _to_ram(self, index: int, sizes: Sizes) -> None:
+        self.host_weights += sizes.host
+        self.spilled.append(sizes.largest)
+        self.in_ram.add(index)
+
+
 def footprint(need: Needs, placement: Placement, devices: int, *, projected: bool = False) -> Footprint:
     """What `placement` takes on `devices` GPUs and in RAM.
 
     `projected`: as `--fit` measures it before loading, which with pipeline parallelism is `4 x embedding x ubatch x 4 B` more than is
     then allocated on every GPU but the first.
     """
-    table = need.table
-    weights = [0] * devices
-    kv = [0] * devices
-    held: list[list[bool]] = [[] for _ in range(devices)]
-    host_weights, host_kv, offloaded = table.input.host, 0, 0
-    spilled: list[tuple[int, ...]] = []
-    spilled_kv = 0
-    for index, layer in enumerate(table.layers):
-        home = placement.home[index]
-        part, elsewhere = placement.moved.get(index, (Part.NOTHING, HOST))
-        away = layer.moved[part] if part else None
-        if home == HOST:
-            host_weights += layer.whole.host
-            host_kv += need.kv[index]
-            spilled.append(layer.whole.largest)
-            spilled_kv = max(spilled_kv, need.kv[index])
-            offloaded += 1
-            continue
-        held[home].append(need.sliding[index])
-        if need.kv_offload:
-            kv[home] += need.kv[index]
-        else:
-            host_kv += need.kv[index]
-        weights[home] += layer.whole.gpu - (away.gpu if away else 0)
-        if away and elsewhere != HOST:
-            weights[elsewhere] += away.gpu
-        elif away and away.host:
-            host_weights += away.host
-            spilled.append(away.largest)
-            offloaded += 1
+    ledger = _Ledger(need, placement, devices)
+    pipeline = _pipeline(need, placement, devices)
     head = placement.home[-1]
-    if head == HOST:
-        host_weights += table.output.host
-        spilled.append(table.output.largest[:1])
-    else:
-        weights[head] += table.output.gpu
-    pipeline = (
-        devices > 1
-        and need.split_mode == "layer"
-        and need.kv_offload
-        and not placement.moved
-        and all(home != HOST for home in placement.home)
-    )
     compute = [
-        _compute(need.compute, held[d], head=d == head, pipeline=pipeline, extra=projected and d > 0, last=d == devices - 1)
-        for d in range(devices)
+        _compute(need.compute, held, head=d == head, pipeline=pipeline, extra=projected and d > 0, last=d == devices - 1)
+        for d, held in enumerate(ledger.held)
     ]
-    if devices and spilled:
-        compute[0] = max(compute[0], _spilled_compute(need, spilled, spilled_kv, devices))
-    for d in range(devices):
-        if held[d]:
-            weights[d] += table.per_device
-    if offloaded:
-        host_weights += table.per_device
+    if devices and ledger.spilled:
+        compute[0] = max(compute[0], _spilled_compute(need, ledger.spilled, ledger.spilled_kv, devices))
+    copies = need.table.per_device
+    weights = [size + (copies if held else 0) for size, held in zip(ledger.weights, ledger.held, strict=True)]
     return Footprint(
-        devices=tuple(DeviceUse(w, k, c) for w, k, c in zip(weights, kv, compute, strict=True)),
-        host=DeviceUse(host_weights, host_kv, _host_compute(need, pipeline, devices)),
+        devices=tuple(DeviceUse(w, k, c) for w, k, c in zip(weights, ledger.kv, compute, strict=True)),
+        host=DeviceUse(ledger.host_weights + (copies if ledger.in_ram else 0), ledger.host_kv, _host_compute(need, pipeline, devices)),
         pipeline=pipeline,
-        offloaded_layers=offloaded,
+        offloaded_layers=len(ledger.in_ram),
     )
+
+
+def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
+    """Whether llama.cpp keeps several copies of the inputs: several GPUs hold everything, and nothing was moved by a pattern."""
+    if devices < 2 or need.split_mode != "layer" or not need.kv_offload:
+        return False
+    return not placement.moved and not need.table.overridden and HOST not in placement.home
 
 
 def _compute(compute: ComputeNeeds, sliding: list[bool], *, head: bool, pipeline: bool, extra: bool, last: bool) -> int:

@@ -10,12 +10,11 @@ from rigtui.engines.llamacpp import explain
 from rigtui.engines.llamacpp.builds import device_names
 from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
 from rigtui.engines.llamacpp.derive import Candidate, Derivation, derive
-from rigtui.engines.llamacpp.fit import Fitted
-from rigtui.engines.llamacpp.weights import Part
+from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, plan_model
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
-from rigtui.planning.plan import EngineView, Expected, FitView, Plan, PlanDevice, PlanHost, PlanModel, Reason
+from rigtui.planning.plan import EngineView, Expected, FitView, Plan, Reason
 from rigtui.planning.reserve import SYSTEM_RAM
 from rigtui.rig.rig import Rig
 from rigtui.text import MIB
@@ -33,14 +32,17 @@ class _Scene(Struct, frozen=True, kw_only=True):
     """What the build calls each card it sees, by the card's index."""
 
 
-def plans(rig: Rig, model: Model, intent: Intent, build: Build | None) -> list[Plan]:
+def plans(rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: bool = False) -> list[Plan]:
     """Every way to run `model` on `rig` with llama.cpp, unfit ones too.
 
-    On a simulated rig the cards of its file are planned for, whatever this machine's build sees.
+    On a simulated rig the cards of its file are planned for, whatever this machine's build sees, and the command is one for that rig
+    unless it is to be run `here`.
     Raises MissingError for a model that llama.cpp cannot load.
     """
     if model.format != "gguf":
         raise MissingError(f"{model.name} is a safetensors folder; llama.cpp needs a GGUF file: get one of the same model")
+    if rig.simulated and not here and build is not None and not build.gpu:
+        build = None
     sees_gpus = rig.simulated or build is None or build.gpu
     seen = seen_by(rig, build)
     derivation = derive(replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)), model, intent, sees_gpus=sees_gpus)
@@ -67,38 +69,25 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         status=candidate.status,
         engine=ENGINE,
         engine_build=scene.build.version if scene.build else None,
-        model=PlanModel(
-            name=model.name,
-            path=model.path,
-            architecture=model.architecture,
-            layers=model.layers,
-            weights_bytes=model.weights_bytes,
-            context_trained=model.context_trained,
-            experts=model.experts.count if model.experts else 0,
-        ),
+        model=plan_model(model),
         use_case=scene.intent.use_case.name,
         context=fitted.context,
         context_per_slot=settings.context_per_slot(fitted.context),
         parallel=want.slots,
         kv_type=settings.kv_type,
         split_mode="none" if settings.split_mode == "none" else "layer",
-        devices=_plan_devices(candidate, names, model.layers),
-        host=PlanHost(
-            weights_bytes=fitted.footprint.host.weights,
-            kv_bytes=fitted.footprint.host.kv,
-            compute_bytes=fitted.footprint.host.compute,
-            offloaded_layers=fitted.footprint.offloaded_layers,
-        ),
+        devices=plan_devices(candidate.gpus, names, candidate.floor, candidate.headroom, fitted, model.layers),
+        host=plan_host(fitted),
         engine_view=EngineView(
             ngl=fitted.ngl,
             tensor_split=fitted.tensor_split,
-            override_tensor=_overrides(fitted, names),
+            override_tensor=overflow_patterns(fitted, names),
             pipeline_parallel=fitted.footprint.pipeline,
             flash_attention=settings.flash_attention,
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),
-        fit_target_mib=tuple(size // MIB for size in candidate.headroom),
+        fit_target_mib=settings.fit_target_mib if candidate.gpus else (),
         command=server_command(model, scene.intent, candidate, scene.build, _device_flag(scene, names), cache_ram),
         env=env | scene.intent.overrides.env,
         expected=Expected(decode_tok_s=candidate.decode_tok_s),
@@ -112,34 +101,6 @@ def _unseen(scene: _Scene) -> tuple[Reason, ...]:
     if not unseen or scene.build is None or not scene.build.gpu:
         return ()
     return (Reason("unseen_gpu", f"{scene.build.label} does not see {', '.join(unseen)}: planned without"),)
-
-
-def _plan_devices(candidate: Candidate, names: tuple[str, ...], layers: int) -> tuple[PlanDevice, ...]:
-    home = candidate.fitted.placement.home
-    result = []
-    for index, (gpu, floor, use, after) in enumerate(
-        zip(candidate.gpus, candidate.floor, candidate.fitted.footprint.devices, candidate.free_after, strict=True)
-    ):
-        blocks = [block for block in range(layers) if home[block] == index]
-        result.append(
-            PlanDevice(
-                device=names[index],
-                uuid=gpu.uuid,
-                name=gpu.name,
-                layers=len(blocks),
-                first_layer=blocks[0] if blocks else 0,
-                output=home[-1] == index,
-                weights_bytes=use.weights,
-                kv_bytes=use.kv,
-                compute_bytes=use.compute,
-                floor_bytes=floor,
-                used_bytes=floor + use.total,
-                free_before_bytes=gpu.free_bytes or 0,
-                free_after_bytes=after,
-                headroom_bytes=candidate.headroom[index],
-            )
-        )
-    return tuple(result)
 
 
 def _devices(scene: _Scene, candidate: Candidate) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -167,20 +128,6 @@ def _device_flag(scene: _Scene, names: tuple[str, ...]) -> tuple[str, ...]:
     if names and names[0].startswith("CUDA") and _by_uuid(scene):
         return ()
     return () if names == tuple(scene.seen.values()) else names
-
-
-def _overrides(fitted: Fitted, names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """What `--fit` writes as `-ot`, in its own patterns."""
-    patterns = {
-        Part.ATTENTION: "ffn_(gate|up|gate_up|down).*",
-        Part.UP: "ffn_(gate|gate_up|down).*",
-        Part.GATE: "ffn_down.*",
-        Part.EXPERTS: "ffn_(up|down|gate_up|gate)_(ch|)exps",
-    }
-    moved = fitted.placement.moved
-    return (
-        tuple(f"blk\\.{block}\\.{patterns[part]}={names[to] if to >= 0 else 'CPU'}" for block, (part, to) in sorted(moved.items())) or None
-    )
 
 
 def _cache_ram_mib(rig: Rig, candidate: Candidate) -> int:

@@ -59,6 +59,22 @@ class LayerWeights(Struct, frozen=True):
     """By `Part`: what lies elsewhere then."""
 
 
+class Override(Struct, frozen=True):
+    """One `-ot` of the user's: tensors whose name the pattern is found in lie there, whatever device their layer has."""
+
+    pattern: str
+    device: int
+    """Device index, or -1 for RAM."""
+
+
+class Pinned(Struct, frozen=True):
+    """Tensors of one layer that overrides put somewhere."""
+
+    layer: int
+    device: int
+    sizes: Sizes
+
+
 class WeightTable(Struct, frozen=True):
     """A model's tensors, grouped as llama.cpp places them."""
 
@@ -72,6 +88,10 @@ class WeightTable(Struct, frozen=True):
     """Token embedding and its kin, always in RAM."""
     per_device: int
     """Small tensors that every GPU with layers gets a copy of (rope factors), bytes."""
+    pinned: tuple[Pinned, ...] = ()
+    """What overrides took out of the layers."""
+    overridden: bool = False
+    """There are overrides, whether or not they match anything."""
 
     @property
     def blocks(self) -> int:
@@ -105,16 +125,25 @@ def _sizes(tensors: list[Tensor]) -> Sizes:
     )
 
 
-def weight_table(model: Model) -> WeightTable:
-    """Group the tensors of a GGUF model as llama.cpp's loader does."""
+def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTable:
+    """Group the tensors of a GGUF model as llama.cpp's loader does; the first override that matches a name wins.
+
+    Raises re.error for a pattern that is not a regular expression.
+    """
+    patterns = [(re.compile(override.pattern), override.device) for override in overrides]
     blocks: dict[int, list[Tensor]] = {}
+    pinned: dict[tuple[int, int], list[Tensor]] = {}
     output: list[Tensor] = []
     inputs: list[Tensor] = []
     shared: list[Tensor] = []
     for tensor in model.tensors:
         layer = tensor.layer
         if layer is not None:
-            blocks.setdefault(layer, []).append(tensor)
+            device = next((device for pattern, device in patterns if pattern.search(tensor.name)), None)
+            if device is None:
+                blocks.setdefault(layer, []).append(tensor)
+            elif layer < model.layers:
+                pinned.setdefault((layer, device), []).append(tensor)
         elif tensor.name.startswith("output"):
             output.append(tensor)
         elif tensor.name.startswith("rope_"):
@@ -123,13 +152,14 @@ def weight_table(model: Model) -> WeightTable:
             inputs.append(tensor)
     if not any(t.name == "output.weight" for t in output):
         output += [t for t in inputs if t.name == "token_embd.weight"]
-    layers = tuple(_layer(blocks.get(index, [])) for index in range(model.layers))
     return WeightTable(
-        layers=layers,
+        layers=tuple(_layer(blocks.get(index, [])) for index in range(model.layers)),
         unloaded=model.mtp_layers,
         output=_sizes(output),
         input=_sizes(inputs),
         per_device=sum(gpu_bytes(t) for t in shared),
+        pinned=tuple(Pinned(layer, device, _sizes(tensors)) for (layer, device), tensors in pinned.items()),
+        overridden=bool(overrides),
     )
 
 

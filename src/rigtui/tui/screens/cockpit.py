@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -14,10 +15,7 @@ from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.actions import ACTIONS, bindings
 from rigtui.tui.allowed import allowed
-from rigtui.tui.guide import guide
 from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
-from rigtui.tui.plan_text import Marks
-from rigtui.tui.run_text import headline
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.log import LogScreen
 from rigtui.tui.screens.plan_actions import PlanActions
@@ -39,6 +37,8 @@ class CockpitScreen(EngineActions, PlanActions):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall"), (44, "-high")]  # noqa: RUF012
 
     _adopted = False
+    _hurried = False
+    _end_watch: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
         """The parts, top to bottom."""
@@ -57,25 +57,27 @@ class CockpitScreen(EngineActions, PlanActions):
         """Start to watch, and show what is known: nothing yet."""
         self.show()
         services, post = self.services, self.post_message
-        self.run_worker(partial(tasks.watch_rig, services, post), thread=True, group="rig")
+        self._end_watch = services.watch_rig(lambda rig: post(RigRead(rig)))
         self.run_worker(partial(tasks.prepare, services, post), thread=True, group="prepare")
         self.query_one("#model-list").focus()
+
+    def on_unmount(self) -> None:
+        """Nobody looks any more."""
+        if self._end_watch is not None:
+            self._end_watch()
 
     def show(self) -> None:
         """Bring every part up to the state; each compares before it paints."""
         state = self.state
-        plan = state.plan
-        launching = state.launching
         with self.app.batch_update():
-            self.query_one(TopLine).show(state.rig, headline(state.run, launching=launching))
-            shown = plan if state.preview else None
+            self.query_one(TopLine).show(state.rig, state.run, launching=state.launching)
+            shown = state.plan if state.preview else None
             self.query_one(RigBars).show(rows(state.rig, shown, state.history) if state.rig else (), remark(state))
             self.query_one(ModelPicker).show(state.candidates, state.selected, models_subtitle(state))
             self.query_one(Choices).show(choice_rows(state))
-            marks = Marks(context=state.overrides.context is not None, kv_type=state.overrides.kv_type is not None)
-            self.query_one(PlanPanel).show(plan or guide(state), state.rig, marks)
+            self.query_one(PlanPanel).show(state)
             others = len(state.runs) - (1 if state.run else 0)
-            self.query_one(EngineDock).show(state.run, launching=launching, others=others)
+            self.query_one(EngineDock).show(state.run, launching=state.launching, others=others, planned=state.plan is not None)
             self.query_one(HintLine).show(allowed(state))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -120,6 +122,10 @@ class CockpitScreen(EngineActions, PlanActions):
             request = event.requests.get(state.attached or "")
             if request is not None:
                 state = st.adopt(state, request)
+        loading = any(run.phase in ("starting", "loading") or run.measuring for run in state.live_runs)
+        if loading != self._hurried:
+            self._hurried = loading
+            self.services.hurry(loading)
         # What a run held is free again once it has ended.
         self.change(state, plan=state.preview and not preview)
 

@@ -52,20 +52,22 @@ class EngineActions(CockpitBase):
 
     def _launch(self, *, replace_others: bool) -> None:
         candidate, intent = self.state.candidate, st.intent(self.state)
-        if candidate is None or intent is None:
+        plan = self.state.plan
+        if candidate is None or intent is None or plan is None:
             return
         self.change(replace(self.state, launching=True))
-        work = partial(tasks.launch, self.services, self.post_message, candidate, intent, replace_others)
+        work = partial(tasks.launch, self.services, self.post_message, candidate, intent, plan, replace_others)
         self.run_worker(work, thread=True, group="launch")
 
     @on(Launched)
     def _launched(self, event: Launched) -> None:
-        if event.run is None:
+        if event.launch is None:
             self.change(replace(self.state, launching=False))
-            self.post_message(Noted(event.problem or "", title="launch", failed=True))
+            self.post_message(Noted(event.problem, title="launch", failed=True))
             return
-        state = st.attach(self.state, event.run)
-        self.change(state)
+        self.change(st.attach(self.state, event.launch.run))
+        if event.launch.note:
+            self.post_message(Noted(event.launch.note, title="launch"))
 
     def action_stop(self) -> None:
         """Stop the shown run, after asking."""

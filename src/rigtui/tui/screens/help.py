@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from rigtui.tui.actions import ACTIONS
+from rigtui.tui.rows import hang
 from rigtui.tui.screens.dialogs import TextScreen
 
 GROUPS = {"engine": "Engine", "model": "Models", "plan": "Plan", "profile": "Profile", "app": "rigtui"}
@@ -16,27 +17,24 @@ READING = (
 MOVING = "Tab moves between models, choices, plan and log; the arrows move and change what is under the cursor; Enter types an exact value."
 
 
-def help_text() -> Content:
-    """The whole help."""
+WIDTH = 84
+
+
+def help_lines(width: int) -> list[Content]:
+    """The whole help in lines of `width` cells."""
     lines: list[Content] = []
     for prefix, title in GROUPS.items():
         lines.append(Content.styled(title, "$accent bold"))
-        lines += [
-            Content.assemble("  ", (f"{action.shown:<4}", "bold"), action.help) for action in ACTIONS if action.id.startswith(prefix + ".")
-        ]
+        for action in ACTIONS:
+            if action.id.startswith(prefix + "."):
+                lines += hang(Content.styled(f"  {action.shown:<4}", "bold"), action.help, width)
         lines.append(Content(""))
-    lines += [
-        Content.assemble("  ", ("^p  ", "bold"), "Every command by name."),
-        Content(""),
-        Content.styled("Moving", "$accent bold"),
-        Content(f"  {MOVING}"),
-        Content(""),
-        Content.styled("Reading the bars", "$accent bold"),
-        Content(f"  {READING}"),
-    ]
-    return Content("\n").join(lines)
+    lines += hang(Content.styled("  ^p  ", "bold"), "Every command by name.", width)
+    for title, text in (("Moving", MOVING), ("Reading the bars", READING)):
+        lines += [Content(""), Content.styled(title, "$accent bold"), *hang(Content("  "), text, width)]
+    return lines
 
 
-def help_screen() -> TextScreen:
-    """The help as a dialog."""
-    return TextScreen("Help", help_text())
+def help_screen(width: int) -> TextScreen:
+    """The help as a dialog in a terminal of `width` columns."""
+    return TextScreen("Help", Content("\n").join(help_lines(min(WIDTH, width - 18))))

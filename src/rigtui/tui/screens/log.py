@@ -25,7 +25,7 @@ class LogScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The log."""
-        log = RichLog(id="full-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=True)
+        log = RichLog(id="full-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=True, min_width=20)
         log.border_title = f"Log of {self._title}"
         log.border_subtitle = "arrows scroll · End follows · Esc closes"
         yield log

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 
+from msgspec.structs import replace
 from textual import on
 from textual.content import Content
 
+from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import ExportReady
+from rigtui.tui.messages import ExportReady, Noted, NotSaved, Saved
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.dialogs import LineScreen, TextScreen
+from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
 from rigtui.tui.widgets.choices import Choices
 from rigtui.tui.widgets.picker import ModelPicker
 
@@ -100,19 +102,36 @@ class PlanActions(CockpitBase):
 
     def action_save_profile(self) -> None:
         """Type a name and keep the choices."""
-        state = self.state
-        candidate, use_case = state.candidate, state.chosen_use_case
-        if candidate is None or use_case is None:
+        candidate, intent = self.state.candidate, st.intent(self.state)
+        if candidate is None or intent is None:
             return
-        name = f"{candidate.name}-{use_case.name}"
         text = "Model, use case and your own changes are kept under this name; `rigtui run NAME` launches them."
+        name = intent.profile or st.default_name(candidate, intent)
         self.app.push_screen(LineScreen("Save as a profile", text, name, name_problem), self._name_typed)
 
     def _name_typed(self, name: str | None) -> None:
+        if name:
+            self._save(name, overwrite=False)
+
+    def _save(self, name: str, *, overwrite: bool) -> None:
         candidate, intent = self.state.candidate, st.intent(self.state)
-        if name and candidate is not None and intent is not None:
-            work = partial(tasks.save_profile, self.services, self.post_message, name, candidate, intent)
+        if candidate is not None and intent is not None:
+            work = partial(tasks.save_profile, self.services, self.post_message, name, candidate, intent, overwrite)
             self.run_worker(work, thread=True, group="profile")
+
+    @on(Saved)
+    def _saved(self, event: Saved) -> None:
+        self.change(replace(self.state, saved=(event.name, self.state.choice)))
+        self.post_message(Noted(f"saved as {event.name} in {event.where}", title="profile"))
+
+    @on(NotSaved)
+    def _not_saved(self, event: NotSaved) -> None:
+        answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
+        self.app.push_screen(QuestionScreen("Save as a profile", clean(event.text), answers), partial(self._save_answered, event.name))
+
+    def _save_answered(self, name: str, answer: str | None) -> None:
+        if answer == "replace":
+            self._save(name, overwrite=True)
 
     def action_export(self) -> None:
         """Show the models.conf section."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 
 from msgspec import Struct
 from rich.segment import Segment
@@ -10,7 +11,7 @@ from rich.style import Style
 from textual.color import Color
 
 from rigtui.text import GIB
-from rigtui.tui.segments import NOW, PLANNED, BarRow, Piece, cells, label
+from rigtui.tui.segments import NOW, PLANNED, RAM, BarRow, cells, label
 
 # Without colour the fill alone tells the kinds apart; with colour it is drawn in the colour of its own ground.
 FILL = {
@@ -50,6 +51,7 @@ class Layout(Struct, frozen=True, kw_only=True):
     width: int
     name: int
     bar: int
+    figures: int
     sensors: bool
     spark: int
     details: bool
@@ -66,9 +68,9 @@ def lay_out(rows: Sequence[BarRow], width: int, details: bool) -> Layout:
     name = min(max((len(row.name) for row in rows), default=4), 14 if width < 100 else 22)
     sensors = width >= 100 and any(row.temperature_c is not None or row.utilization is not None for row in rows)
     spark = (8 if width < 140 else 16) if width >= 100 and any(len(row.history) > 1 for row in rows) else 0
-    right = 15 if width < 100 else 20
-    bar = width - 2 - name - 1 - 2 - 1 - right - (11 if sensors else 0) - (spark + 2 if spark else 0)
-    return Layout(width=width, name=name, bar=max(8, bar), sensors=sensors, spark=spark, details=details and width >= 100)
+    figures = max((len(figures_text(row, wide=width >= 100)) for row in rows), default=0)
+    bar = width - 2 - name - 1 - 2 - 1 - figures - (11 if sensors else 0) - (spark + 2 if spark else 0)
+    return Layout(width=width, name=name, bar=max(8, bar), figures=figures, sensors=sensors, spark=spark, details=details and width >= 100)
 
 
 def row_lines(row: BarRow, layout: Layout, palette: Palette) -> list[list[Segment]]:
@@ -77,15 +79,28 @@ def row_lines(row: BarRow, layout: Layout, palette: Palette) -> list[list[Segmen
     name = row.name if len(row.name) <= layout.name else row.name[: layout.name - 1] + "…"
     start = Segment(f" {name:<{layout.name}} ", text)
     if row.error is not None:
-        room = layout.width - layout.name - 4
-        message = f"error: {row.error}"
-        message = message if len(message) <= room else message[: room - 1] + "…"
-        return [[start, Segment(message, _style(palette, palette.error, bold=True))]]
+        room = max(20, layout.width - layout.name - 4)
+        style, indent = _style(palette, palette.error, bold=True), Segment(" " * (layout.name + 3))
+        return [
+            [indent if at else start, Segment(text if at else f" {text}", style)]
+            for at, text in enumerate(wrap(f"error: {row.error}", room))
+        ]
     line = [start, Segment("▕", muted), *_bar(row, layout.bar, palette), Segment("▏", muted), *_figures(row, layout, palette)]
-    if not layout.details:
+    if not layout.details or (row.name == RAM and row.after_bytes is None):
         return [line]
     indent = Segment(" " * (layout.name + 3))
     return [line, [indent, *_details(row, layout, palette)]]
+
+
+def figures_text(row: BarRow, *, wide: bool) -> str:
+    """Free now, and after the plan where there is one."""
+    if row.error is not None:
+        return ""
+    before = number(row.before_bytes or 0)
+    if row.after_bytes is not None and row.after_bytes < 0:
+        return f"short {number(-row.after_bytes)} GiB"
+    change = before if row.after_bytes is None else f"{before} → {number(row.after_bytes)}"
+    return f"{change} GiB{' free' if wide else ''}"
 
 
 def _style(palette: Palette, color: Color, ground: Color | None = None, *, bold: bool = False) -> Style:
@@ -129,17 +144,9 @@ def _word(kind: str, count: int, size: int) -> str:
 
 def _figures(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
     text, muted = _style(palette, palette.text), _style(palette, palette.muted)
-    before = number(row.before_bytes or 0)
-    if row.after_bytes is None:
-        free, style = f"{before} GiB", text
-    elif row.after_bytes < 0:
-        free, style = f"short {number(-row.after_bytes)} GiB", _style(palette, palette.error, bold=True)
-    else:
-        free, style = f"{before} → {number(row.after_bytes)} GiB", text
-    wide = layout.width >= 100
-    if wide and (row.after_bytes is None or row.after_bytes >= 0):
-        free += " free"
-    parts = [Segment(f" {free:>{20 if wide else 15}}", style)]
+    short = row.after_bytes is not None and row.after_bytes < 0
+    style = _style(palette, palette.error, bold=True) if short else text
+    parts = [Segment(f" {figures_text(row, wide=layout.width >= 100):>{layout.figures}}", style)]
     if layout.sensors:
         degrees = "" if row.temperature_c is None else f"{row.temperature_c}°C"
         busy = "" if row.utilization is None else f"{row.utilization}%"
@@ -157,23 +164,23 @@ def sparkline(history: Sequence[float], width: int) -> str:
 
 def _details(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
     """The pieces as words and numbers, each word marked with its piece's colour."""
-    parts: list[Segment] = []
-    room = layout.width - layout.name - 4
-    planned = any(piece.kind in PLANNED for piece in row.pieces)
-    groups: list[tuple[str, list[Piece]]] = [("now", [piece for piece in row.pieces if piece.kind in NOW])]
-    if planned:
+    groups = [("now", [piece for piece in row.pieces if piece.kind in NOW])]
+    if any(piece.kind in PLANNED for piece in row.pieces):
         groups.append(("plan", [piece for piece in row.pieces if piece.kind in (*PLANNED, "headroom")]))
+    words: list[tuple[str, str | None]] = []
     for title, pieces in groups:
-        if not pieces:
-            continue
-        words = [(f"{'   ' if parts else ''}{title}", None), *((f" {label(p.kind)} {number(p.bytes)}", p.kind) for p in pieces)]
-        for word, kind in words:
-            if len(word) > room:
-                return parts
-            room -= len(word)
-            parts.append(Segment(word, _style(palette, _ink(kind, palette))))
-    if row.placed and len(row.placed) + 3 <= room:
-        parts.append(Segment(f"   {row.placed}", _style(palette, palette.text)))
+        words += [(title, None), *((f"{label(piece.kind)} {number(piece.bytes)}", piece.kind) for piece in pieces)] if pieces else []
+    room = layout.width - layout.name - 4
+    gap = 2 if sum(len(word) + (1 if kind is None else 2) for word, kind in words) <= room else 1
+    parts: list[Segment] = []
+    for word, kind in words:
+        space = 1 if kind is None else gap
+        if len(word) > room:
+            break
+        room -= len(word) + space
+        parts.append(Segment(word + " " * space, _style(palette, _ink(kind, palette))))
+    if row.placed and len(row.placed) + 1 <= room:
+        parts.append(Segment(f" {row.placed}", _style(palette, palette.text)))
     return parts
 
 
@@ -187,9 +194,10 @@ def _ink(kind: str | None, palette: Palette) -> Color:
 def legend_line(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[Segment]:
     """The words for the pieces on screen, in the order of the bars."""
     present = {piece.kind for row in rows for piece in row.pieces}
-    order = [kind for kind in (*NOW, *PLANNED, "headroom", "free") if kind in present]
-    parts = [Segment(" " * (layout.name + 3))]
-    room = layout.width - layout.name - 4
+    # `used` and `free` are wide and carry their words in the bar.
+    order = [kind for kind in (*NOW, *PLANNED, "headroom") if kind in present and kind != "used"]
+    parts = [Segment(" ")]
+    room = layout.width - 2
     items = [(FILL[kind], kind, label(kind)) for kind in order]
     if any(row.simulated for row in rows):
         items.insert(0, (HATCH, "", "simulated"))

@@ -76,7 +76,7 @@ class RigBars(Widget):
         from rich.style import Style
 
         style = Style() if palette.plain else Style(color=palette.muted.rich_color, italic=True)
-        indent = " " * (layout.name + 3) if self._rows else " "
+        indent = " " * (layout.name + 3) if self._rows and layout.width >= 100 else " "
         return [[Segment(f"{indent}{text}", style)] for text in wrap(self._remark, max(20, layout.width - len(indent) - 1))]
 
     def on_resize(self) -> None:

@@ -22,18 +22,19 @@ class EngineDock(Horizontal):
         self._run: RunState | None = None
         self._launching = False
         self._others = 0
+        self._planned = False
         self._text: Content | None = None
 
     def compose(self) -> ComposeResult:
         """Facts and log."""
         yield Static(id="engine-facts", markup=False)
-        yield RichLog(id="engine-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=False)
+        yield RichLog(id="engine-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=True, min_width=20)
 
-    def show(self, run: RunState | None, *, launching: bool, others: int) -> None:
-        """Show this run; `others` more are there."""
+    def show(self, run: RunState | None, *, launching: bool, others: int, planned: bool) -> None:
+        """Show this run; `others` more are there, and a plan could be launched."""
         if run is None or self._run is None or run.run != self._run.run:
             self.query_one(RichLog).clear()
-        self._run, self._launching, self._others = run, launching, others
+        self._run, self._launching, self._others, self._planned = run, launching, others, planned
         self.set_class(run is not None and run.phase in ("starting", "loading", "stopping", "failed"), "-busy")
         self.set_class(run is None, "-idle")
         self._draw()
@@ -52,7 +53,7 @@ class EngineDock(Horizontal):
         width = facts.scrollable_content_region.width
         if width <= 0:
             return
-        lines = run_lines(self._run, width, launching=self._launching, others=self._others)
+        lines = run_lines(self._run, width, launching=self._launching, others=self._others, planned=self._planned)
         text = Content("\n").join(lines)
         if self._text is None or not text.is_same(self._text):
             self._text = text

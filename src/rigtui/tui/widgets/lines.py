@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
 from rigtui.rig.rig import Rig
+from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.actions import hints
+from rigtui.tui.run_text import headline
 
 PLATFORMS = {"linux": "Linux", "wsl2": "WSL2", "macos": "macOS", "windows": "Windows"}
 
@@ -24,23 +27,22 @@ class TopLine(Widget):
         super().__init__(id=id)
         self._facts: tuple[str, ...] = ()
         self._simulated = False
-        self._engine = Content("")
+        self._engine: tuple[RunState | None, bool] = (None, False)
 
-    def show(self, rig: Rig | None, engine: Content) -> None:
+    def show(self, rig: Rig | None, run: RunState | None, *, launching: bool) -> None:
         """Show this rig and the engine's state; nothing is painted when nothing changed."""
-        facts = rig_facts(rig)
-        simulated = bool(rig and rig.simulated)
-        if (facts, simulated) != (self._facts, self._simulated) or not engine.is_same(self._engine):
-            self._facts, self._simulated, self._engine = facts, simulated, engine
+        # The heartbeat is written again and again and is not shown.
+        engine = (replace(run, heartbeat=0.0) if run else None, launching)
+        new = (rig_facts(rig), bool(rig and rig.simulated), engine)
+        if new != (self._facts, self._simulated, self._engine):
+            self._facts, self._simulated, self._engine = new
             self.refresh()
 
     def render(self) -> Content:
         """What fits: the engine's state first, then as many facts as there is room for."""
         badge = Content.styled(" simulated rig ", "$background on $warning") if self._simulated else Content("")
-        engine = self._engine
-        limit = max(10, self.size.width // 2)
-        if engine.cell_length > limit:
-            engine = engine.truncate(limit, ellipsis=True)
+        run, launching = self._engine
+        engine = headline(run, self.size.width // 2 - 2, launching=launching)
         head = Content.assemble(" ", ("rigtui", "bold $accent"), "  ", badge, " " if self._simulated else "")
         room = self.size.width - head.cell_length - engine.cell_length - 3
         text = ""

@@ -11,45 +11,49 @@ from textual.message import Message
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from rigtui.text import GIB, clean
-from rigtui.tui.state import Candidate
+from rigtui.models.library import LibraryEntry
+from rigtui.text import clean
+from rigtui.tui.rows import joined, middle, size
 
 
-def middle(text: str, width: int) -> str:
-    """`text` in at most `width` cells; the middle goes, because names differ at both ends."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
+def size_of(candidate: LibraryEntry) -> str:
+    """`18.4 GiB`, or that it cannot be used."""
+    return size(candidate.model.weights_bytes) if candidate.model else "unusable"
 
 
-def size_of(candidate: Candidate) -> str:
-    """`18.4` GiB, or nothing."""
-    return f"{candidate.model.weights_bytes / GIB:.1f} GiB" if candidate.model else ""
+def shown_name(candidate: LibraryEntry) -> str:
+    """The model's name, with its quantization where the name does not say it: two files of one model must read differently."""
+    name, model = clean(candidate.name), candidate.model
+    if model is None or not model.quantization or model.quantization.lower() in name.lower():
+        return name
+    return f"{name} {clean(model.quantization)}"
 
 
-def option_text(candidate: Candidate, width: int, two_lines: bool) -> Content:
+def option_text(candidate: LibraryEntry, width: int, two_lines: bool) -> Content:
     """A model in its row: name and size, and below what kind of model it is where there is room."""
-    size = size_of(candidate)
-    room = max(6, width - len(size) - 1)
-    name = middle(clean(candidate.name), room)
-    style = "" if candidate.model else "$foreground-muted strike"
-    head = Content.assemble((f"{name:<{room}}", style), (f" {size}", "$foreground-muted"))
+    right = size_of(candidate)
+    room = max(6, width - len(right) - 1)
+    name = middle(shown_name(candidate), room)
+    style = "" if candidate.model else "$foreground-muted"
+    head = Content.assemble((f"{name:<{room}}", style), (f" {right}", "$foreground-muted"))
     if not two_lines:
         return head
-    return Content.assemble(head, "\n", (middle(_facts(candidate), width), "$foreground-muted" if candidate.model else "$warning"))
+    return Content.assemble(head, "\n", (_facts(candidate, width), "$foreground-muted" if candidate.model else "$warning"))
 
 
-def _facts(candidate: Candidate) -> str:
+def _facts(candidate: LibraryEntry, width: int) -> str:
+    """As many facts as there is room for, or why it cannot be used."""
     model = candidate.model
     if model is None:
-        return clean(candidate.problem or "cannot be used")
+        problem = "  " + clean(candidate.error or "cannot be used")
+        return problem if len(problem) <= width else problem[: width - 1] + "…"
     trained = f"{model.context_trained >> 10}k trained" if model.context_trained else ""
     experts = f"{model.experts.count} experts" if model.experts else ""
-    return "  " + " · ".join(clean(part) for part in (model.quantization, model.architecture, trained, experts) if part)
+    facts = (model.architecture, trained, experts)
+    return "  " + joined((clean(fact) for fact in facts), width - 2)
 
 
-def matches(candidate: Candidate, words: str) -> bool:
+def matches(candidate: LibraryEntry, words: str) -> bool:
     """Every word of the filter is somewhere in the name, quantization, architecture or path."""
     model = candidate.model
     text = " ".join((candidate.name, candidate.path, model.quantization if model else "", model.architecture if model else "")).lower()
@@ -69,9 +73,9 @@ class ModelPicker(Vertical):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.border_title = "Models"
-        self._candidates: tuple[Candidate, ...] = ()
+        self._candidates: tuple[LibraryEntry, ...] = ()
         self._selected: str | None = None
-        self._drawn: tuple[tuple[Candidate, ...], int, bool] | None = None
+        self._drawn: tuple[tuple[LibraryEntry, ...], int, bool] | None = None
 
     def compose(self) -> ComposeResult:
         """The filter line, hidden until asked for, and the list."""
@@ -88,7 +92,7 @@ class ModelPicker(Vertical):
     def _filter(self) -> Input:
         return self.query_one("#model-filter", Input)
 
-    def show(self, candidates: tuple[Candidate, ...], selected: str | None, subtitle: str = "") -> None:
+    def show(self, candidates: tuple[LibraryEntry, ...], selected: str | None, subtitle: str = "") -> None:
         """Show these models with the cursor on `selected`."""
         self._candidates, self._selected = candidates, selected
         self.border_subtitle = subtitle
@@ -119,10 +123,7 @@ class ModelPicker(Vertical):
         if (shown, width, two_lines) != self._drawn:
             self._drawn = (shown, width, two_lines)
             with self.prevent(OptionList.OptionHighlighted):
-                options.set_options(
-                    Option(option_text(candidate, width, two_lines), id=str(at), disabled=candidate.model is None)
-                    for at, candidate in enumerate(shown)
-                )
+                options.set_options(Option(option_text(candidate, width, two_lines), id=str(at)) for at, candidate in enumerate(shown))
         at = next((at for at, candidate in enumerate(shown) if candidate.path == self._selected), None)
         if at is not None and options.highlighted != at:
             with self.prevent(OptionList.OptionHighlighted):

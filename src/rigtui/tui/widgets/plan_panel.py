@@ -9,7 +9,9 @@ from textual.widgets import Static
 
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
-from rigtui.tui.plan_text import STATUS_WORDS, Marks, plan_lines
+from rigtui.tui.guide import guide
+from rigtui.tui.plan_text import Marks, plan_lines
+from rigtui.tui.state import Cockpit
 
 
 class PlanPanel(VerticalScroll):
@@ -19,7 +21,7 @@ class PlanPanel(VerticalScroll):
         super().__init__(id=id)
         self.border_title = "Plan"
         self._shown: tuple[object, ...] | None = None
-        self._what: Plan | Content | None = None
+        self._what: Plan | Cockpit | None = None
         self._rig: Rig | None = None
         self._marks = Marks()
 
@@ -27,9 +29,11 @@ class PlanPanel(VerticalScroll):
         """One text."""
         yield Static(id="plan-text", markup=False)
 
-    def show(self, what: Plan | Content | None, rig: Rig | None = None, marks: Marks | None = None) -> None:
-        """Show a plan (or a text in its place)."""
-        self._what, self._rig, self._marks = what, rig, marks or Marks()
+    def show(self, state: Cockpit) -> None:
+        """Show the plan, or what is to be done before there is one."""
+        own = state.overrides
+        self._what, self._rig = state.plan or state, state.rig
+        self._marks = Marks(context=own.context is not None, kv_type=own.kv_type is not None)
         self._draw()
 
     def on_resize(self) -> None:
@@ -37,16 +41,13 @@ class PlanPanel(VerticalScroll):
         self._draw()
 
     def _draw(self) -> None:
-        width = self.scrollable_content_region.width
-        names = tuple((gpu.index, gpu.uuid, gpu.name) for gpu in self._rig.gpus) if self._rig else ()
-        key = (self._what, names, self._marks, width)
-        if width <= 0 or key == self._shown:
+        width, what = self.scrollable_content_region.width, self._what
+        if width <= 0 or what is None:
             return
-        self._shown = key
-        if isinstance(self._what, Plan):
-            self.border_subtitle = STATUS_WORDS[self._what.status].lower()
-            text = Content("\n").join(plan_lines(self._what, self._rig, width, self._marks))
-        else:
-            self.border_subtitle = ""
-            text = self._what or Content("")
-        self.query_one("#plan-text", Static).update(text)
+        # The rig matters only for the names of its cards; its figures change every second.
+        names = tuple((gpu.index, gpu.uuid, gpu.name) for gpu in self._rig.gpus) if self._rig else ()
+        key = (what, names, self._marks, width) if isinstance(what, Plan) else (tuple(guide(what, width)), width)
+        if key != self._shown:
+            self._shown = key
+            lines = plan_lines(what, self._rig, width, self._marks) if isinstance(what, Plan) else guide(what, width)
+            self.query_one("#plan-text", Static).update(Content("\n").join(lines))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build, Failure
-from rigtui.errors import RigtuiError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Experts, Model
 from rigtui.planning.plan import Alternative, Expected, Plan, PlanDevice, PlanHost, PlanModel, Reason
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
-from rigtui.tui.services import LogChunk, Services
-from rigtui.tui.state import Candidate
+from rigtui.tui.services import Launch, LogChunk, Services
 
 MIB = 1 << 20
 
@@ -26,14 +26,27 @@ def gpu(index: int, name: str, total: int, free: int, **more: Any) -> Gpu:
     """A card; sizes in MiB, also those in `more` that end in `_mib`."""
     sizes = {key.replace("_mib", "_bytes"): value * MIB for key, value in more.items() if key.endswith("_mib")}
     rest = {key: value for key, value in more.items() if not key.endswith("_mib")}
-    return Gpu(index=index, name=f"NVIDIA GeForce {name}", uuid=f"GPU-{index}", total_bytes=total * MIB, free_bytes=free * MIB, **sizes, **rest)
+    return Gpu(
+        index=index, name=f"NVIDIA GeForce {name}", uuid=f"GPU-{index}", total_bytes=total * MIB, free_bytes=free * MIB, **sizes, **rest
+    )
 
 
 def two_cards(**more: Any) -> Rig:
     """A 4090 and a 5070 Ti that drives the desktop."""
     cards = (
         gpu(0, "RTX 4090", 24564, 23700, reserved_mib=464, others_mib=400, temperature_c=41, utilization=12),
-        gpu(1, "RTX 5070 Ti", 16303, 12800, reserved_mib=403, desktop_mib=2900, others_mib=200, display=True, temperature_c=38, utilization=2),
+        gpu(
+            1,
+            "RTX 5070 Ti",
+            16303,
+            12800,
+            reserved_mib=403,
+            desktop_mib=2900,
+            others_mib=200,
+            display=True,
+            temperature_c=38,
+            utilization=2,
+        ),
     )
     return Rig(
         name="mixed-rig",
@@ -50,7 +63,15 @@ def two_cards(**more: Any) -> Rig:
 def wsl_rig() -> Rig:
     """One 4090 under WSL: what Windows holds is unknown."""
     card = gpu(0, "RTX 4090", 24564, 21000, reserved_mib=464, unknown_mib=3100, temperature_c=44, utilization=5)
-    return Rig(name="wsl-desk", platform="wsl2", gpus=(card,), driver="581.15", cuda="13.0", ram_total_bytes=32000 * MIB, ram_free_bytes=27000 * MIB)
+    return Rig(
+        name="wsl-desk",
+        platform="wsl2",
+        gpus=(card,),
+        driver="581.15",
+        cuda="13.0",
+        ram_total_bytes=32000 * MIB,
+        ram_free_bytes=27000 * MIB,
+    )
 
 
 def no_gpu_rig() -> Rig:
@@ -68,8 +89,18 @@ def no_gpu_rig() -> Rig:
 def eight_cards() -> Rig:
     """Eight equal cards, one of them lost."""
     cards = [gpu(at, "RTX 3060", 12288, 11910, reserved_mib=378, temperature_c=40 + at, utilization=0) for at in range(8)]
-    cards[5] = Gpu(index=5, name="NVIDIA GeForce RTX 3060", uuid="GPU-5", error="the card fell off the bus: shut the machine down and check its riser")
-    return Rig(name="mining-frame", platform="linux", gpus=tuple(cards), driver="580.95", cuda="13.0", ram_total_bytes=64000 * MIB, ram_free_bytes=60000 * MIB)
+    cards[5] = Gpu(
+        index=5, name="NVIDIA GeForce RTX 3060", uuid="GPU-5", error="the card fell off the bus: shut the machine down and check its riser"
+    )
+    return Rig(
+        name="mining-frame",
+        platform="linux",
+        gpus=tuple(cards),
+        driver="580.95",
+        cuda="13.0",
+        ram_total_bytes=64000 * MIB,
+        ram_free_bytes=60000 * MIB,
+    )
 
 
 def model(name: str, gib: float, architecture: str, quantization: str, trained: int, experts: int = 0) -> Model:
@@ -101,12 +132,22 @@ MODELS = (
     model("gpt-oss-20b-mxfp4", 11.3, "gpt-oss", "MXFP4", 131072, 32),
     model("GLM-4.7-Flash-Q4_K_M", 16.9, "deepseek2", "Q4_K_M", 202752, 64),
 )
-BROKEN = Candidate(path="/models/half.gguf", name="half-downloaded-Q8_0", problem="half.gguf ends in the middle of its header: download it again")
+BROKEN = LibraryEntry(
+    ref="/models/half.gguf",
+    name="half-downloaded-Q8_0",
+    source="~/models",
+    path="/models/half.gguf",
+    size_bytes=4 << 30,
+    error="half.gguf ends in the middle of its header: download it again",
+)
 
 
-def candidates(*models: Model) -> tuple[Candidate, ...]:
+def candidates(*models: Model) -> tuple[LibraryEntry, ...]:
     """Rows of the picker."""
-    return tuple(Candidate(path=one.path, name=one.name, model=one) for one in models)
+    return tuple(
+        LibraryEntry(ref=one.path, name=one.name, source="~/models", path=one.path, size_bytes=one.weights_bytes, model=one)
+        for one in models
+    )
 
 
 USE_CASES = (
@@ -118,7 +159,9 @@ USE_CASES = (
 BUILD = Build(engine="llama.cpp", label="llama-server b6500 (CUDA)", version="b6500", argv=("/usr/bin/llama-server",))
 
 
-def device(index: int, name: str, layers: tuple[int, int], sizes: tuple[int, int, int, int], free: int, headroom: int, *, output: bool = False) -> PlanDevice:
+def device(
+    index: int, name: str, layers: tuple[int, int], sizes: tuple[int, int, int, int], free: int, headroom: int, *, output: bool = False
+) -> PlanDevice:
     """A card in a plan; sizes (weights, KV, compute, floor) and free in MiB."""
     used = sum(sizes) * MIB
     return PlanDevice(
@@ -183,9 +226,24 @@ def plan_for(rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...])
         kv_type=kv,
         split_mode="layer" if len(devices) > 1 else "none",
         devices=devices,
-        host=PlanHost(weights_bytes=600 * MIB) if devices else PlanHost(weights_bytes=chosen.weights_bytes, kv_bytes=kv_mib * MIB, offloaded_layers=chosen.layers),
+        host=PlanHost(weights_bytes=600 * MIB)
+        if devices
+        else PlanHost(weights_bytes=chosen.weights_bytes, kv_bytes=kv_mib * MIB, offloaded_layers=chosen.layers),
         fit_target_mib=tuple(one.headroom_bytes // MIB for one in devices),
-        command=("llama-server", "--model", chosen.path, "--ctx-size", str(context * slots), "--cache-type-k", kv[0], "--cache-type-v", kv[1], "--fit-target", "128,1024", "--jinja"),
+        command=(
+            "llama-server",
+            "--model",
+            chosen.path,
+            "--ctx-size",
+            str(context * slots),
+            "--cache-type-k",
+            kv[0],
+            "--cache-type-v",
+            kv[1],
+            "--fit-target",
+            "128,1024",
+            "--jinja",
+        ),
         expected=Expected(decode_tok_s=38.0 if devices else 4.2, basis="estimated"),
         reasons=(
             Reason("split", "The RTX 4090 alone is 1.9 GiB short of the wanted context, so the last layers go to the RTX 5070 Ti."),
@@ -193,7 +251,9 @@ def plan_for(rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...])
         ),
         warnings=(Reason("display", "A game or a browser with many tabs can need more than the headroom on GPU 1."),),
         alternatives=(
-            Alternative(engine="llama.cpp", summary="RTX 4090 alone, KV q4_0", status="tight", context=40960, expected=Expected(decode_tok_s=46.0)),
+            Alternative(
+                engine="llama.cpp", summary="RTX 4090 alone, KV q4_0", status="tight", context=40960, expected=Expected(decode_tok_s=46.0)
+            ),
             Alternative(engine="llama.cpp", summary="2 GPUs, KV f16", status="fits", context=32768, expected=Expected(decode_tok_s=37.0)),
         ),
     )
@@ -223,7 +283,11 @@ def run_state(run: str = "4f1c", phase: str = "ready", **more: Any) -> RunState:
     if phase == "loading":
         values["progress"] = 0.42
     if phase == "failed":
-        failure = Failure(code="out_of_vram", text="GPU 1 ran out of memory while the KV cache was made: 372 MiB were missing", line="ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory")
+        failure = Failure(
+            code="out_of_vram",
+            text="GPU 1 ran out of memory while the KV cache was made: 372 MiB were missing",
+            line="ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory",
+        )
         values.update(failure=failure, attempts=(AttemptState(outcome="failed", failure=failure),))
     return RunState(**(values | more))
 
@@ -252,7 +316,7 @@ class FakeAnswer:
 class World:
     """What the fake services say, and what they were asked for."""
 
-    def __init__(self, rig: Rig, models: tuple[Candidate, ...] = candidates(*MODELS)) -> None:
+    def __init__(self, rig: Rig, models: tuple[LibraryEntry, ...] = candidates(*MODELS)) -> None:
         self.rig = rig
         self.models = models
         self.runs: tuple[RunState, ...] = ()
@@ -261,34 +325,50 @@ class World:
         self.launched: list[tuple[str, Intent, bool]] = []
         self.stopped: list[str] = []
         self.saved: list[tuple[str, str, Intent]] = []
+        self.hurried: list[bool] = []
+        self.taken: set[str] = set()
         self.folders: list[str] = []
         self.launch_problem: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
 
+    def watch_rig(self, tell: Callable[[Rig], object]) -> Callable[[], None]:
+        ended = threading.Event()
+
+        def loop() -> None:
+            while not ended.is_set():
+                tell(self.rig)
+                ended.wait(0.05)
+
+        threading.Thread(target=loop, daemon=True).start()
+        return ended.set
+
     def derive(self, rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         self.derive_gate.wait(10)
         return plan_for(rig, chosen, intent, builds)
 
-    def launch(self, candidate: Candidate, intent: Intent, replace_others: bool) -> str:
+    def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, replace_others: bool) -> Launch:
         if self.launch_problem:
             raise RigtuiError(self.launch_problem)
         self.launched.append((candidate.path, intent, replace_others))
         self.runs = (() if replace_others else self.runs) + (run_state("new1", "loading", model=candidate.name, model_path=candidate.path),)
-        return "new1"
+        return Launch("new1")
 
     def stop(self, run: str) -> None:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
 
-    def save(self, name: str, candidate: Candidate, intent: Intent) -> str:
+    def save(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
+        if name in self.taken and not overwrite:
+            raise UsageError(f"there is a profile {name} already")
         self.saved.append((name, candidate.path, intent))
         return f"/config/profiles/{name}.toml"
 
     def services(self) -> Services:
         """The services of this world."""
         return Services(
-            read_rig=lambda: self.rig,
+            watch_rig=self.watch_rig,
+            hurry=self.hurried.append,
             read_use_cases=lambda: USE_CASES,
             find_builds=lambda: (BUILD,),
             scan=lambda report, cancelled: self.models,
@@ -302,7 +382,8 @@ class World:
             stop=self.stop,
             ask=lambda run, question: FakeAnswer(),
             save_profile=self.save,
-            export=lambda candidate, intent, plan: f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n",
-            rig_interval_s=0.05,
+            export=lambda candidate, intent, plan: (
+                f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
+            ),
             run_interval_s=0.05,
         )

@@ -1,0 +1,136 @@
+"""What a llama-server command that somebody already has would do on a rig: nothing derived, nothing changed. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from msgspec.structs import replace
+
+from rigtui.engines.llamacpp.arguments import Asked
+from rigtui.engines.llamacpp.fit import Fitted, fit
+from rigtui.engines.llamacpp.footprint import HOST
+from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, plan_model
+from rigtui.engines.llamacpp.settings import Device
+from rigtui.engines.llamacpp.weights import Override, weight_table
+from rigtui.errors import UsageError
+from rigtui.models.model import Model
+from rigtui.planning.plan import EngineView, FitView, Plan, PlanDevice, Reason, Status
+from rigtui.planning.reserve import runtime_bytes
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.text import MIB, clean
+
+NEEDS_FLASH_ATTENTION = "quantized V cache requires flash_attn to be enabled"
+_EXACT = ("f32", "f16", "bf16")
+
+
+class RefusedError(Exception):
+    """llama.cpp would not start with these arguments; the message is its own."""
+
+
+def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> Plan:
+    """The plan that `command` amounts to. Raises UsageError for what cannot be followed here, RefusedError for what llama.cpp refuses."""
+    gpus = _cards(rig, asked)
+    settings = asked.settings
+    if settings.split_mode in ("row", "tensor"):
+        raise UsageError(f"rigtui cannot preview --split-mode {settings.split_mode}; layer and none it can")
+    if settings.kv_type[1] not in _EXACT and not settings.flash_attention:
+        raise RefusedError(NEEDS_FLASH_ATTENTION)
+    if asked.full_context:
+        # Asked for in full: `--fit` must not reduce it.
+        settings = replace(settings, context=model.context_trained)
+    table = weight_table(model, _overrides(asked, gpus))
+    floor = [runtime_bytes(gpu, rig) for gpu in gpus]
+    devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
+    fitted = fit(model, table, devices, settings)
+    headroom = [settings.target_mib(index) * MIB if settings.fit else 0 for index in range(len(gpus))]
+    rows = plan_devices(gpus, _names(gpus), floor, headroom, fitted, model.layers)
+    return Plan(
+        status=_status(rows, fitted),
+        engine="llama.cpp",
+        model=plan_model(model),
+        use_case="",
+        context=fitted.context,
+        context_per_slot=settings.context_per_slot(fitted.context),
+        parallel=settings.slots,
+        kv_type=settings.kv_type,
+        split_mode="none" if settings.split_mode == "none" else "layer",
+        devices=rows,
+        host=plan_host(fitted),
+        engine_view=EngineView(
+            ngl=fitted.ngl,
+            tensor_split=fitted.tensor_split or _whole(settings.tensor_split),
+            override_tensor=overflow_patterns(fitted, _names(gpus)) or _written(asked),
+            pipeline_parallel=fitted.footprint.pipeline,
+            flash_attention=settings.flash_attention,
+            slots=settings.slots,
+            fit=FitView(status=fitted.status, message=fitted.message),
+        ),
+        fit_target_mib=tuple(settings.target_mib(index) for index in range(len(gpus))) if settings.fit else (),
+        command=command,
+        reasons=(Reason("preview", "what this command does as it stands; rigtui has derived nothing"),),
+        warnings=tuple(_warnings(asked, fitted, rows)),
+    )
+
+
+def _cards(rig: Rig, asked: Asked) -> tuple[Gpu, ...]:
+    """The cards the engine uses, in its order: `--device`, else all; `--split-mode none` leaves one."""
+    cards = rig.usable_gpus
+    if asked.devices is not None:
+        known = {f"CUDA{gpu.index}": gpu for gpu in cards}
+        unknown = [name for name in asked.devices if name not in known]
+        if unknown:
+            raise UsageError(f"--device {clean(unknown[0])}: this rig has {', '.join(known) or 'no GPU'}")
+        cards = tuple(known[name] for name in asked.devices)
+    if asked.settings.split_mode == "none" and cards:
+        if asked.main_gpu >= len(cards):
+            raise UsageError(f"--main-gpu {asked.main_gpu}: there are only {len(cards)} devices, counted from 0")
+        cards = (cards[asked.main_gpu],)
+    return cards
+
+
+def _names(gpus: tuple[Gpu, ...]) -> tuple[str, ...]:
+    return tuple(f"CUDA{gpu.index}" for gpu in gpus)
+
+
+def _overrides(asked: Asked, gpus: tuple[Gpu, ...]) -> tuple[Override, ...]:
+    places = {f"CUDA{gpu.index}": position for position, gpu in enumerate(gpus)} | {"CPU": HOST}
+    found = []
+    for pattern, buffer in asked.overrides:
+        if buffer not in places:
+            raise UsageError(f"-ot …={clean(buffer)}: no such buffer here; there are {', '.join(places)}")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UsageError(f"-ot {clean(pattern)} is not a regular expression: {error}") from error
+        found.append(Override(pattern, places[buffer]))
+    return tuple(found)
+
+
+def _written(asked: Asked) -> tuple[str, ...] | None:
+    return tuple(f"{pattern}={buffer}" for pattern, buffer in asked.overrides) or None
+
+
+def _whole(shares: tuple[float, ...] | None) -> tuple[int, ...] | None:
+    return tuple(round(share) for share in shares) if shares else None
+
+
+def _status(rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:
+    if any(row.free_after_bytes < 0 for row in rows):
+        return "no_fit"
+    if rows and (fitted.footprint.offloaded_layers or fitted.placement.home[-1] == HOST):
+        return "offload"
+    return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
+
+
+def _warnings(asked: Asked, fitted: Fitted, rows: tuple[PlanDevice, ...]) -> list[Reason]:
+    found = []
+    if fitted.status == "failed":
+        found.append(Reason("fit_off", f"--fit gives up ({fitted.message}), and the server goes on with the arguments as they are"))
+    found += [
+        Reason("no_fit", f"{row.name} lacks {-row.free_after_bytes // MIB:,} MiB: the load dies there")
+        for row in rows
+        if row.free_after_bytes < 0
+    ]
+    if asked.passed_over:
+        found.append(Reason("passed_over", f"not looked at: {', '.join(dict.fromkeys(asked.passed_over))}"))
+    return found

@@ -1,0 +1,66 @@
+"""Text with a label in front and a hanging indent, so that wrapped lines stay under their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from textwrap import wrap
+
+from textual.content import Content
+
+from rigtui.text import GIB, MIB
+
+NO_BREAK = "\u00a0"
+LABEL = 10
+"""Cells of the label column in the plan."""
+
+
+def hang(head: Content, text: str, width: int, style: str = "") -> list[Content]:
+    """`head`, then `text` wrapped beside it; later lines are indented by the head's width."""
+    indent = head.cell_length
+    body = lines_of(text, width - indent) or [""]
+    return [Content.assemble(head, (body[0], style)), *(Content.assemble(" " * indent, (line, style)) for line in body[1:])]
+
+
+def row(name: str, text: str, width: int, style: str = "") -> list[Content]:
+    """A labelled text of the plan."""
+    return hang(Content.styled(f"{name:<{LABEL}}", "$accent"), text, width, style)
+
+
+def wrapped(text: str, width: int, style: str = "") -> list[Content]:
+    """A text in lines."""
+    return [Content.styled(line, style) for line in lines_of(text, width)]
+
+
+def lines_of(text: str, width: int) -> list[str]:
+    """`text` wrapped at spaces, not at hyphens (names have them) and not at no-break spaces, which become plain ones."""
+    return [line.replace(NO_BREAK, " ") for line in wrap(text, max(10, width), break_on_hyphens=False)]
+
+
+def joined(parts: Iterable[str], width: int, separator: str = " · ") -> str:
+    """The parts in one line; what does not fit is left out, the first always stays."""
+    text = ""
+    for part in parts:
+        more = f"{text}{separator}{part}" if text else part
+        if part and (not text or len(more) <= width):
+            text = more
+    return text
+
+
+def size(count: int) -> str:
+    """Bytes as people say them: GiB with one decimal, MiB below one GiB."""
+    return f"{count / GIB:.1f} GiB" if count >= GIB else f"{count / MIB:.0f} MiB"
+
+
+def gib_cell(count: int) -> str:
+    """Bytes as a cell of a table in GiB: nothing is `–`, and little is not nothing."""
+    if count == 0:
+        return "–"
+    return f"{count / GIB:.1f}" if abs(count) >= GIB // 20 else "<0.1"
+
+
+def middle(text: str, width: int) -> str:
+    """`text` in at most `width` cells; the middle goes, because names differ at both ends."""
+    if len(text) <= width:
+        return text
+    tail = max(0, (width - 1) // 2)
+    return text[: max(0, width - 1 - tail)] + "…" + text[len(text) - tail :] if width > 0 else ""

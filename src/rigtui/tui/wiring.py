@@ -1,0 +1,200 @@
+"""The screen's services on this machine: the rest of rigtui behind the functions the screen calls."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from rigtui.cli.target import current_rig, installed_builds, profile_of
+from rigtui.engines.engine import Build
+from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
+from rigtui.intent.intent import Intent, UseCase
+from rigtui.models.library import LibraryEntry
+from rigtui.models.model import Model
+from rigtui.planning.choose import choose
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
+from rigtui.runs import pending, watch
+from rigtui.runs.measure import Endpoint
+from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui.chat import Chat
+from rigtui.tui.log_tail import LogTail
+from rigtui.tui.model_folders import add_folder
+from rigtui.tui.services import Launch, ScanReport, Services
+from rigtui.tui.state import default_name
+
+ENDED_SHOWN = 1
+"""Ended runs that stay on screen: the last one, so that it can be seen why it ended."""
+_NO_ENGINE = "no engine is installed; `pip install 'rigtui[engine]'` brings one (CPU only), or put llama-server on the PATH for your GPUs"
+
+
+class Local:
+    """This machine, or the rig of a rig file, seen through the command line's global options."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._folders: tuple[str, ...] = tuple(getattr(args, "model_folders", ()))
+        self._fixed: Rig | None = current_rig(args) if args.rig_file else None
+        self._sampler = Sampler(engines=watch.engines_on_this_rig)
+
+    def watch_rig(self, tell: Callable[[Rig], object]) -> Callable[[], None]:
+        """What the cards hold, rigtui's own engines told apart; a rig file never changes and is told once."""
+        if self._fixed is not None:
+            tell(self._fixed)
+            return lambda: None
+        self._sampler.subscribe(tell)
+        self._sampler.start()
+        return self._sampler.stop
+
+    def hurry(self, loading: bool) -> None:
+        """Read more often while an engine loads."""
+        self._sampler.interval_s = LOADING_S if loading else REST_S
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        """The cards as they were last read."""
+        rig = self._fixed or self._sampler.latest
+        return rig.gpus if rig else ()
+
+    def use_cases(self) -> tuple[UseCase, ...]:
+        """All of them."""
+        from rigtui.intent.use_cases import load_use_cases
+
+        return tuple(load_use_cases().values())
+
+    def folders(self) -> tuple[str, ...]:
+        """The folders the user named; read again every time, one may just have been added."""
+        from rigtui.intent.config import load_config
+
+        return (*self._folders, *load_config().models.folders)
+
+    def model_folders(self) -> tuple[str, ...]:
+        """Where models are looked for, for people."""
+        from rigtui.models.places import places
+
+        return tuple(place.label for place in places(self.folders())) or ("~/models (not there yet)",)
+
+    def scan(self, report: ScanReport, cancelled: Callable[[], bool]) -> tuple[LibraryEntry, ...]:
+        """Models in the user's folders and in the places other programs keep them."""
+        from rigtui.models.library import scan
+
+        return scan(self.folders(), report, cancelled)
+
+    def derive(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
+        """The plan on this reading; what loading runs will still take counts as taken."""
+        return choose(rig if self._fixed else pending.beside(rig, watch.live_runs()), model, intent, builds)
+
+    def runs(self) -> tuple[RunState, ...]:
+        """The live runs, and the last one that ended."""
+        known = watch.all_runs()
+        ended = [run for run in known if not run.live][-ENDED_SHOWN:]
+        return tuple(run for run in known if run.live or run in ended)
+
+    def request(self, run: str) -> LaunchRequest | None:
+        """What a run was launched with."""
+        try:
+            return watch.directory_of(watch.find_run(run)).read_asked().request
+        except RigtuiError:
+            return None
+
+    def open_log(self, run: str) -> LogTail:
+        """The end of a run's log."""
+        return LogTail(watch.directory_of(watch.find_run(run)))
+
+    def launch(self, candidate: LibraryEntry, intent: Intent, shown: Plan, replaces: bool) -> Launch:
+        """Derive again and launch. Raises RigtuiError when it does not fit any more or no engine is there."""
+        from rigtui.runs.launch import launch
+
+        if candidate.model is None:
+            raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
+        args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
+        builds = installed_builds()
+        plan = choose(current_rig(args), candidate.model, intent, builds, here=True)
+        if plan.status == "no_fit":
+            why = "; ".join(reason.text for reason in plan.reasons) or "it needs more memory than there is"
+            raise DoesNotFitError(f"{candidate.name} does not fit the rig as it is now: {why}")
+        build = next((build for build in builds if build.engine == plan.engine), None)
+        if build is None:
+            raise MissingError(_NO_ENGINE)
+        request = LaunchRequest(
+            plan=plan,
+            intent=intent,
+            build=build,
+            model=candidate.model.name,
+            profile=intent.profile,
+            save=None if intent.profile else default_name(candidate, intent),
+            fingerprint=candidate.model.fingerprint,
+            embedding=intent.use_case.embedding or candidate.model.embedding_model,
+            simulated=self._args.rig_file is not None,
+            replace=replaces,
+        )
+        launched = launch(request)
+        if launched.attached:
+            return Launch(launched.state.run, "this runs already; here it is")
+        return Launch(launched.state.run, difference(shown, plan))
+
+    def stop(self, run: str) -> None:
+        """Ask a run to stop; the run's state says when it has."""
+        watch.request_stop(watch.find_run(run))
+
+    def ask(self, run: RunState, question: str) -> Chat:
+        """One question to the running model, with the key it was launched with."""
+        request = self.request(run.run)
+        key = None
+        if request is not None and request.api_key_file is not None:
+            try:
+                with open(request.api_key_file, encoding="utf-8") as stream:
+                    key = stream.readline(4096).strip() or None
+            except (OSError, UnicodeDecodeError) as error:
+                raise RigtuiError(f"the API key file {request.api_key_file} cannot be read: {error}") from error
+        return Chat(Endpoint(run.host, run.port), run.model_id, question, key)
+
+    def save_profile(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
+        """Keep the choices as a profile of the user's."""
+        from rigtui.intent.profiles import directories, save
+
+        return str(save(profile_of(intent, name, candidate.ref), directories(self._args.profiles_dir)[0], overwrite=overwrite))
+
+    def export(self, candidate: LibraryEntry, intent: Intent, plan: Plan) -> str:
+        """The choices as a section of models.conf, its paths relative to the model's folder."""
+        from rigtui.export.exported import Exported
+        from rigtui.export.models_conf import ConfOptions, write
+
+        profile = profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref)
+        return write([Exported(profile, plan)], ConfOptions(gpus=self.gpus()))
+
+
+def difference(shown: Plan, launched: Plan) -> str:
+    """What a plan that was derived again does differently, one sentence; empty: nothing that matters."""
+    changes = []
+    if launched.status != shown.status:
+        changes.append(f"it is {launched.status} now instead of {shown.status}")
+    if launched.context != shown.context:
+        changes.append(f"the context is {launched.context:,} tokens instead of {shown.context:,}")
+    before, after = ([(device.device, device.layers) for device in plan.devices] for plan in (shown, launched))
+    if before != after:
+        changes.append("the layers lie differently")
+    return f"the rig changed since the plan was made: {', '.join(changes)}" if changes else ""
+
+
+def services(args: argparse.Namespace) -> Services:
+    """The services for the command line's global options."""
+    here = Local(args)
+    return Services(
+        watch_rig=here.watch_rig,
+        hurry=here.hurry,
+        read_use_cases=here.use_cases,
+        find_builds=installed_builds,
+        scan=here.scan,
+        model_folders=here.model_folders,
+        add_folder=add_folder,
+        derive=here.derive,
+        read_runs=here.runs,
+        read_request=here.request,
+        open_log=here.open_log,
+        launch=here.launch,
+        stop=here.stop,
+        ask=here.ask,
+        save_profile=here.save_profile,
+        export=here.export,
+    )

@@ -1,0 +1,182 @@
+"""The outer contracts of `plan`, `preview` and the command line itself: keys, exit codes, one sentence for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rigtui.cli.main import main
+from tools.make_gguf import model_file, tiny_llama
+
+RIG = str(Path(__file__).parents[1] / "rigs" / "golden-4090-5070ti.toml")
+PLAN_KEYS = {
+    "schema", "status", "engine", "engine_build", "model", "use_case", "context", "context_per_slot", "parallel", "kv_type", "split_mode",
+    "devices", "host", "engine_view", "basis", "fit_target_mib", "command", "env", "expected", "reasons", "warnings", "alternatives",
+}  # fmt: skip
+DEVICE_KEYS = {
+    "device", "kind", "endpoint", "uuid", "name", "layers", "first_layer", "output", "weights_bytes", "kv_bytes", "compute_bytes",
+    "floor_bytes", "used_bytes", "free_before_bytes", "free_after_bytes", "headroom_bytes",
+}  # fmt: skip
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    return tiny_llama(tmp_path / "tiny.gguf")
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    assert main(list(argv)) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_plan_json_is_the_contract(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = model_file("qwen3-32b-q4_k_m", tmp_path)
+    plan = said(capsys, "--rig", RIG, "plan", str(path), "--use-case", "coding", "--json")
+    assert set(plan) == PLAN_KEYS
+    assert plan["schema"] == "rigtui.plan/1"
+    assert set(plan["model"]) == {"name", "path", "architecture", "layers", "weights_bytes", "context_trained", "experts"}
+    assert [set(device) for device in plan["devices"]] == [DEVICE_KEYS] * 2
+    assert set(plan["host"]) == {"weights_bytes", "kv_bytes", "compute_bytes", "offloaded_layers"}
+    assert set(plan["engine_view"]) == {"ngl", "tensor_split", "override_tensor", "pipeline_parallel", "flash_attention", "slots", "fit"}
+    assert set(plan["engine_view"]["fit"]) == {"status", "message"}
+    assert set(plan["expected"]) == {"decode_tok_s", "prefill_tok_s", "basis"}
+    assert all(set(reason) == {"code", "text"} for reason in plan["reasons"] + plan["warnings"])
+    assert all(set(other) == {"engine", "summary", "status", "context", "expected"} for other in plan["alternatives"])
+    assert plan["fit_target_mib"] == [128, 1024]
+    assert plan["status"] == "fits"
+
+
+def test_global_options_stand_before_or_after_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(model_file("llama-3.1-8b-q4_k_m", tmp_path))
+    assert said(capsys, "--rig", RIG, "plan", path, "--json") == said(capsys, "plan", path, "--json", "--rig", RIG)
+
+
+def test_options_reach_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(model_file("llama-3.1-8b-q4_k_m", tmp_path))
+    options = [
+        "--context",
+        "8192",
+        "--parallel",
+        "2",
+        "--kv-type",
+        "q8_0,f16",
+        "--gpus",
+        "1,0",
+        "--fit-target",
+        "300,400",
+        "--ubatch",
+        "256",
+    ]
+    plan = said(capsys, "--rig", RIG, "plan", path, "--json", *options, "--engine-arg=--no-warmup", "--engine-arg", "7")
+    assert (plan["context"], plan["context_per_slot"], plan["parallel"]) == (16384, 8192, 2)
+    assert plan["kv_type"] == ["q8_0", "f16"]
+    assert plan["fit_target_mib"] == [300, 400]
+    assert [device["device"] for device in plan["devices"]] == ["CUDA1", "CUDA0"]
+    assert plan["command"][-2:] == ["--no-warmup", "7"]
+    assert "CUDA1,CUDA0" in plan["command"]
+
+
+def test_plan_as_text_gives_reasons_and_what_else_would_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(model_file("qwen3-32b-q4_k_m", tmp_path))
+    assert main(["--rig", RIG, "plan", path, "--explain"]) == 0
+    text = capsys.readouterr().out
+    for word in ("FITS", "FIT_TARGET 128,1024", "why", "instead", "llama-server"):
+        assert word in text
+    # The command at the end is for copying; all else is read at 80 columns.
+    assert all(len(line) <= 110 for line in text.splitlines()[:8])
+
+
+def test_no_fit_is_exit_3_with_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = tmp_path / "small.toml"
+    rig.write_text('[rig]\nname = "small"\nplatform = "linux"\nram_total_mib = 8000\nram_free_mib = 6000\n')
+    plan = said(capsys, "--rig", str(rig), "plan", str(model_file("llama-3.3-70b-q4_k_m", tmp_path)), "--json", code=3)
+    assert plan["status"] == "no_fit"
+    assert "RAM" in plan["reasons"][0]["text"]
+
+
+def test_preview_follows_a_command_as_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(model_file("llama-3.3-70b-q4_k_m", tmp_path))
+    words = ["llama-server", "-m", path, "-c", "131072", "-ngl", "99"]
+    plan = said(capsys, "--rig", RIG, "preview", "--json", "--", *words, code=3)
+    assert set(plan) == PLAN_KEYS
+    assert plan["command"] == words
+    assert plan["engine_view"]["fit"] == {"status": "failed", "message": "n_gpu_layers already set by user to 99, abort"}
+    refused = said(capsys, "--rig", RIG, "preview", "--json", "--", "llama-server", "-m", path, "-ctv", "q8_0", "-fa", "off", code=1)
+    assert refused["engine_view"]["fit"]["status"] == "refused"
+
+
+def gguf(entries: int = 1, key_length: int = 4) -> bytes:
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, entries) + struct.pack("<Q", key_length) + b"name"
+
+
+BAD = {
+    "truncated.gguf": None,
+    "text.gguf": b"this is a text file\n" * 100,
+    "empty.gguf": b"",
+    "string.gguf": gguf(key_length=2 << 30),
+    "entries.gguf": gguf(entries=1 << 60),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_model_file_is_one_sentence(name: str, tiny: Path, tmp_path: Path) -> None:
+    content = BAD[name]
+    path = tmp_path / name
+    path.write_bytes(tiny.read_bytes()[:2000] if content is None else content)
+    done = subprocess.run([sys.executable, "-m", "rigtui", "plan", str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("rigtui: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "argv", "code", "words"),
+    [
+        ({"p.toml": '[profile]\nname = "p"\nmodell = "x"\n'}, ["run", "p"], 2, "model"),
+        ({"p.toml": '[profile]\nname = "p"\nmodel = "/nowhere/x.gguf"\n'}, ["run", "p"], 4, "/nowhere/x.gguf"),
+        ({"p.toml": '[profile]\nname = "p"\nmodel = "hf:a/b:Q4_K_M"\n'}, ["plan", "p"], 4, "hf download a/b"),
+        (
+            {"r.toml": '[rig]\nname = "r"\nplatform = "linux"\n[[gpu]]\nname = "A"\ntotal_mib = -5\n'},
+            ["--rig", "r.toml", "gpus"],
+            2,
+            "total_mib",
+        ),
+        ({"r.toml": "[rig"}, ["--rig", "r.toml", "gpus"], 2, "r.toml"),
+        ({}, ["--rig", "missing.toml", "gpus"], 2, "missing.toml"),
+        ({}, ["plan"], 2, "MODEL"),
+        ({}, ["plan", "x", "--context", "-4"], 2, "--context"),
+        ({}, ["plan", "x", "--use-case", "codding"], 2, "coding"),
+        ({}, ["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_the_exit_code_of_its_kind(
+    files: dict[str, str], argv: list[str], code: int, words: str, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    command = [sys.executable, "-m", "rigtui", "--profiles-dir", str(tmp_path), *argv]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "argv", [["gpus", "--json"], ["plan", "MODEL", "--json"], ["ps", "--json"], ["doctor", "--json"], ["models", "--json"]]
+)
+def test_the_command_line_loads_nothing_heavy(argv: list[str], tiny: Path) -> None:
+    argv = [str(tiny) if word == "MODEL" else word for word in argv]
+    heavy = ["textual", "rich", "huggingface_hub", "docker", "xllamacpp", "numpy", "asyncio"]
+    code = (
+        f"import sys; from rigtui.cli.main import main; main({argv!r}); print([m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().splitlines()[-1] == "[]"
+    assert json.loads(done.stdout)["schema"].startswith("rigtui.")

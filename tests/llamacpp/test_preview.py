@@ -1,0 +1,114 @@
+"""The preview against what real llama.cpp decided and allocated."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from rigtui.engines.llamacpp.arguments import read_command
+from rigtui.engines.llamacpp.preview import RefusedError, preview
+from rigtui.errors import UsageError
+from rigtui.planning.plan import Plan
+from rigtui.rig.rigfile import load
+from rigtui.text import MIB
+from tools.make_gguf import model
+
+RIGS = Path(__file__).parents[1] / "rigs"
+CASES = {case["id"]: case for case in map(json.loads, (Path(__file__).parent / "oracle" / "cases.jsonl").read_text().splitlines())}
+LOADED = [identity for identity, case in CASES.items() if not case["refused"]]
+
+
+@cache
+def previewed(identity: str) -> Plan:
+    case = CASES[identity]
+    words = ("llama-server", "-m", case["model"], *case["args"])
+    return preview(load(RIGS / f"{case['rig']}.toml"), model(case["model"]), read_command(words), words)
+
+
+def layers(identity: str) -> tuple[list[int], list[int]]:
+    """Layers per device: predicted and real."""
+    return [device.layers for device in previewed(identity).devices], [device[0] for device in CASES[identity]["devices"]]
+
+
+def same_decision(identity: str) -> bool:
+    mine, real = layers(identity)
+    return previewed(identity).context == CASES[identity]["context"] and mine == real
+
+
+@pytest.mark.parametrize("identity", LOADED)
+def test_decision(identity: str) -> None:
+    case, plan = CASES[identity], previewed(identity)
+    assert plan.context == pytest.approx(case["context"], rel=0.05)
+    assert all(abs(mine - real) <= 2 for mine, real in zip(*layers(identity), strict=True))
+    assert (plan.engine_view.fit.status, plan.engine_view.fit.message) == (case["fit"], case["message"])
+    assert plan.engine_view.pipeline_parallel == case["pipeline"]
+
+
+def test_nearly_every_decision_is_exact() -> None:
+    assert sum(map(same_decision, LOADED)) >= 0.95 * len(LOADED)
+
+
+def test_bytes_per_device() -> None:
+    rows = exact = 0
+    for identity in filter(same_decision, LOADED):
+        case, plan = CASES[identity], previewed(identity)
+        for index, (device, (_, weights, kv, compute)) in enumerate(zip(plan.devices, case["devices"], strict=True)):
+            assert abs(device.kv_bytes - kv) <= MIB, identity
+            if not plan.engine_view.override_tensor:
+                assert abs(device.weights_bytes - weights) <= MIB, identity
+            if not case["allocated"]:
+                continue
+            # Too little is what makes a load die; too much only wastes.
+            assert device.compute_bytes > compute - 32 * MIB, identity
+            off = abs(device.compute_bytes - compute)
+            if plan.host.offloaded_layers:
+                assert off <= (max(256 * MIB, compute // 4) if index == 0 else 64 * MIB), identity
+            else:
+                rows += 1
+                exact += off <= MIB
+                assert off <= 48 * MIB, identity
+    assert rows > 150
+    assert exact >= 0.95 * rows
+
+
+def test_a_refused_command_is_refused_with_the_engines_words() -> None:
+    refused = [case for case in CASES.values() if case["refused"]]
+    assert refused
+    for case in refused:
+        with pytest.raises(RefusedError, match="requires flash_attn"):
+            previewed(case["id"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "name the command"),
+        (["llama-server", "-c"], "needs a value"),
+        (["llama-server", "-c", "many"], "whole number"),
+        (["llama-server", "-ctk", "q8"], "did you mean q8_0"),
+        (["llama-server", "-sm", "rows"], "none, layer"),
+        (["llama-server", "-ts", "a,b"], "shares"),
+        (["llama-server", "-ot", "nonsense"], "PATTERN=BUFFER"),
+    ],
+)
+def test_words_that_cannot_be_are_one_sentence(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_command(words)
+
+
+@pytest.mark.parametrize(
+    "more", [["--device", "CUDA7"], ["-ot", "x=CUDA9"], ["-ot", "(=CPU"], ["-sm", "none", "-mg", "5"], ["-sm", "tensor"]]
+)
+def test_what_the_rig_does_not_have_is_one_sentence(more: list[str]) -> None:
+    words = ("llama-server", "-m", "x", *more)
+    with pytest.raises(UsageError):
+        preview(load(RIGS / "dual-3090.toml"), model("llama-3.1-8b-q4_k_m"), read_command(words), words)
+
+
+def test_the_last_of_equal_options_wins() -> None:
+    asked = read_command(["llama-server", "-c", "1024", "--ctx-size=2048", "--mystery", "7", "-np", "2"])
+    assert (asked.settings.context, asked.settings.slots, asked.settings.unified_kv) == (2048, 2, False)
+    assert asked.passed_over == ("--mystery",)

@@ -1,0 +1,112 @@
+"""Results of runs: kept for good, whatever happens to the file."""
+
+from __future__ import annotations
+
+import threading
+import tomllib
+from typing import Any
+
+import pytest
+
+from rigtui.errors import RigtuiError
+from rigtui.runs import results
+from rigtui.runs.results import AttemptResult, ResultDevice, RunResult, load_results, record, results_path, without_secrets
+
+
+def a_result(run: str, **attempt: Any) -> RunResult:
+    device = ResultDevice(
+        device="CUDA0", uuid="GPU-1", name="A", layers=3, headroom_bytes=128 << 20, planned_bytes=5 << 30, peak_bytes=6 << 30
+    )
+    fields: dict[str, Any] = {
+        "outcome": "ready", "context": 8192, "context_per_slot": 8192, "parallel": 1, "kv_type": ("q8_0", "q8_0"),
+        "split_mode": "layer", "decode_tok_s": 51.5, "devices": (device,),
+    }  # fmt: skip
+    return RunResult(
+        run=run, started="2026-03-01T10:00:00Z", node="desk", profile="coder", model="tiny", use_case="chat", engine="llama.cpp",
+        build="b1", outcome="ready", command=("llama-server",), attempt=(AttemptResult(**{**fields, **attempt}),),
+    )  # fmt: skip
+
+
+def test_runs_are_appended_and_a_later_word_about_a_run_takes_its_place() -> None:
+    record("coder", a_result("a"))
+    record("coder", a_result("b"))
+    record("coder", a_result("a", decode_tok_s=99.0))
+    assert [(r.run, r.attempt[0].decode_tok_s) for r in load_results("coder")] == [("a", 99.0), ("b", 51.5)]
+
+
+def test_the_file_has_the_contracts_names_and_leaves_out_what_is_unknown() -> None:
+    record("coder", a_result("a"))
+    run = tomllib.loads(results_path("coder").read_text())["run"][0]
+    assert {"node", "engine", "build", "use_case", "command", "simulated", "outcome"} <= run.keys()
+    attempt = run["attempt"][0]
+    assert attempt["decode_tok_s"] == 51.5
+    assert attempt["devices"][0]["planned_bytes"] == 5 << 30
+    assert attempt["devices"][0]["peak_bytes"] == 6 << 30
+    assert not {"ttft_s", "prefill_tok_s", "load_s", "graph_splits", "kv_tokens", "failure", "line"} & attempt.keys()
+    assert "driver" not in run
+
+
+@pytest.mark.parametrize("damage", ["run = 3\n", "[[run]\nrun = ", '[[run]]\nrun = "cut off', "\x00\x01"])
+def test_a_damaged_file_is_kept_aside_and_nothing_is_lost(damage: str) -> None:
+    path = results_path("coder")
+    path.parent.mkdir(parents=True)
+    path.write_text(damage)
+    with pytest.raises(RigtuiError, match=r"coder\.toml"):
+        load_results("coder")
+    warning = record("coder", a_result("a"))
+    assert warning is not None
+    assert "coder.toml.damaged-1" in warning
+    assert path.with_name("coder.toml.damaged-1").read_text() == damage
+    assert [r.run for r in load_results("coder")] == ["a"]
+
+
+def test_what_a_newer_rigtui_wrote_survives_an_append() -> None:
+    record("coder", a_result("a"))
+    path = results_path("coder")
+    path.write_text("[[run]]\nfrom_the_future = 7\n" + path.read_text())
+    record("coder", a_result("b"))
+    assert "from_the_future = 7" in path.read_text()
+    with pytest.raises(RigtuiError, match=r"coder\.toml holds a run that cannot be read"):
+        load_results("coder")
+
+
+def test_writers_at_the_same_time_lose_nothing() -> None:
+    threads = [threading.Thread(target=record, args=("coder", a_result(f"r{n}"))) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {r.run for r in load_results("coder")} == {f"r{n}" for n in range(8)}
+
+
+def test_a_full_file_gives_its_older_half_to_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "_FULL_BYTES", 4000)
+    for n in range(12):
+        record("coder", a_result(f"r{n}"))
+    path = results_path("coder")
+    assert path.stat().st_size <= 4000
+    everything = "".join(p.read_text() for p in path.parent.glob("coder*.toml"))
+    assert all(everything.count(f'run = "r{n}"') == 1 for n in range(12))
+    assert load_results("coder")[-1].run == "r11"
+
+
+def test_no_results_is_an_empty_list() -> None:
+    assert load_results("never-run") == []
+
+
+@pytest.mark.parametrize("name", ["../../escape", "/etc/passwd", "a/b", "..", "with space"])
+def test_a_name_cannot_leave_the_results_folder(name: str) -> None:
+    assert results_path(name).parent == results_path("plain").parent
+    assert results_path(name).name not in {"..toml", "...toml"}
+
+
+def test_a_name_with_dots_is_kept_as_it_is() -> None:
+    assert results_path("qwen3.5-27b").name == "qwen3.5-27b.toml"
+
+
+def test_secrets_do_not_reach_the_results() -> None:
+    argv = ("llama-server", "--api-key", "s3cret", "--hf-token=hf_123", "-hft", "tok", "-m", "x", "--api-key-file", "/keys")
+    shown = without_secrets(argv)
+    assert not {"s3cret", "tok"} & set(shown)
+    assert "hf_123" not in " ".join(shown)
+    assert shown[-4:] == ("-m", "x", "--api-key-file", "/keys")

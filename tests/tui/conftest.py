@@ -1,0 +1,100 @@
+"""What makes a screen the same every time: no animation, no colours from the environment, one theme."""
+
+from __future__ import annotations
+
+import os
+
+# Textual reads these when it is imported.
+for variable in [name for name in os.environ if name.startswith("TEXTUAL_")]:
+    del os.environ[variable]
+os.environ["TEXTUAL_ANIMATIONS"] = "none"
+
+import asyncio  # noqa: E402
+import inspect  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import AsyncIterator, Callable  # noqa: E402
+from contextlib import AbstractAsyncContextManager, asynccontextmanager  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from textual.pilot import Pilot  # noqa: E402
+from tui_fakes import World  # noqa: E402
+
+from rigtui.tui.app import RigtuiApp  # noqa: E402
+from rigtui.tui.theme import load_themes  # noqa: E402
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Tests of the screen are coroutines; each gets an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    asyncio.run(pyfuncitem.obj(**arguments))
+    return True
+
+
+Cockpit = Callable[..., AbstractAsyncContextManager["Screen"]]
+
+
+class Screen:
+    """A running cockpit and its pilot."""
+
+    def __init__(self, app: RigtuiApp, pilot: Pilot[None], world: World) -> None:
+        self.app, self.pilot, self.world = app, pilot, world
+
+    @property
+    def state(self):
+        return self.app.cockpit.state
+
+    def text(self) -> str:
+        """What is on the screen, as lines of text."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join(strip.text.rstrip() for strip in strips)
+
+    def part(self, selector: str) -> str:
+        """The words in one part of the screen, without line ends."""
+        region = self.app.screen.query_one(selector).region
+        lines = self.text().splitlines()[region.y : region.bottom]
+        return " ".join(" ".join(line[region.x : region.right] for line in lines).split())
+
+    @property
+    def told(self) -> str:
+        """Everything that was notified."""
+        return " ".join(notification.message for notification in self.app._notifications)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Wait for a condition, with a deadline that only a broken program reaches."""
+        for _ in range(500):
+            if condition():
+                await self.pilot.pause()
+                return
+            await self.pilot.pause(0.02)
+        raise AssertionError(f"never came: {what or condition}\n{self.text()}")
+
+    async def settled(self) -> None:
+        """The rig is read, the models are found and the plan is there."""
+        await self.until(lambda: self.state.rig and not self.state.scanning and self.state.builds is not None, "the first reading")
+        await self.until(lambda: self.state.plan or self.state.plan_problem or not self.state.candidates, "a plan")
+
+
+@pytest.fixture
+def cockpit(monkeypatch: pytest.MonkeyPatch) -> Cockpit:
+    """`async with cockpit(world, size=(80, 24)) as screen`: a cockpit over a made-up world."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    @asynccontextmanager
+    async def opened(world: World, size: tuple[int, int] = (120, 36), **more) -> AsyncIterator[Screen]:
+        app = RigtuiApp(world.services(), themes=load_themes(), **more)
+        async with app.run_test(size=size, notifications=True) as pilot:
+            screen = Screen(app, pilot, world)
+            await screen.settled()
+            yield screen
+
+    return opened

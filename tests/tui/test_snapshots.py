@@ -1,0 +1,105 @@
+"""Pictures of the screen. RIGTUI_UPDATE_SNAPSHOTS=1 writes them anew; look at them before they are committed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from tui_fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
+
+from rigtui.intent.intent import Intent
+from rigtui.runs.state import LaunchRequest
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+SIZES = {"80x24": (80, 24), "120x36": (120, 36), "160x48": (160, 48)}
+WAVE = tuple(round(0.1 + 0.05 * (at % 7), 2) for at in range(32))
+
+
+def compare(svg: str, name: str, tmp_path: Path) -> None:
+    """Fail with the place of the new picture when it is not the stored one."""
+    stored = SNAPSHOTS / f"{name}.svg"
+    if os.environ.get("RIGTUI_UPDATE_SNAPSHOTS"):
+        stored.parent.mkdir(exist_ok=True)
+        stored.write_text(svg, encoding="utf-8")
+        return
+    if not stored.exists() or stored.read_text(encoding="utf-8") != svg:
+        new = tmp_path / f"{name}.svg"
+        new.write_text(svg, encoding="utf-8")
+        raise AssertionError(f"the screen is not {stored}; it is {new}. If that is meant: RIGTUI_UPDATE_SNAPSHOTS=1")
+
+
+async def picture(cockpit, world: World, size, name: str, tmp_path: Path, keys=(), then=None) -> None:
+    async with cockpit(world, size=size) as screen:
+        if world.runs:
+            await screen.until(lambda: screen.state.runs)
+        for key in keys:
+            await screen.press(key)
+        if then is not None:
+            await screen.until(lambda: then(screen), "what the picture is of")
+        # The number of readings depends on time, the picture must not.
+        await screen.until(lambda: screen.state.plan or not screen.state.candidates)
+        owner = screen.app.cockpit
+        owner._end_watch()
+        await screen.pilot.pause(0.1)
+        owner.change(replace(screen.state, history=dict.fromkeys(screen.state.history, WAVE)))
+        await screen.pilot.pause()
+        compare(screen.app.export_screenshot(title="rigtui"), name, tmp_path)
+
+
+WORLDS = {
+    "two-cards": lambda: World(two_cards()),
+    "no-gpu": lambda: World(no_gpu_rig()),
+    "no-models": lambda: World(two_cards(), ()),
+    "wsl": lambda: World(wsl_rig()),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("world", WORLDS)
+async def test_the_cockpit(cockpit, tmp_path, world, size):
+    await picture(cockpit, WORLDS[world](), SIZES[size], f"{world}-{size}", tmp_path)
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x36"])
+async def test_eight_cards_one_of_them_lost(cockpit, tmp_path, size):
+    await picture(cockpit, World(eight_cards()), SIZES[size], f"eight-cards-{size}", tmp_path)
+
+
+async def test_a_simulated_rig_with_the_users_own_choices(cockpit, tmp_path):
+    world = World(two_cards(simulated=True), (*candidates(*MODELS), BROKEN))
+    keys = ("left_square_bracket", "k")
+    done = lambda screen: screen.state.plan.kv_type == ("f16", "f16") and screen.state.plan.context == 32768  # noqa: E731
+    await picture(cockpit, world, SIZES["120x36"], "simulated-120x36", tmp_path, keys, done)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("phase", ["loading", "ready", "failed"])
+async def test_a_run(cockpit, tmp_path, phase, size):
+    world = World(two_cards())
+    taken = tuple(replace(card, engines_bytes=8 << 30, free_bytes=card.free_bytes - (8 << 30)) for card in world.rig.gpus)
+    world.rig = world.rig if phase == "failed" else replace(world.rig, gpus=taken)
+    world.runs = (run_state("a", phase),)
+    world.log = tuple(f"0.{at:02d}.412 I load_tensors: layer {at:3d} assigned to device CUDA{at // 32}" for at in range(48))
+    intent = Intent(use_case=USE_CASES[0])
+    world.requests["a"] = LaunchRequest(plan=plan_for(two_cards(), MODELS[0], intent, ()), intent=intent, build=BUILD, model=MODELS[0].name)
+    keys = ("n",) if phase == "failed" else ()
+    await picture(cockpit, world, SIZES[size], f"{phase}-{size}", tmp_path, keys, lambda screen: screen.app.cockpit.log_lines)
+
+
+async def test_help(cockpit, tmp_path):
+    await picture(
+        cockpit,
+        World(two_cards()),
+        SIZES["80x24"],
+        "help-80x24",
+        tmp_path,
+        ("question_mark",),
+        lambda screen: len(screen.app.screen_stack) == 2,
+    )
+
+
+async def test_no_color(cockpit, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    await picture(cockpit, World(two_cards()), SIZES["80x24"], "no-color-80x24", tmp_path)

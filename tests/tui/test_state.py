@@ -1,0 +1,144 @@
+"""What happens to the state, without any screen."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+from tui_fakes import BROKEN, BUILD, MIB, MODELS, USE_CASES, candidates, plan_for, run_state, two_cards
+
+from rigtui.intent.intent import Intent, Overrides
+from rigtui.runs.state import LaunchRequest
+from rigtui.tui import state as st
+from rigtui.tui.allowed import allowed
+from rigtui.tui.state import Cockpit
+
+START = st.with_candidates(Cockpit(use_cases=USE_CASES), candidates(*MODELS), done=True)
+
+
+def planned(state: Cockpit) -> Cockpit:
+    asked = st.ask_plan(state)
+    return st.with_plan(asked, asked.asked, plan_for(two_cards(), MODELS[0], st.intent(asked), ()))
+
+
+def test_the_first_model_that_can_be_used_is_chosen():
+    state = st.with_candidates(Cockpit(), (BROKEN, *candidates(*MODELS)), done=True)
+    assert state.selected == MODELS[0].path
+
+
+def test_a_choice_survives_later_finds_and_goes_with_its_model():
+    state = st.with_candidates(st.select(START, MODELS[2].path), candidates(*MODELS), done=True)
+    assert state.selected == MODELS[2].path
+    assert st.with_candidates(state, candidates(*MODELS[:2]), done=True).selected == MODELS[0].path
+
+
+def test_a_stale_plan_is_dropped():
+    first = st.ask_plan(START)
+    second = st.ask_plan(st.next_use_case(first, 1))
+    plan = plan_for(two_cards(), MODELS[0], st.intent(first), ())
+    assert st.with_plan(second, first.asked, plan).plan is None
+    assert st.with_plan(second, second.asked, plan).plan is plan
+
+
+def test_context_steps_over_powers_of_two_within_the_model():
+    state = planned(START)
+    assert st.context_now(state) == 65536
+    assert st.step_context(state, 1).overrides.context == 131072
+    assert st.step_context(state, -1).overrides.context == 32768
+    odd = st.with_context(state, 70000)
+    assert st.step_context(odd, 1).overrides.context == 131072
+    assert st.step_context(odd, -1).overrides.context == 65536
+    top = st.step_context(st.with_context(state, 200000), 1)
+    assert top.overrides.context == 262144 == st.step_context(top, 1).overrides.context
+    assert st.step_context(st.with_context(state, 1024), -1).overrides.context == 1024
+
+
+def test_a_trained_context_that_is_no_power_of_two_can_be_reached_and_left():
+    state = st.with_context(st.select(START, MODELS[1].path), 32768)
+    most = st.step_context(state, 1)
+    assert most.overrides.context == 40960
+    assert st.step_context(most, -1).overrides.context == 32768
+
+
+def test_another_model_keeps_the_users_context_unless_it_cannot_have_it():
+    state = st.with_context(START, 131072)
+    assert st.select(state, MODELS[3].path).overrides.context == 131072
+    assert st.select(state, MODELS[1].path).overrides.context == 40960
+
+
+def test_kv_types_go_round_through_rigtuis_own_choice():
+    state, seen = START, []
+    for _ in range(5):
+        state = st.cycle_kv(state, 1)
+        seen.append(state.overrides.kv_type)
+    assert seen == [("f16", "f16"), ("q8_0", "q8_0"), ("q5_1", "q5_1"), ("q4_0", "q4_0"), None]
+    assert st.cycle_kv(START, -1).overrides.kv_type == ("q4_0", "q4_0")
+
+
+def test_reset_takes_back_what_the_user_set():
+    changed = st.cycle_kv(st.with_context(START, 4096), 1)
+    assert changed.changed
+    assert st.reset(changed).overrides == Overrides()
+    assert not st.reset(changed).changed
+
+
+def test_only_a_real_change_of_memory_asks_for_a_new_plan():
+    rig = two_cards()
+    little = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=rig.gpus[0].free_bytes - 8 * MIB), rig.gpus[1]))
+    much = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=rig.gpus[0].free_bytes - 100 * MIB), rig.gpus[1]))
+    lost = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=None, error="lost"), rig.gpus[1]))
+    assert st.needs_new_plan(None, rig)
+    assert not st.needs_new_plan(rig, little)
+    assert st.needs_new_plan(rig, much)
+    assert st.needs_new_plan(rig, lost)
+    assert st.needs_new_plan(rig, replace(rig, gpus=rig.gpus[:1]))
+    assert not st.needs_new_plan(rig, replace(rig, ram_free_bytes=rig.ram_free_bytes - 100 * MIB))
+
+
+def test_history_is_bounded_and_on_the_scale_of_the_card():
+    state = START
+    for _ in range(st.HISTORY + 5):
+        state = st.with_rig(state, two_cards())
+    assert len(state.history["GPU-0"]) == st.HISTORY
+    assert state.history["GPU-0"][-1] == round(1 - 23700 / 24564, 3)
+
+
+def test_the_newest_live_run_is_shown_and_stays_shown_when_it_ends():
+    old, new = run_state("old", "stopped"), run_state("new", "ready")
+    state = st.with_runs(START, (old, new))
+    assert state.attached == "new"
+    assert st.with_runs(state, (old, replace(new, phase="stopped"))).attached == "new"
+    assert st.with_runs(state, (old,)).attached is None
+
+
+def test_adopting_a_run_restores_what_it_was_launched_with():
+    intent = Intent(use_case=USE_CASES[2], overrides=Overrides(context=131072))
+    request = LaunchRequest(plan=plan_for(two_cards(), MODELS[3], intent, ()), intent=intent, build=BUILD, model=MODELS[3].name)
+    state = st.adopt(st.with_runs(START, (run_state("a", "ready"),)), request)
+    assert (state.selected, state.chosen_use_case, state.overrides) == (MODELS[3].path, USE_CASES[2], intent.overrides)
+    assert state.plan is request.plan
+    assert not state.preview
+    assert st.with_context(state, 4096).preview
+
+
+def test_a_profile_saved_here_names_the_intent_until_something_changes():
+    saved = replace(START, saved=("mine", START.choice))
+    assert st.intent(saved).profile == "mine"
+    assert st.intent(st.with_context(saved, 4096)).profile is None
+
+
+def test_default_names_tell_choices_apart():
+    plain = st.default_name(START.candidate, st.intent(START))
+    other = st.default_name(START.candidate, st.intent(st.cycle_kv(st.with_context(START, 4096), 2)))
+    assert plain == f"{MODELS[0].name}-chat"
+    assert other == f"{MODELS[0].name}-chat-4096-q8_0"
+
+
+def test_only_what_does_something_is_offered():
+    empty = set(allowed(Cockpit()))
+    assert {"model.folder", "app.help", "app.quit"} <= empty
+    assert not empty & {"engine.launch", "engine.stop", "plan.context_more", "plan.reset"}
+    ready = set(allowed(st.with_runs(planned(START), (run_state("a", "ready"),))))
+    assert {"engine.launch", "engine.stop", "engine.ask", "engine.log", "profile.export"} <= ready
+    loading = set(allowed(st.with_runs(planned(START), (run_state("a", "loading"),))))
+    assert "engine.ask" not in loading and "engine.stop" in loading
+    ended = set(allowed(st.with_runs(replace(START, attached="a"), (run_state("a", "failed"),))))
+    assert "engine.stop" not in ended and "engine.log" in ended
