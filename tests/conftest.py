@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def nvml_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> Callable[[str], stub.StubRig]:
     """`nvml_stub(text)`: from here on NVML shows the rig of `text`, in this process and in the ones it starts.
 
-    The rig that comes back can be changed while programs look at it; the format stands in tests/nvml_stub/nvml_stub.c.
+    The rig that comes back can be changed while programs look at it; the format stands in tests/nvml_stub/rig_state.h.
     """
     library = stub.build(pytestconfig.cache.mkdir("nvml_stub"))
 

@@ -1,4 +1,4 @@
-"""A stub of NVIDIA's driver library for tests: `build` compiles it, a `StubRig` is the rig it shows (format: nvml_stub.c)."""
+"""A stub of NVIDIA's driver library for tests: `build` compiles it, a `StubRig` is the rig it shows (format: rig_state.h)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 _SOURCE = Path(__file__).with_name("nvml_stub.c")
+_STATE = Path(__file__).with_name("rig_state.h")
 LIBRARY = "libnvidia-ml.so.1"
 
 RTX_4090 = """\
@@ -54,8 +55,8 @@ MIXED = DRIVER + RTX_4090 + RTX_5070_TI
 
 
 def build(folder: Path) -> Path:
-    """The compiled library below `folder`; compiled once per version of its source, however many processes ask."""
-    source = _SOURCE.read_bytes()
+    """The compiled library below `folder`; compiled once per version of its sources, however many processes ask."""
+    source = _SOURCE.read_bytes() + _STATE.read_bytes()
     library = folder / hashlib.sha256(source).hexdigest()[:16] / LIBRARY
     if not library.exists():
         library.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""Real llama.cpp on virtual GPUs; README.md says how it works."""
