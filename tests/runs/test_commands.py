@@ -52,7 +52,7 @@ class Target:
 
 @pytest.fixture
 def resolved(monkeypatch: pytest.MonkeyPatch) -> Callable[[Target], None]:
-    return lambda target: monkeypatch.setattr(run_command, "target", lambda _args: target)
+    return lambda target: monkeypatch.setattr(run_command, "target", lambda _args, **_how: target)
 
 
 def out_json(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -165,7 +165,7 @@ import sys
 from runs.test_commands import Target
 from rigtui.cli import run_command
 from rigtui.cli.main import main
-run_command.target = lambda args: Target(tuple(sys.argv[2:]), port=int(sys.argv[1]))
+run_command.target = lambda args, **how: Target(tuple(sys.argv[2:]), port=int(sys.argv[1]))
 sys.exit(main(["run", "tiny"]))
 """
 
