@@ -474,3 +474,35 @@ async def test_an_unknown_theme_is_said_and_the_default_is_used(cockpit):
     async with cockpit(World(two_cards()), theme="rigtui-drak") as screen:
         assert screen.app.theme == "rigtui-dark"
         await screen.until(lambda: "did you mean rigtui-dark?" in screen.told)
+
+
+async def test_a_fault_in_the_planner_is_told_and_the_screen_goes_on(cockpit):
+    world = World(two_cards())
+
+    def broken(*_):
+        raise ZeroDivisionError("heads")
+
+    world.derive = broken
+    async with cockpit(world) as screen:
+        await screen.until(lambda: "a fault in rigtui itself (plan): ZeroDivisionError: heads" in screen.told)
+        assert "No plan" in screen.part("#plan")
+        object.__setattr__(screen.app.cockpit.services, "derive", plan_for)
+        await screen.press("down")
+        await screen.until(lambda: screen.state.plan)
+
+
+async def test_wide_characters_keep_the_columns(cockpit):
+    wide = replace(MODELS[0], name="模型模型模型模型模型模型模型模型模型模型", path="/m/wide.gguf")
+    async with cockpit(World(two_cards(), candidates(wide, MODELS[1])), size=(80, 24)) as screen:
+        assert "17.3 GiB" in screen.text() and "18.4 GiB" in screen.text()
+        assert screen.app.screen.query_one("#model-list").virtual_size.height == 2
+
+
+def test_without_a_terminal_it_says_what_to_use_instead():
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "rigtui"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("rigtui: the screen needs a terminal") and "rigtui plan MODEL" in done.stderr

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
 
+from rigtui.errors import UsageError
 from rigtui.text import clean
 from rigtui.tui.actions import bindings
 from rigtui.tui.colors import variable_defaults
@@ -90,11 +92,13 @@ class RigtuiApp(App[None]):
 def main(args: argparse.Namespace) -> int:
     """Open the screen; `args` are the global options of the command line. Returns the exit code.
 
-    Raises UsageError for a config.toml or a rig file that cannot be followed, before anything is drawn.
+    Raises UsageError for a config.toml or a rig file that cannot be followed, and where there is no terminal, before anything is drawn.
     """
     from rigtui.intent.config import load_config
     from rigtui.tui.wiring import services
 
+    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
+        raise UsageError("the screen needs a terminal; `rigtui gpus`, `rigtui models` and `rigtui plan MODEL` print the same facts as text")
     app = RigtuiApp(services(args), themes=load_themes(), theme=load_config().theme, no_color=args.no_color)
     app.run()
     return app.return_code or 0

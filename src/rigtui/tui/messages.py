@@ -101,6 +101,10 @@ class NotSaved(Message):
         self.name, self.text = name, text
 
 
+class FolderAdded(Message):
+    """A folder with models was added to the configuration."""
+
+
 class ExportReady(Message):
     """The export to show."""
 

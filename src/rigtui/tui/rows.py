@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from textwrap import wrap
 
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from rigtui.text import GIB, MIB
@@ -60,7 +61,13 @@ def gib_cell(count: int) -> str:
 
 def middle(text: str, width: int) -> str:
     """`text` in at most `width` cells; the middle goes, because names differ at both ends."""
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
     tail = max(0, (width - 1) // 2)
-    return text[: max(0, width - 1 - tail)] + "…" + text[len(text) - tail :] if width > 0 else ""
+    head = set_cell_size(text, max(0, width - 1 - tail))
+    return f"{head}…{set_cell_size(text[::-1], tail)[::-1]}" if width > 0 else ""
+
+
+def padded(text: str, width: int) -> str:
+    """`text` in exactly `width` cells (some characters are two cells wide)."""
+    return set_cell_size(text, width)

@@ -78,18 +78,16 @@ def run_lines(run: RunState | None, width: int, *, launching: bool = False, othe
 
 
 def _status_line(run: RunState, width: int) -> Content:
-    color = PHASE_COLORS[run.phase]
-    what = f"  {clean(run.profile or run.model)} · {run.engine}"
-    parts: list[Content] = [Content.styled(f"{PHASE_MARKS[run.phase]} {run.phase}", f"{color} bold")]
+    head = Content.styled(f"{PHASE_MARKS[run.phase]} {run.phase}", f"{PHASE_COLORS[run.phase]} bold")
     if run.phase == "loading" and run.progress is not None:
-        parts.append(Content.assemble(" ", progress_bar(run.progress, max(8, min(24, width // 4)))))
-    if run.simulated:
-        what += " · simulated rig"
-    if run.attempt > 1:
-        what += f" · attempt {run.attempt}"
-    if run.measuring:
-        what += " · measuring its speed"
-    line = Content("").join([*parts, Content(what)])
+        head = Content.assemble(head, " ", progress_bar(run.progress, max(8, min(24, width // 4))))
+    facts = [f"attempt {run.attempt}"] if run.attempt > 1 else []
+    facts += ["measuring its speed"] if run.measuring else []
+    facts += ["simulated rig"] if run.simulated else []
+    after = "".join(f" · {fact}" for fact in (run.engine, *facts))
+    room = width - head.cell_length - len(after) - 2
+    # The name gives way first, down to what still tells runs apart.
+    line = Content.assemble(head, "  ", middle(clean(run.profile or run.model), max(8, room)), after)
     return line if line.cell_length <= width else line.truncate(width, ellipsis=True)
 
 

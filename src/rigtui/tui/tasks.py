@@ -19,6 +19,7 @@ from rigtui.text import clean
 from rigtui.tui.messages import (
     Answered,
     ExportReady,
+    FolderAdded,
     Launched,
     LogRead,
     ModelsFound,
@@ -32,6 +33,10 @@ from rigtui.tui.messages import (
 from rigtui.tui.services import Conversation, LogSource, Services
 
 Post = Callable[[Message], object]
+
+
+IDLE_FACTOR = 4
+"""How much more seldom runs are looked at while none is live."""
 
 
 def cancelled(worker: Worker[object]) -> bool:
@@ -101,14 +106,25 @@ class RunWatch:
                 requests = {run.run: self._services.read_request(run.run) for run in runs if run.run not in known}
                 before = runs
                 self._post(RunsRead(runs, {name: request for name, request in requests.items() if request is not None}))
-            shown = self.shown
-            if shown is not None:
-                if opened is None or opened[0] != shown:
-                    opened = (shown, self._services.open_log(shown))
-                chunk = opened[1].read()
-                if chunk.lines or chunk.dropped:
-                    self._post(LogRead(shown, chunk))
-            worker.cancelled_event.wait(self._services.run_interval_s)
+            opened = self._read_log(opened)
+            lively = any(run.live for run in runs)
+            worker.cancelled_event.wait(self._services.run_interval_s * (1 if lively else IDLE_FACTOR))
+
+    def _read_log(self, opened: tuple[str, LogSource] | None) -> tuple[str, LogSource] | None:
+        """Pass on what the shown run's log says; returns which log is open."""
+        shown = self.shown
+        if shown is None:
+            return None
+        try:
+            if opened is None or opened[0] != shown:
+                opened = (shown, self._services.open_log(shown))
+            chunk = opened[1].read()
+        except RigtuiError:
+            # The run's folder was tidied away; the runs themselves tell what is left.
+            return None
+        if chunk.lines or chunk.dropped:
+            self._post(LogRead(shown, chunk))
+        return opened
 
 
 def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, replace: bool) -> None:
@@ -160,11 +176,11 @@ def export(services: Services, post: Post, candidate: LibraryEntry, intent: Inte
         post(Noted(str(error), title="export", failed=True))
 
 
-def add_folder(services: Services, post: Post, folder: str, then: Callable[[], None]) -> None:
-    """Keep a folder of models, then search again."""
+def add_folder(services: Services, post: Post, folder: str) -> None:
+    """Keep a folder of models."""
     try:
         services.add_folder(folder)
     except RigtuiError as error:
         post(Noted(str(error), title="models", failed=True))
     else:
-        then()
+        post(FolderAdded())

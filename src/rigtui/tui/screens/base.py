@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -35,6 +36,10 @@ class CockpitBase(Screen[None]):
             self.replan()
         self.show()
 
+    def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:
+        """Do something on a thread; it reports by messages."""
+        self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
+
     def replan(self) -> None:
         """Ask for the plan of the present choice; the answer to any older question will be dropped."""
         self.state = state = st.ask_plan(self.state)
@@ -43,12 +48,12 @@ class CockpitBase(Screen[None]):
             self.state = replace(state, plan=None, plan_problem=None)
         elif intent is not None and state.builds is not None and state.rig is not None:
             work = partial(tasks.derive, self.services, self.post_message, state.asked, state.rig, candidate.model, intent, state.builds)
-            self.run_worker(work, thread=True, exclusive=True, group="plan")
+            self.background("plan", work, exclusive=True)
 
     def search_models(self) -> None:
         """Search the models, in the background."""
         self.change(replace(self.state, scanning=True))
-        self.run_worker(partial(tasks.scan, self.services, self.post_message), thread=True, exclusive=True, group="scan")
+        self.background("scan", partial(tasks.scan, self.services, self.post_message), exclusive=True)
 
     def show(self) -> None:
         """Bring every part up to the state."""

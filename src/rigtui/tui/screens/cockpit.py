@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.worker import Worker, WorkerState
 
 from rigtui.text import clean
 from rigtui.tui import state as st
@@ -58,7 +59,7 @@ class CockpitScreen(EngineActions, PlanActions):
         self.show()
         services, post = self.services, self.post_message
         self._end_watch = services.watch_rig(lambda rig: post(RigRead(rig)))
-        self.run_worker(partial(tasks.prepare, services, post), thread=True, group="prepare")
+        self.background("prepare", partial(tasks.prepare, services, post))
         self.query_one("#model-list").focus()
 
     def on_unmount(self) -> None:
@@ -100,7 +101,7 @@ class CockpitScreen(EngineActions, PlanActions):
         first = not self.state.use_cases
         self.change(replace(self.state, use_cases=event.use_cases, builds=event.builds, folders=event.folders), plan=self.state.preview)
         if first:
-            self.run_worker(self.watch_runs.loop, thread=True, group="runs")
+            self.background("runs", self.watch_runs.loop)
             self.search_models()
 
     @on(ModelsFound)
@@ -140,6 +141,19 @@ class CockpitScreen(EngineActions, PlanActions):
         self.query_one(EngineDock).write(lines)
         if isinstance(self.app.screen, LogScreen):
             self.app.screen.write(lines)
+
+    @on(Worker.StateChanged)
+    def _worker_ended(self, event: Worker.StateChanged) -> None:
+        """A fault in one part must not take the screen with it: it is told, and the rest goes on."""
+        error = event.worker.error
+        if event.state is not WorkerState.ERROR or error is None:
+            return
+        text = f"a fault in rigtui itself ({event.worker.group}): {type(error).__name__}: {error}"
+        if event.worker.group == "plan":
+            self.change(st.with_plan(self.state, self.state.asked, None, text))
+        elif event.worker.group == "launch":
+            self.change(replace(self.state, launching=False))
+        self.post_message(Noted(text, title="fault", failed=True))
 
     @on(Noted)
     def _noted(self, event: Noted) -> None:

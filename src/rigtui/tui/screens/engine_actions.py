@@ -57,7 +57,7 @@ class EngineActions(CockpitBase):
             return
         self.change(replace(self.state, launching=True))
         work = partial(tasks.launch, self.services, self.post_message, candidate, intent, plan, replace_others)
-        self.run_worker(work, thread=True, group="launch")
+        self.background("launch", work)
 
     @on(Launched)
     def _launched(self, event: Launched) -> None:
@@ -81,7 +81,7 @@ class EngineActions(CockpitBase):
 
     def _stop_answered(self, run: RunState, answer: str | None) -> None:
         if answer == "stop":
-            self.run_worker(partial(tasks.stop, self.services, self.post_message, run), thread=True, group="stop")
+            self.background("stop", partial(tasks.stop, self.services, self.post_message, run))
 
     def action_ask(self) -> None:
         """One test question."""

@@ -11,7 +11,7 @@ from textual.content import Content
 from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import ExportReady, Noted, NotSaved, Saved
+from rigtui.tui.messages import ExportReady, FolderAdded, Noted, NotSaved, Saved
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
 from rigtui.tui.widgets.choices import Choices
@@ -44,7 +44,7 @@ class PlanActions(CockpitBase):
 
     def action_rescan(self) -> None:
         """Search the models again, and the engines."""
-        self.run_worker(partial(tasks.prepare, self.services, self.post_message), thread=True, group="prepare")
+        self.background("prepare", partial(tasks.prepare, self.services, self.post_message))
         self.search_models()
 
     def action_add_folder(self) -> None:
@@ -54,8 +54,11 @@ class PlanActions(CockpitBase):
 
     def _folder_typed(self, folder: str | None) -> None:
         if folder:
-            again = partial(self.app.call_from_thread, self.action_rescan)
-            self.run_worker(partial(tasks.add_folder, self.services, self.post_message, folder, again), thread=True, group="folder")
+            self.background("folder", partial(tasks.add_folder, self.services, self.post_message, folder))
+
+    @on(FolderAdded)
+    def _folder_added(self) -> None:
+        self.action_rescan()
 
     @on(ModelPicker.Picked)
     def _picked(self, event: ModelPicker.Picked) -> None:
@@ -117,7 +120,7 @@ class PlanActions(CockpitBase):
         candidate, intent = self.state.candidate, st.intent(self.state)
         if candidate is not None and intent is not None:
             work = partial(tasks.save_profile, self.services, self.post_message, name, candidate, intent, overwrite)
-            self.run_worker(work, thread=True, group="profile")
+            self.background("profile", work)
 
     @on(Saved)
     def _saved(self, event: Saved) -> None:
@@ -138,7 +141,7 @@ class PlanActions(CockpitBase):
         candidate, intent, plan = self.state.candidate, st.intent(self.state), self.state.plan
         if candidate is not None and intent is not None and plan is not None:
             work = partial(tasks.export, self.services, self.post_message, candidate, intent, plan)
-            self.run_worker(work, thread=True, group="profile")
+            self.background("profile", work)
 
     @on(ExportReady)
     def _export_ready(self, event: ExportReady) -> None:

@@ -191,6 +191,30 @@ def _ink(kind: str | None, palette: Palette) -> Color:
     return palette.kinds[kind].blend(palette.text, 0.35)
 
 
+def changed_cells(old: Sequence[Segment], new: Sequence[Segment]) -> list[tuple[int, int]]:
+    """Where two lines differ, as (first cell, number of cells): over SSH only that is sent.
+
+    Runs closer than a colour change is long are taken as one. All characters of the bars are one cell wide, but for those of names.
+    """
+    if sum(segment.cell_length for segment in old) != sum(len(segment.text) for segment in old):
+        return [(0, max(sum(segment.cell_length for segment in line) for line in (old, new)))]
+    before = [(char, segment.style) for segment in old for char in segment.text]
+    after = [(char, segment.style) for segment in new for char in segment.text]
+    length = max(len(before), len(after))
+    blank = (" ", None)
+    before += [blank] * (length - len(before))
+    after += [blank] * (length - len(after))
+    runs: list[tuple[int, int]] = []
+    for at in range(length):
+        if before[at] == after[at]:
+            continue
+        if runs and at - sum(runs[-1]) < 8:
+            runs[-1] = (runs[-1][0], at + 1 - runs[-1][0])
+        else:
+            runs.append((at, 1))
+    return runs
+
+
 def legend_line(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[Segment]:
     """The words for the pieces on screen, in the order of the bars."""
     present = {piece.kind for row in rows for piece in row.pieces}

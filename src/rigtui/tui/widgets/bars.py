@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from rigtui.tui.colors import bar_colors
 from rigtui.tui.segments import BarRow
-from rigtui.tui.widgets.bar_lines import Layout, Palette, lay_out, legend_line, row_lines
+from rigtui.tui.widgets.bar_lines import Layout, Palette, changed_cells, lay_out, legend_line, row_lines
 
 
 class RigBars(Widget):
@@ -66,9 +66,9 @@ class RigBars(Widget):
         if len(old) != len(lines):
             self.refresh(layout=True)
             return
-        changed = [at for at, line in enumerate(lines) if line != old[at]]
+        changed = [Region(x, y, size, 1) for y, line in enumerate(lines) if line != old[y] for x, size in changed_cells(old[y], line)]
         if changed:
-            self.refresh(*(Region(0, at, width, 1) for at in changed))
+            self.refresh(*changed)
 
     def _remark_lines(self, palette: Palette, layout: Layout) -> list[list[Segment]]:
         from textwrap import wrap

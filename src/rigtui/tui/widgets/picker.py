@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from rigtui.models.library import LibraryEntry
 from rigtui.text import clean
-from rigtui.tui.rows import joined, middle, size
+from rigtui.tui.rows import joined, middle, padded, size
 
 
 def size_of(candidate: LibraryEntry) -> str:
@@ -35,7 +35,7 @@ def option_text(candidate: LibraryEntry, width: int, two_lines: bool) -> Content
     room = max(6, width - len(right) - 1)
     name = middle(shown_name(candidate), room)
     style = "" if candidate.model else "$foreground-muted"
-    head = Content.assemble((f"{name:<{room}}", style), (f" {right}", "$foreground-muted"))
+    head = Content.assemble((padded(name, room), style), (f" {right}", "$foreground-muted"))
     if not two_lines:
         return head
     return Content.assemble(head, "\n", (_facts(candidate, width), "$foreground-muted" if candidate.model else "$warning"))
@@ -95,7 +95,9 @@ class ModelPicker(Vertical):
     def show(self, candidates: tuple[LibraryEntry, ...], selected: str | None, subtitle: str = "") -> None:
         """Show these models with the cursor on `selected`."""
         self._candidates, self._selected = candidates, selected
-        self.border_subtitle = subtitle
+        # Setting it repaints the border, whether or not it is another text.
+        if subtitle != self.border_subtitle:
+            self.border_subtitle = subtitle
         self._draw()
 
     def open_filter(self) -> None:

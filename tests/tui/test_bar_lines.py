@@ -1,0 +1,57 @@
+"""Lines of bars: widths, words inside them, and what is sent when they change."""
+
+from __future__ import annotations
+
+import pytest
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+
+from rigtui.intent.intent import Intent
+from rigtui.rig.rig import Rig
+from rigtui.tui.colors import BAR_COLORS
+from rigtui.tui.segments import rows
+from rigtui.tui.widgets.bar_lines import Palette, changed_cells, lay_out, legend_line, row_lines, sparkline
+from tui.fakes import MIB, MODELS, USE_CASES, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
+
+GREY = Color.parse("#888888")
+PALETTE = Palette(kinds={kind: Color.parse(color) for kind, color in BAR_COLORS.items()}, text=GREY, muted=GREY, error=GREY, surface=GREY)
+BIG = Rig(
+    name="big", platform="linux", gpus=(gpu(0, "H200", 143771, 143000),), ram_total_bytes=2_000_000 * MIB, ram_free_bytes=1_900_000 * MIB
+)
+
+
+def width_of(line) -> int:
+    return sum(segment.cell_length for segment in line)
+
+
+@pytest.mark.parametrize("rig", [two_cards(), wsl_rig(), no_gpu_rig(), eight_cards(), BIG], ids=lambda rig: rig.name)
+@pytest.mark.parametrize("width", [60, 80, 99, 100, 120, 160, 240])
+@pytest.mark.parametrize("planned", [True, False])
+def test_no_line_is_wider_than_the_screen(rig, width, planned):
+    plan = plan_for(rig, MODELS[0], Intent(use_case=USE_CASES[2]), ()) if planned else None
+    shown = rows(rig, plan, {"GPU-0": (0.1, 0.9)})
+    layout = lay_out(shown, width, details=True)
+    lines = [line for row in shown for line in row_lines(row, layout, PALETTE)] + [legend_line(shown, layout, PALETTE)]
+    assert max(map(width_of, lines)) <= width
+
+
+def test_bars_of_all_rows_stand_under_each_other():
+    shown = rows(two_cards(), None)
+    layout = lay_out(shown, 120, details=False)
+    starts = {"".join(segment.text for segment in row_lines(row, layout, PALETTE)[0]).index("▕") for row in shown}
+    assert len(starts) == 1
+
+
+def test_the_sparkline_stands_on_the_scale_of_the_whole_card():
+    assert sparkline((0.0, 0.49, 0.51, 1.0), 6) == "  ▁▄▅█"
+    assert sparkline((0.93, 0.94), 2) == "██"
+
+
+def test_only_the_cells_that_changed_are_sent():
+    red, blue = Style(color="red"), Style(color="blue")
+    old = [Segment("name  ", red), Segment("23.1 GiB"), Segment("             41 C")]
+    assert changed_cells(old, old) == []
+    assert changed_cells(old, [Segment("name  ", red), Segment("23.2 GiB"), Segment("             41 C")]) == [(9, 1)]
+    assert changed_cells(old, [Segment("name  ", blue), Segment("23.1 GiB"), Segment("             42 C")]) == [(0, 6), (28, 1)]
+    assert changed_cells([Segment("ab")], [Segment("abcd")]) == [(2, 2)]
