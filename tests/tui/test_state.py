@@ -109,6 +109,16 @@ def test_the_newest_live_run_is_shown_and_stays_shown_when_it_ends():
     assert st.with_runs(state, (old,)).attached is None
 
 
+def test_a_run_just_launched_stays_shown_through_a_look_that_began_before():
+    other, mine = run_state("other", "ready"), run_state("mine", "starting")
+    state = st.attach(replace(st.with_runs(START, (other,)), launching=True), "mine")
+    late = st.with_runs(state, (other,))
+    assert (late.attached, late.launching) == ("mine", True)
+    arrived = st.with_runs(late, (other, mine))
+    assert (arrived.run, arrived.launching) == (mine, False)
+    assert st.with_runs(arrived, (other,)).attached == "other"
+
+
 def test_adopting_a_run_restores_what_it_was_launched_with():
     intent = Intent(use_case=USE_CASES[2], overrides=Overrides(context=131072))
     request = LaunchRequest(plan=plan_for(two_cards(), MODELS[3], intent, ()), intent=intent, build=BUILD, model=MODELS[3].name)

@@ -212,11 +212,15 @@ def with_plan(state: Cockpit, stamp: int, plan: Plan | None, problem: str | None
 
 
 def with_runs(state: Cockpit, runs: tuple[RunState, ...]) -> Cockpit:
-    """The runs of this rig as they are now; the newest live one is shown where none was."""
-    attached = state.attached if any(run.run == state.attached for run in runs) else None
+    """The runs of this rig as they are now; the newest live one is shown where none was.
+
+    A run that was just launched may be missing in a look that began before; one that was there and is not any more is gone.
+    """
+    here = any(run.run == state.attached for run in runs)
+    attached = state.attached if here or state.run is None else None
     if attached is None:
         attached = next((run.run for run in reversed(runs) if run.live), None)
-    return replace(state, runs=runs, attached=attached)
+    return replace(state, runs=runs, attached=attached, launching=state.launching and not here)
 
 
 def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
@@ -233,7 +237,7 @@ def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
 
 def attach(state: Cockpit, run: str) -> Cockpit:
     """Show this run, which was launched with the present choice."""
-    return replace(state, attached=run, launched_choice=state.choice, launching=False)
+    return replace(state, attached=run, launched_choice=state.choice)
 
 
 def next_run(state: Cockpit) -> Cockpit:

@@ -107,8 +107,14 @@ class RunWatch:
                 before = runs
                 self._post(RunsRead(runs, {name: request for name, request in requests.items() if request is not None}))
             opened = self._read_log(opened)
-            lively = any(run.live for run in runs)
-            worker.cancelled_event.wait(self._services.run_interval_s * (1 if lively else IDLE_FACTOR))
+            self._rest(worker, 1 if any(run.live for run in runs) else IDLE_FACTOR)
+
+    def _rest(self, worker: Worker[object], steps: int) -> None:
+        shown = self.shown
+        for _ in range(steps):
+            # A run that was just launched is worth a look at once.
+            if worker.cancelled_event.wait(self._services.run_interval_s) or self.shown != shown:
+                return
 
     def _read_log(self, opened: tuple[str, LogSource] | None) -> tuple[str, LogSource] | None:
         """Pass on what the shown run's log says; returns which log is open."""
