@@ -167,7 +167,9 @@ def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path
     answer = tmp_path / "answer"
     parent, terminal = os.openpty()
     launcher = subprocess.Popen(
-        [sys.executable, "-c", ("import fcntl,termios,runpy,sys; sys.path.insert(0, '.'); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        [sys.executable, "-c", ("import fcntl,signal,termios,runpy,sys; sys.path.insert(0, '.'); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+             # Tests may be run by something that ignores it (nohup), which is inherited.
+             "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
          "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"), script, tmp_path, answer, str(first_port() + 300)],
         stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, cwd=Path(__file__).parents[1],
     )  # fmt: skip
