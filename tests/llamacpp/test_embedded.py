@@ -103,6 +103,8 @@ def test_it_serves_and_stops_when_it_is_told(start: Start, model: Path, number: 
     answer = engine.get("/completion", {"prompt": "hello world", "n_predict": 16, "ignore_eos": True})
     assert answer["timings"]["predicted_n"] == 16
     assert "llamacpp:tokens_predicted_total 16" in engine.get("/metrics")
+    # The log is written beside the answer, not before it.
+    engine.wait(lambda: any(event.kind == "timing" and event.text == "decode" for event in engine.events()))
     events = {event.kind: event for event in engine.events()}
     assert events["context"].value == 4096
     assert events["slots"].value == 4

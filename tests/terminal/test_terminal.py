@@ -88,7 +88,7 @@ def test_ask_save_and_find_the_result(terminal, models):
         time.sleep(0.1)
     assert len(set(screen.screen())) > len(set(before)), "no answer arrived"
     screen.keys("Escape")
-    screen.wait(gone="Enter asks")
+    screen.wait(gone="POST http")
     result = data_dir() / "results" / f"{name}.toml"
     deadline = time.monotonic() + 60
     while not result.exists() and time.monotonic() < deadline:
