@@ -34,8 +34,10 @@ def mib(size: int | None) -> str:
 
 
 def gib(size: int | None) -> str:
-    """Bytes as GiB with one decimal, `?` when unknown."""
-    return "?" if size is None else f"{size / GIB:.1f} GiB"
+    """Bytes as GiB with one decimal (MiB below a tenth of one), `?` when unknown."""
+    if size is None:
+        return "?"
+    return f"{size / GIB:.1f} GiB" if size >= GIB // 10 or not size else mib(size)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

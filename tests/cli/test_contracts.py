@@ -111,6 +111,30 @@ def test_preview_follows_a_command_as_it_stands(tmp_path: Path, capsys: pytest.C
     assert refused["engine_view"]["fit"]["status"] == "refused"
 
 
+def test_a_shipped_profile_does_not_hide_a_model_of_its_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "models").mkdir()
+    tiny_llama(home / "models" / "qwen3-32b.gguf", name="Qwen3-32b")
+    assert said(capsys, "plan", "qwen3-32b", "--json")["model"]["path"] == str(home / "models" / "qwen3-32b.gguf")
+
+
+def test_a_dry_run_is_json_when_asked(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dry = said(capsys, "run", str(tiny), "--dry-run", "--json")
+    assert dry["schema"] == "rigtui.run/1"
+    assert str(tiny) in dry["command"]
+
+
+def test_an_exported_models_conf_comes_back_to_the_same_model(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profiles = ["--profiles-dir", str(tmp_path / "profiles")]
+    conf = tmp_path / "elsewhere" / "models.conf"
+    conf.parent.mkdir()
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "mine.toml").write_text(f'[profile]\nname = "mine"\nmodel = "{tiny}"\n')
+    assert main([*profiles, "--rig", RIG, "export", "mine", "--to", "models.conf", "-o", str(conf)]) == 0
+    assert main([*profiles, "import", str(conf), "--replace"]) == 0
+    capsys.readouterr()
+    assert said(capsys, *profiles, "--rig", RIG, "plan", "mine", "--json")["model"]["path"] == str(tiny)
+
+
 def gguf(entries: int = 1, key_length: int = 4) -> bytes:
     return b"GGUF" + struct.pack("<IQQ", 3, 0, entries) + struct.pack("<Q", key_length) + b"name"
 

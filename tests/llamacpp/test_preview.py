@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.arguments import read_command
 from rigtui.engines.llamacpp.preview import RefusedError, preview
 from rigtui.errors import UsageError
 from rigtui.planning.plan import Plan
 from rigtui.rig.rigfile import load
-from rigtui.text import MIB
+from rigtui.text import GIB, MIB
 from tools.make_gguf import model
 
 RIGS = Path(__file__).parents[1] / "rigs"
@@ -106,6 +107,16 @@ def test_what_the_rig_does_not_have_is_one_sentence(more: list[str]) -> None:
     words = ("llama-server", "-m", "x", *more)
     with pytest.raises(UsageError):
         preview(load(RIGS / "dual-3090.toml"), model("llama-3.1-8b-q4_k_m"), read_command(words), words)
+
+
+def test_without_a_gpu_ram_decides() -> None:
+    words = ("llama-server", "-m", "x", "-c", "65536", "-np", "1")
+    small = replace(load(RIGS / "no-gpu.toml"), ram_free_bytes=20 * GIB)
+    plan = preview(small, model("qwen3-32b-q4_k_m"), read_command(words), words)
+    assert plan.status == "no_fit"
+    assert {"ram", "context_trained"} <= {warning.code for warning in plan.warnings}
+    roomy = replace(small, ram_free_bytes=200 * GIB)
+    assert preview(roomy, model("qwen3-32b-q4_k_m"), read_command(words), words).status == "fits"
 
 
 def test_the_last_of_equal_options_wins() -> None:

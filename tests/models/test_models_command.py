@@ -61,7 +61,7 @@ def test_the_table_says_what_to_type(models: Path, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["NAME", "QUANT", "ARCHITECTURE", "SIZE", "CONTEXT", "SOURCE", "MODEL"]
     row = next(line for line in lines if line.startswith("tiny"))
-    assert row.split() == ["tiny", "F16", "llama", "0.0", "GiB", "32,768", "~/models", str(models / "tiny.gguf")]
+    assert row.split() == ["tiny", "F16", "llama", "0", "MiB", "32,768", "~/models", str(models / "tiny.gguf")]
     assert any("cannot be used" in line and "four letters GGUF" in line for line in lines)
 
 

@@ -174,6 +174,23 @@ def test_settings_that_switch_fit_off_are_named() -> None:
     assert plan.command[-2:] == ("-ngl", "20")
 
 
+@pytest.mark.parametrize("own", [("--device", "none"), ("--n-gpu-layers", "0"), ("-ngl", "0", "--fit", "off")])
+def test_arguments_that_leave_the_gpus_out_give_a_cpu_plan(own: tuple[str, ...]) -> None:
+    plan = choose(rig(gpu(0, 8000)), toy_model(), intent(engine_args=own), [])
+    assert plan.devices == ()
+    assert plan.status == "offload"
+    assert "leaves the GPUs out" in plan.reasons[0].text
+    assert "--fit-target" not in plan.command
+    assert plan.command[-len(own) :] == own
+
+
+def test_a_context_that_is_no_multiple_of_a_block_is_counted_as_the_engine_rounds_it() -> None:
+    wanted = replace(intent(), overrides=replace(intent().overrides, context=3000))
+    plan = choose(rig(gpu(0, 4000)), toy_model(), wanted, [])
+    assert (plan.context, plan.context_per_slot) == (3072, 3072)
+    assert plan.command[plan.command.index("-c") + 1] == "3000"
+
+
 def test_a_larger_micro_batch_is_kept_and_priced() -> None:
     plan = choose(rig(gpu(0, 4000)), toy_model(), intent(ubatch=2048), [])
     assert plan.command[plan.command.index("-ub") + 1] == "2048"

@@ -39,7 +39,11 @@ def check_up(args: argparse.Namespace) -> tuple[Check, ...]:
     from rigtui.intent.config import load_config
 
     try:
-        found = survey(load_config().engines.llama_server)
+        named = load_config().engines.llama_server
+    except RigtuiError:
+        named = None  # what is wrong with it is a check of its own
+    try:
+        found = survey(named)
     except RigtuiError as error:
         found = Found(builds=(), problems=(str(error),))
     return examine(current_rig(args), found.builds, found.problems, read_facts(args.profiles_dir))

@@ -12,7 +12,11 @@ from rigtui.errors import EXIT_DONE, UsageError
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("file", metavar="FILE", help="a models.conf")
-    parser.add_argument("--models-dir", metavar="DIR", help="the folder that MODEL is relative to (default: `models` beside FILE)")
+    parser.add_argument(
+        "--models-dir",
+        metavar="DIR",
+        help="the folder that MODEL is relative to (default: the one that rigtui wrote into FILE, else `models` beside it)",
+    )
     parser.add_argument("--replace", action="store_true", help="replace profiles of the same name")
 
 
@@ -23,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     from rigtui.intent.profiles import directories, save
 
     path = Path(args.file)
-    models_dir = Path(args.models_dir).expanduser() if args.models_dir else path.parent / "models"
-    found = read(read_text(path), str(path), str(models_dir.absolute()))
+    text = read_text(path)
+    models_dir = Path(args.models_dir).expanduser() if args.models_dir else _models_dir(text, path)
+    found = read(text, str(path), str(models_dir.absolute()))
     if not found.profiles:
         raise UsageError(f"{path} has no section; a models.conf has [id] lines with KEY=VALUE lines below")
     directory = directories(args.profiles_dir)[0]
@@ -52,3 +57,13 @@ def _refuse_taken(names: list[str], directory: Path, replace: bool) -> None:
             ensure_free(name, directory, overwrite=replace)
         except UsageError as error:
             raise UsageError(f"{error}{'' if replace else ' (--replace)'}; nothing was imported") from error
+
+
+def _models_dir(text: str, path: Path) -> Path:
+    """The folder that rigtui wrote into the file, if it is there, else `models` beside it, as that tool has it."""
+    from rigtui.export.models_conf import MODELS_DIR_COMMENT
+
+    for line in text.splitlines():
+        if line.startswith(MODELS_DIR_COMMENT) and (folder := Path(line.removeprefix(MODELS_DIR_COMMENT).strip())).is_dir():
+            return folder
+    return path.parent / "models"

@@ -21,7 +21,7 @@ MODELS_SCHEMA = "rigtui.models/1"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("paths", nargs="*", metavar="PATH", help="look into these folders (or at these files) too")
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="look into these folders (or at these files), and nowhere else")
     parser.add_argument("--json", action="store_true", help="as JSON (rigtui.models/1)")
 
 
@@ -33,14 +33,15 @@ def run(args: argparse.Namespace) -> int:
 
     if absent := next((path for path in args.paths if not os.path.exists(path)), None):  # noqa: PTH110
         raise UsageError(f"there is no folder or file {clean(absent)}")
-    folders = (*args.paths, *load_config().models.folders)
-    entries = scan(folders, _progress if sys.stderr.isatty() else None)
+    folders = tuple(args.paths) or load_config().models.folders
+    everywhere = not args.paths
+    entries = scan(folders, _progress if sys.stderr.isatty() else None, stores=everywhere)
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
     if args.json:
         print_json({"schema": MODELS_SCHEMA, "models": [_scalars(entry) for entry in entries]})
     elif not entries:
-        looked = ", ".join(place.label for place in places(folders)) or "no folder with models is there"
+        looked = ", ".join(place.label for place in places(folders, stores=everywhere)) or "no folder with models is there"
         note(f'no model was found ({looked}); put a GGUF file into ~/models, or name folders in config.toml: [models] folders = ["/data"]')
     else:
         print("\n".join(_table(entries)))

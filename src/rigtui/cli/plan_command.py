@@ -11,6 +11,11 @@ from rigtui.errors import EXIT_DONE, EXIT_NO_FIT
 from rigtui.planning.plan import Plan
 from rigtui.text import MIB, clean, gib
 
+ON_CPU_TEXT = {
+    "fits": "FITS: all in RAM, on the CPU, the wanted context",
+    "tight": "TIGHT: all in RAM, on the CPU, with less context than wanted",
+    "offload": "OFFLOAD: all in RAM, on the CPU; the GPUs are not used",
+}
 STATUS_TEXT = {
     "fits": "FITS: all in VRAM, the wanted context, the wanted headroom",
     "tight": "TIGHT: all in VRAM, with less context than wanted",
@@ -42,8 +47,8 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
     speed = plan.expected.decode_tok_s
     lines = [
         clean(plan.model.name),
-        STATUS_TEXT[plan.status],
-        f"{plan.engine}, {plan.use_case}: {plan.context_per_slot:,} tokens of context"
+        _verdict(plan),
+        f"{plan.engine}{', ' + plan.use_case if plan.use_case else ''}: {plan.context_per_slot:,} tokens of context"
         + (f" for each of {plan.parallel} requests" if plan.parallel > 1 else "")
         + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
         + (f", about {speed:.0f} tok/s ({plan.expected.basis})" if speed else ""),
@@ -65,6 +70,14 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         env = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
         lines += ["", " ".join([*env, shlex.join(plan.command)])]
     return lines
+
+
+def _verdict(plan: Plan) -> str:
+    if not plan.devices:
+        return ON_CPU_TEXT.get(plan.status, STATUS_TEXT[plan.status])
+    if plan.status == "tight" and not plan.use_case:
+        return "TIGHT: all in VRAM, with less left free than --fit aims at"
+    return STATUS_TEXT[plan.status]
 
 
 def _device_table(plan: Plan) -> list[str]:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise MissingError(_GET_ENGINE)
     request = _request(found, found.build, args)
     if args.dry_run:
-        return _dry_run(request)
+        return _dry_run(request, args)
     if args.save:
         _save(found, args)
     launched = launch(request)
@@ -90,12 +90,17 @@ def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchReq
     )
 
 
-def _dry_run(request: LaunchRequest) -> int:
+def _dry_run(request: LaunchRequest, args: argparse.Namespace) -> int:
     from rigtui.engines.llamacpp.command import spawn
     from rigtui.runs.ports import FIRST_PORT
 
     command = spawn(request.plan, request.build, request.host, request.port or FIRST_PORT, request.api_key_file)
-    print(" ".join([*(f"{name}={shlex.quote(value)}" for name, value in command.env.items()), shlex.join(command.argv)]))
+    if args.json:
+        print_json({"schema": RUN_SCHEMA, "run": None, "directory": None, "command": command.argv, "env": command.env})
+    else:
+        print(" ".join([*(f"{name}={shlex.quote(value)}" for name, value in command.env.items()), shlex.join(command.argv)]))
+    if args.save:
+        note(f"nothing was launched, and no profile {args.save} was kept")
     return EXIT_DONE
 
 
@@ -107,7 +112,8 @@ def _save(found: Target, args: argparse.Namespace) -> None:
 
 def _attached(state: RunState, directory: str, args: argparse.Namespace) -> int:
     name = state.profile or state.model
-    note(f"{name} runs already as {state.run} ({state.phase}, {state.context:,} tokens of context); --replace starts it anew")
+    where = f"port {state.port}" + (f" instead of {args.port}" if args.port not in (None, state.port) else "")
+    note(f"{name} runs already as {state.run} ({state.phase}, {where}, {state.context:,} tokens of context); --replace starts it anew")
     if args.json:
         print_json({"schema": RUN_SCHEMA, "run": state.run, "directory": directory})
     if args.detach:

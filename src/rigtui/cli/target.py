@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
-from rigtui.errors import UsageError
+from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profile import Profile
 from rigtui.models.model import Model
@@ -109,7 +109,14 @@ def wanted(args: argparse.Namespace) -> tuple[Model, Intent]:
     intent = profile.intent(load_use_cases())
     if args.use_case:
         intent = replace(intent, use_case=use_case(args.use_case))
-    return _model(profile.model), _with_options(intent, args)
+    try:
+        return _model(profile.model), _with_options(intent, args)
+    except MissingError as missing:
+        # A profile that came with rigtui must not hide a model of the same name that is here.
+        try:
+            return _model(args.model), _with_options(Intent(use_case=use_case(args.use_case or "chat")), args)
+        except RigtuiError:
+            raise missing from None
 
 
 def _with_options(intent: Intent, args: argparse.Namespace) -> Intent:

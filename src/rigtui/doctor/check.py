@@ -27,6 +27,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     free_disk_bytes: int | None
     state_dir: str
     writable: bool
+    unwritable: str | None = None
+    """The folder that stands in the way: the nearest one that exists."""
     port_free: bool | None
     """Whether llama-server's usual port is free on 127.0.0.1."""
     systemd: bool | None

@@ -91,7 +91,10 @@ def _permissions(facts: Facts) -> Check:
     if facts.writable:
         return _check("permissions", "ok", f"{facts.state_dir} can be written")
     return _check(
-        "permissions", "fail", f"{facts.state_dir} cannot be written: no run can be started", f"sudo chown -R $USER {facts.state_dir}"
+        "permissions",
+        "fail",
+        f"{facts.state_dir} cannot be written: no run can be started",
+        f"sudo chown -R $USER {facts.unwritable or facts.state_dir}",
     )
 
 

@@ -27,6 +27,7 @@ def read_facts(profiles_dir: str | None = None) -> Facts:
         free_disk_bytes=_free_disk(state),
         state_dir=str(state),
         writable=_writable(state),
+        unwritable=None if _writable(state) else str(_nearest_existing(state)),
         port_free=_port_free(PORT),
         systemd=_systemd(),
         lingering=_lingering(),

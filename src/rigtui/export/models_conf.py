@@ -24,6 +24,7 @@ from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Gpu
 from rigtui.text import clean, slug
 
+MODELS_DIR_COMMENT = "# MODEL is relative to"
 HEADING = "# Written by `rigtui export --to models.conf`; `rigtui import` reads it back."
 
 # What neither docker compose's .env nor the container's unquoted `exec llama-server ${ARGS}` passes on unchanged.
@@ -59,7 +60,7 @@ def write(entries: Sequence[Exported], options: ConfOptions) -> str:
         except CannotSayError as reason:
             raise RigtuiError(f"{clean(entry.profile.name)} cannot be written to a models.conf: {reason}") from None
         sections[section.id] = section
-    heading = f"{HEADING}\n# MODEL is relative to {clean(models_dir)}" if models_dir else HEADING
+    heading = f"{HEADING}\n{MODELS_DIR_COMMENT} {clean(models_dir)}" if models_dir else HEADING
     return render(list(sections.values()), heading)
 
 

@@ -45,9 +45,13 @@ Report = Callable[[tuple[LibraryEntry, ...], int], None]
 
 
 def scan(
-    folders: Iterable[str] = (), on_progress: Report | None = None, cancelled: Callable[[], bool] | None = None
+    folders: Iterable[str] = (),
+    on_progress: Report | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    *,
+    stores: bool = True,
 ) -> tuple[LibraryEntry, ...]:
-    """The models in `folders`, `~/models` and the stores of other programs, by name.
+    """The models in `folders`, and with `stores` in `~/models` and the stores of other programs, by name.
 
     `on_progress` is told now and then what was found and how many files were looked at; `cancelled` ends the search early. A file that
     cannot be read is an entry with its error; companions of models (mmproj, adapters, drafts) are left out; what is reached on two ways
@@ -57,7 +61,7 @@ def scan(
     entries: list[LibraryEntry] = []
     seen: set[Path] = set()
     looked = 0
-    for found in _candidates(places(folders)):
+    for found in _candidates(places(folders, stores=stores)):
         if cancelled is not None and cancelled():
             break
         looked += 1

@@ -58,8 +58,13 @@ def plan_lines(plan: Plan, rig: Rig | None, width: int, marks: Marks) -> list[Co
     lines += _bullets("careful", plan.warnings, width, style="$warning")
     lines += _alternatives(plan.alternatives, width)
     if plan.command:
-        lines += [Content(""), *row("command", clean(shlex.join(plan.command)), width, style="$foreground-muted")]
+        lines += [Content(""), *row("command", clean(_command(plan)), width, style="$foreground-muted")]
     return lines
+
+
+def _command(plan: Plan) -> str:
+    env = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
+    return " ".join([*env, shlex.join(plan.command)])
 
 
 def device_names(plan: Plan, rig: Rig | None) -> dict[str, str]:

@@ -101,6 +101,17 @@ def read_command(words: Sequence[str]) -> Asked:
     return _asked(words[0], found, switches, tuple(overrides), tuple(passed))
 
 
+def keeps_to_cpu(arguments: Sequence[str]) -> str | None:
+    """The argument among the user's own that leaves every GPU out (`--device none`, `-ngl 0`), or None."""
+    try:
+        asked = read_command(("llama-server", *arguments))
+    except UsageError:
+        return None  # llama-server itself will say what is wrong with them
+    if asked.devices == ():
+        return "--device none"
+    return "-ngl 0" if asked.settings.ngl == 0 else None
+
+
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 
 

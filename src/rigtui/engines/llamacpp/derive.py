@@ -78,12 +78,15 @@ class Derivation(Struct, frozen=True, kw_only=True):
     cards: tuple[Gpu, ...]
     """The cards that could be used."""
     candidates: tuple[Candidate, ...]
+    own_cpu: str | None = None
+    """The user's own argument that leaves the GPUs out."""
 
 
-def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Derivation:
+def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool, own_cpu: str | None = None) -> Derivation:
     """Every candidate for this rig, the unfit ones too.
 
-    `sees_gpus`: whether the build can use GPUs; without, the CPU is the only device. Raises UsageError for settings that cannot be.
+    `sees_gpus`: whether the build can use GPUs; without, the CPU is the only device, and `own_cpu` is the user's argument that makes
+    it so. Raises UsageError for settings that cannot be.
     """
     want = wants(model, intent)
     own = intent.overrides
@@ -94,7 +97,7 @@ def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool) -> Deriva
         raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
     search = _Search(rig, model, want, _headrooms(cards, own.fit_target_mib))
     if not cards:
-        return Derivation(wants=want, cards=(), candidates=tuple(map(search.rated, _until_it_fits(want, search.on_cpu))))
+        return Derivation(wants=want, cards=(), candidates=tuple(map(search.rated, _until_it_fits(want, search.on_cpu))), own_cpu=own_cpu)
     groups: list[tuple[Gpu, ...]] = [(card,) for card in _distinct(cards)] if not own.gpus else []
     if len(cards) > 1 or not groups:
         groups.append(cards)

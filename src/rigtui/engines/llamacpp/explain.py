@@ -31,6 +31,7 @@ def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reaso
         return [Reason("no_fit", _shortfall(rig, candidate))]
     if not candidate.gpus:
         why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
+        why = f"your {derivation.own_cpu} leaves the GPUs out" if derivation.own_cpu else why
         return [Reason("cpu", f"{why}: the CPU computes and RAM holds all of it")]
     if len(candidate.gpus) == 1:
         text = f"all of it fits {candidate.gpus[0].name} with its headroom; one card alone spares every hand-over between cards"
@@ -134,7 +135,8 @@ def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candid
         found.append(Reason("cpu_build", _cpu_build(rig, build)))
     elif build is not None and candidate.gpus and not offers(build, "--fit-target"):
         found.append(Reason("old_build", f"{build.label} has no --fit-target: it cannot be told what to leave free; a newer build can"))
-    found += _fit_switched_off(own.engine_args)
+    if candidate.gpus:
+        found += _fit_switched_off(own.engine_args)
     if candidate.settings.ubatch > USUAL_UBATCH:
         found.append(Reason("ubatch", _ubatch_cost(model, candidate)))
     if own.context and own.context > model.context_trained:

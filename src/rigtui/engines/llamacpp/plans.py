@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import explain
+from rigtui.engines.llamacpp.arguments import keeps_to_cpu
 from rigtui.engines.llamacpp.builds import device_names
 from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
 from rigtui.engines.llamacpp.derive import Candidate, Derivation, derive
@@ -43,9 +44,12 @@ def plans(rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: 
         raise MissingError(f"{model.name} is a safetensors folder; llama.cpp needs a GGUF file: get one of the same model")
     if rig.simulated and not here and build is not None and not build.gpu:
         build = None
-    sees_gpus = rig.simulated or build is None or build.gpu
+    own_cpu = keeps_to_cpu(intent.overrides.engine_args)
+    sees_gpus = own_cpu is None and (rig.simulated or build is None or build.gpu)
     seen = seen_by(rig, build)
-    derivation = derive(replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)), model, intent, sees_gpus=sees_gpus)
+    derivation = derive(
+        replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)), model, intent, sees_gpus=sees_gpus, own_cpu=own_cpu
+    )
     scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation, seen=seen)
     return [_plan(scene, candidate) for candidate in derivation.candidates]
 
@@ -71,7 +75,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         engine_build=scene.build.version if scene.build else None,
         model=plan_model(model),
         use_case=scene.intent.use_case.name,
-        context=fitted.context,
+        context=settings.context_per_slot(fitted.context) * want.slots,
         context_per_slot=settings.context_per_slot(fitted.context),
         parallel=want.slots,
         kv_type=settings.kv_type,

@@ -15,9 +15,9 @@ from rigtui.engines.llamacpp.weights import Override, weight_table
 from rigtui.errors import UsageError
 from rigtui.models.model import Model
 from rigtui.planning.plan import EngineView, FitView, Plan, PlanDevice, Reason, Status
-from rigtui.planning.reserve import runtime_bytes
+from rigtui.planning.reserve import SYSTEM_RAM, runtime_bytes
 from rigtui.rig.rig import Gpu, Rig
-from rigtui.text import MIB, clean
+from rigtui.text import MIB, clean, gib
 
 NEEDS_FLASH_ATTENTION = "quantized V cache requires flash_attn to be enabled"
 _EXACT = ("f32", "f16", "bf16")
@@ -45,7 +45,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
     headroom = [settings.target_mib(index) * MIB if settings.fit else 0 for index in range(len(gpus))]
     rows = plan_devices(gpus, _names(gpus), floor, headroom, fitted, model.layers)
     return Plan(
-        status=_status(rows, fitted),
+        status=_status(rig, rows, fitted),
         engine="llama.cpp",
         model=plan_model(model),
         use_case="",
@@ -65,10 +65,10 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),
-        fit_target_mib=tuple(settings.target_mib(index) for index in range(len(gpus))) if settings.fit else (),
+        fit_target_mib=tuple(settings.target_mib(index) for index in range(len(gpus))) if fitted.status == "ok" else (),
         command=command,
         reasons=(Reason("preview", "what this command does as it stands; rigtui has derived nothing"),),
-        warnings=tuple(_warnings(asked, fitted, rows)),
+        warnings=tuple(_warnings(rig, model, asked, fitted, rows)),
     )
 
 
@@ -114,7 +114,9 @@ def _whole(shares: tuple[float, ...] | None) -> tuple[int, ...] | None:
     return tuple(round(share) for share in shares) if shares else None
 
 
-def _status(rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:
+def _status(rig: Rig, rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:
+    if not rows:
+        return "no_fit" if _lacks_ram(rig, fitted) else "offload" if rig.usable_gpus else "fits"
     if any(row.free_after_bytes < 0 for row in rows):
         return "no_fit"
     if rows and (fitted.footprint.offloaded_layers or fitted.placement.home[-1] == HOST):
@@ -122,12 +124,23 @@ def _status(rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:
     return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
 
 
-def _warnings(asked: Asked, fitted: Fitted, rows: tuple[PlanDevice, ...]) -> list[Reason]:
+def _lacks_ram(rig: Rig, fitted: Fitted) -> bool:
+    return rig.ram_free_bytes is not None and fitted.footprint.host.total + SYSTEM_RAM > rig.ram_free_bytes
+
+
+def _warnings(rig: Rig, model: Model, asked: Asked, fitted: Fitted, rows: tuple[PlanDevice, ...]) -> list[Reason]:
     found = []
+    if _lacks_ram(rig, fitted):
+        need, free = gib(fitted.footprint.host.total), gib(rig.ram_free_bytes)
+        found.append(
+            Reason("ram", f"{need} in RAM and {gib(SYSTEM_RAM)} for the system are more than the {free} free: it swaps, or is killed")
+        )
+    if asked.settings.context_per_slot(fitted.context) > model.context_trained:
+        found.append(Reason("context_trained", f"the model was trained for {model.context_trained:,} tokens; beyond that it loses track"))
     if fitted.status == "failed":
         found.append(Reason("fit_off", f"--fit gives up ({fitted.message}), and the server goes on with the arguments as they are"))
     found += [
-        Reason("no_fit", f"{row.name} lacks {-row.free_after_bytes // MIB:,} MiB: the load dies there")
+        Reason("no_fit", f"{row.name} lacks {round(-row.free_after_bytes / MIB):,} MiB: the load dies there")
         for row in rows
         if row.free_after_bytes < 0
     ]
