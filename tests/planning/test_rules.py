@@ -91,6 +91,7 @@ def test_ram_that_does_not_hold_the_rest_is_no_fit() -> None:
     plan = choose(rig(gpu(0, 700), ram_gib=2), toy_model(), intent(), [])
     assert plan.status == "no_fit"
     assert "RAM" in plan.reasons[0].text
+    assert "smaller" in codes(plan)
 
 
 def test_host_cache_is_lowered_when_ram_is_tight() -> None:

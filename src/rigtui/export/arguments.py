@@ -5,30 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from rigtui.engines.llamacpp.arguments import OPTIONS
+
 EMBEDDED = "rigtui.engines.llamacpp.embedded"
 
 ALIASES: dict[str, tuple[str, ...]] = {
-    "model": ("-m", "--model"),
-    "context": ("-c", "--ctx-size"),
-    "parallel": ("-np", "--parallel"),
-    "batch": ("-b", "--batch-size"),
-    "ubatch": ("-ub", "--ubatch-size"),
-    "kv_k": ("-ctk", "--cache-type-k"),
-    "kv_v": ("-ctv", "--cache-type-v"),
-    "flash_attention": ("-fa", "--flash-attn"),
-    "gpu_layers": ("-ngl", "--gpu-layers", "--n-gpu-layers"),
-    "fit": ("-fit", "--fit"),
-    "fit_target": ("-fitt", "--fit-target"),
-    "split_mode": ("-sm", "--split-mode"),
-    "main_gpu": ("-mg", "--main-gpu"),
-    "device": ("-dev", "--device"),
+    **OPTIONS,
     "host": ("--host",),
     "port": ("--port",),
     "alias": ("-a", "--alias"),
     "verbosity": ("-lv", "--verbosity", "--log-verbosity"),
     "load_mode": ("-lm", "--load-mode"),
 }
-"""Options with a value: a name of our own -> every spelling."""
+"""Those that decide memory, and those that rigtui adds to launch and watch an engine."""
 
 BARE = frozenset({"--log-jsonl", "--metrics", "--no-mmap"})
 """Options without a value that rigtui adds for its own sake: to watch the engine, or to read the file without a race."""

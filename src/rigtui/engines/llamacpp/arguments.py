@@ -19,7 +19,7 @@ AUTO_SLOTS = 4
 """`-np` left out: four slots that share one KV cache (server.cpp:127)."""
 MOST_MIB = 1 << 31
 
-_NAMES = {
+OPTIONS: dict[str, tuple[str, ...]] = {
     "model": ("-m", "--model"),
     "context": ("-c", "--ctx-size"),
     "parallel": ("-np", "--parallel"),
@@ -27,8 +27,8 @@ _NAMES = {
     "ubatch": ("-ub", "--ubatch-size"),
     "kv_k": ("-ctk", "--cache-type-k"),
     "kv_v": ("-ctv", "--cache-type-v"),
-    "flash": ("-fa", "--flash-attn"),
-    "ngl": ("-ngl", "--gpu-layers", "--n-gpu-layers"),
+    "flash_attention": ("-fa", "--flash-attn"),
+    "gpu_layers": ("-ngl", "--gpu-layers", "--n-gpu-layers"),
     "fit": ("-fit", "--fit"),
     "fit_target": ("-fitt", "--fit-target"),
     "fit_context": ("-fitc", "--fit-ctx"),
@@ -40,6 +40,7 @@ _NAMES = {
     "cpu_experts": ("-ncmoe", "--n-cpu-moe"),
     "cache_ram": ("-cram", "--cache-ram"),
 }
+"""Options with a value: a name of our own -> every spelling."""
 _SWITCHES = {
     "all_cpu_experts": ("-cmoe", "--cpu-moe"),
     "unified": ("-kvu", "--kv-unified"),
@@ -48,7 +49,7 @@ _SWITCHES = {
     "kv_in_ram": ("-nkvo", "--no-kv-offload"),
     "embedding": ("--embedding", "--embeddings", "--rerank", "--reranking"),
 }
-_BY_OPTION = {option: name for names in (_NAMES, _SWITCHES) for name, options in names.items() for option in options}
+_BY_OPTION = {option: name for names in (OPTIONS, _SWITCHES) for name, options in names.items() for option in options}
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -139,14 +140,14 @@ def _asked(
         kv_type=(_kv("-ctk", found.get("kv_k", "f16")), _kv("-ctv", found.get("kv_v", "f16"))),
         batch=_integer("-b", found.get("batch", "2048"), 1),
         ubatch=min(_integer("-ub", found.get("ubatch", "512"), 1), _integer("-b", found.get("batch", "2048"), 1)),
-        flash_attention=found.get("flash", "auto") not in ("off", "0", "false", "disabled"),
+        flash_attention=found.get("flash_attention", "auto") not in ("off", "0", "false", "disabled"),
         split_mode=_one_of("-sm", found.get("split_mode", "layer"), ("none", "layer", "row", "tensor")),
         fit=found.get("fit", "on") not in ("off", "0", "false", "disabled"),
         fit_target_mib=tuple(_integer("-fitt", part, -MOST_MIB, MOST_MIB) for part in found["fit_target"].split(","))
         if "fit_target" in found
         else (),
         fit_context_least=_integer("-fitc", found.get("fit_context", "4096"), 0),
-        ngl=_layers(found.get("ngl", "auto")),
+        ngl=_layers(found.get("gpu_layers", "auto")),
         tensor_split=_shares(found["split"]) if "split" in found else None,
         kv_offload="kv_in_ram" not in switches,
         swa_full="swa_full" in switches,

@@ -23,12 +23,12 @@ USUAL_UBATCH = 512
 
 def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> tuple[Reason, ...]:
     """Why these cards, this split, this context, this headroom."""
-    return (*_cards(rig, derivation, candidate), *_context(model, derivation, candidate), *_headroom(candidate))
+    return (*_cards(rig, model, derivation, candidate), *_context(model, derivation, candidate), *_headroom(candidate))
 
 
-def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
+def _cards(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
     if candidate.status == "no_fit":
-        return [Reason("no_fit", _shortfall(rig, candidate))]
+        return [Reason("no_fit", _shortfall(rig, candidate)), *_way_out(rig, model, derivation, candidate)]
     if not candidate.gpus:
         why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
         why = f"your {derivation.own_cpu} leaves the GPUs out" if derivation.own_cpu else why
@@ -92,6 +92,27 @@ def _shortfall(rig: Rig, candidate: Candidate) -> str:
         short.append(f"RAM: {need} are needed besides {gib(SYSTEM_RAM)} for the system, {gib(ram)} are free")
     context = f"with {candidate.fitted.context:,} tokens of context"
     return f"does not fit {context}: " + ("; ".join(short) if short else "layers would have to go to RAM")
+
+
+def _way_out(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
+    """What would fit instead, from what is missing."""
+    over = sum(max(wanted - after, 0) for wanted, after in zip(candidate.headroom, candidate.free_after, strict=True))
+    if rig.ram_free_bytes is not None:
+        over += max(candidate.host_bytes + SYSTEM_RAM - rig.ram_free_bytes, 0)
+    left = model.weights_bytes - over
+    found = []
+    if over > 0 and left > 0:
+        found.append(
+            Reason(
+                "smaller",
+                f"a quantization of the same model of at most about {gib(left)} would fit; this one has {gib(model.weights_bytes)}",
+            )
+        )
+    elif over:
+        found.append(Reason("smaller", "a smaller model is needed: not even the context fits beside what is taken"))
+    if derivation.wants.context_fixed:
+        found.append(Reason("own_context", f"the {derivation.wants.context:,} tokens of context are your own setting; less may fit"))
+    return found
 
 
 def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
