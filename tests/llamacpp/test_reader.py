@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigtui.engines.engine import Build, Event
+from rigtui.engines.llamacpp.loglines import readable
 from rigtui.engines.llamacpp.reader import Reader
 from rigtui.text import MIB
 
@@ -250,3 +251,10 @@ def test_nor_do_broken_log_lines(line: str) -> None:
 
 def test_a_line_is_read_up_to_64_kib() -> None:
     assert read("0.00.000.001 E " + "x" * 200_000)[0].text == "x" * (65536 - 15)
+
+
+def test_a_log_is_shown_as_text_whichever_way_it_is_written() -> None:
+    assert readable('{"type":"log","time":1,"level":"info","msg":"one\\ntwo\\u001b[2J\\n"}') == ["one", "two"]
+    assert readable('{"type":"fit_memory_breakdown","data":{}}') == []
+    assert readable('{"type": broken') == ['{"type": broken']
+    assert readable("0.00.001.074 I srv  llama_server: hello\r\n") == ["0.00.001.074 I srv  llama_server: hello"]

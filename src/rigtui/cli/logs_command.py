@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from rigtui.engines.llamacpp.loglines import readable
 from rigtui.errors import EXIT_DONE, RigtuiError
 from rigtui.runs.watch import directory_of, find_run, follow
-from rigtui.text import clean
 
 _HEADER = re.compile(rb"=== rigtui attempt (\d+) ")
 _CHUNK = 1 << 20
@@ -80,4 +80,5 @@ def _raw(line: bytes) -> None:
 
 
 def _cleaned(line: bytes) -> None:
-    print(clean(line.decode("utf-8", errors="replace")))
+    for text in readable(line.decode("utf-8", errors="replace")):
+        print(text)

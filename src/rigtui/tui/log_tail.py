@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from rigtui.engines.llamacpp.loglines import readable
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.watch import Follower
-from rigtui.text import clean
 from rigtui.tui.services import LogChunk
 
 FIRST_BYTES = 256 << 10
@@ -39,4 +39,6 @@ class LogTail:
         if self._skip_first and lines:
             lines, self._skip_first = lines[1:], False
         kept = lines[-MOST_LINES:]
-        return LogChunk(tuple(clean(line.decode("utf-8", errors="replace"))[:MAX_WIDTH] for line in kept), len(lines) - len(kept))
+        return LogChunk(
+            tuple(text[:MAX_WIDTH] for line in kept for text in readable(line.decode("utf-8", errors="replace"))), len(lines) - len(kept)
+        )

@@ -55,6 +55,18 @@ def messages(line: str) -> list[Message]:
     return [_message(_LEVELS[head["level"]], head["text"]) if head else _message(None, text)]
 
 
+def readable(line: str) -> list[str]:
+    """One line of output as people read it: the text of a JSON line, any other line cleaned; nothing for structured events."""
+    line = line[:MAX_LINE]
+    if line.startswith('{"type":'):
+        try:
+            entry = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
+            return [clean(line)]
+        return [clean(text) for text in entry.msg.splitlines()] if entry.type == "log" else []
+    return [clean(line)]
+
+
 def _message(level: str | None, text: str) -> Message:
     line = clean(text)
     tag = _TAG.match(line)
