@@ -15,7 +15,8 @@ from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Experts, Model
 from rigtui.planning.plan import Alternative, Expected, Plan, PlanDevice, PlanHost, PlanModel, Reason
-from rigtui.rig.rig import Gpu, Rig
+from rigtui.rig.process_facts import ProcessFacts
+from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
 from rigtui.tui.services import Launch, LogChunk, Services
 
@@ -58,6 +59,22 @@ def two_cards(**more: Any) -> Rig:
         ram_free_bytes=51000 * MIB,
         **more,
     )
+
+
+def busy_cards() -> Rig:
+    """The two cards with everyone who holds memory on them by name."""
+    rig = two_cards()
+    first = (GpuProcess(pid=4102, name="ollama", kind="compute", bytes=8200 * MIB),)
+    second = (
+        GpuProcess(pid=1201, name="gnome-shell", kind="graphics", bytes=900 * MIB),
+        GpuProcess(pid=2210, name="firefox", kind="graphics", bytes=2000 * MIB),
+        GpuProcess(pid=3055, name="python3 ComfyUI/main.py", kind="compute", bytes=200 * MIB),
+    )
+    cards = (
+        replace(rig.gpus[0], processes=first, others_bytes=8200 * MIB, free_bytes=15900 * MIB),
+        replace(rig.gpus[1], processes=second),
+    )
+    return replace(rig, gpus=cards)
 
 
 def wsl_rig() -> Rig:
@@ -328,6 +345,7 @@ class World:
         self.hurried: list[bool] = []
         self.taken: set[str] = set()
         self.folders: list[str] = []
+        self.processes: dict[int, ProcessFacts] = {}
         self.launch_problem: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
@@ -382,6 +400,7 @@ class World:
             stop=self.stop,
             ask=lambda run, question: FakeAnswer(),
             save_profile=self.save,
+            read_process=lambda pid: self.processes.get(pid, ProcessFacts()),
             export=lambda candidate, intent, plan: (
                 f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
             ),

@@ -26,7 +26,7 @@ class Action(Struct, frozen=True, kw_only=True):
     rank: int = 9
     """Place in the hint line; 9 stays out of it."""
     screen: str = "cockpit"
-    """`cockpit`, or `app` for what works everywhere."""
+    """`cockpit` or a page's name; `page` for what works on every page, `app` for what works everywhere."""
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -181,6 +181,26 @@ ACTIONS: tuple[Action, ...] = (
         rank=5,
     ),
     Action(
+        id="cards.open",
+        keys="v",
+        shown="v",
+        method="open_cards",
+        hint="VRAM",
+        help="Who holds the memory of every card, since when, and the command that frees it. A click on the bars opens it, too.",
+        rank=5,
+    ),
+    Action(
+        id="cards.copy",
+        keys="y",
+        shown="y",
+        method="copy",
+        hint="copy command",
+        help="Copy the command that frees this memory.",
+        rank=1,
+        screen="cards",
+    ),
+    Action(id="page.close", keys="escape,q", shown="Esc", method="close", hint="back", help="Back to the cockpit.", rank=0, screen="page"),
+    Action(
         id="app.theme",
         keys="t",
         shown="t",
@@ -213,12 +233,12 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
-def bindings(screen: str) -> list[BindingType]:
-    """The bindings of one screen (or of the app)."""
+def bindings(*screens: str) -> list[BindingType]:
+    """The bindings of these screens (or of the app)."""
     return [
         Binding(action.keys, action.method, action.hint, show=False, key_display=action.shown, tooltip=action.help, id=action.id)
         for action in ACTIONS
-        if action.screen == screen
+        if action.screen in screens
     ]
 
 

@@ -21,6 +21,8 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     """Ids of the actions that do something."""
     found = list(ALWAYS)
     run = state.run
+    if state.rig is not None and state.rig.gpus:
+        found.append("cards.open")
     if state.candidates:
         found += WITH_MODEL
     if state.candidate is not None and state.candidate.model is not None:

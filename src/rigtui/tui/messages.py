@@ -8,6 +8,7 @@ from rigtui.engines.engine import Build
 from rigtui.intent.intent import UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
+from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.services import Launch, LogChunk
@@ -111,6 +112,14 @@ class ExportReady(Message):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.text = text
+
+
+class ProcessesRead(Message):
+    """The facts of processes, by pid."""
+
+    def __init__(self, facts: dict[int, ProcessFacts]) -> None:
+        super().__init__()
+        self.facts = facts
 
 
 class Answered(Message):

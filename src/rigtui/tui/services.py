@@ -13,6 +13,7 @@ from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
+from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
 
@@ -83,6 +84,8 @@ class Services:
     """One question to the running model; nothing is sent before the answer is iterated."""
     save_profile: Callable[[str, LibraryEntry, Intent, bool], str]
     """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
+    read_process: Callable[[int], ProcessFacts]
+    """Whose a process is and since when it runs."""
     export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
     run_interval_s: float = 0.25

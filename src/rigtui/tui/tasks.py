@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from textual.message import Message
 from textual.worker import Worker, get_current_worker
@@ -27,6 +27,7 @@ from rigtui.tui.messages import (
     NotSaved,
     PlanDerived,
     Prepared,
+    ProcessesRead,
     RunsRead,
     Saved,
 )
@@ -180,6 +181,11 @@ def export(services: Services, post: Post, candidate: LibraryEntry, intent: Inte
         post(ExportReady(services.export(candidate, intent, plan)))
     except RigtuiError as error:
         post(Noted(str(error), title="export", failed=True))
+
+
+def read_processes(services: Services, post: Post, pids: Iterable[int]) -> None:
+    """Look at processes that hold VRAM."""
+    post(ProcessesRead({pid: services.read_process(pid) for pid in pids}))
 
 
 def add_folder(services: Services, post: Post, folder: str) -> None:

@@ -13,6 +13,7 @@ from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
+from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import pending, watch
@@ -55,6 +56,10 @@ class Local:
         """The cards as they were last read."""
         rig = self._fixed or self._sampler.latest
         return rig.gpus if rig else ()
+
+    def process(self, pid: int) -> ProcessFacts:
+        """Whose a process is; a rig file's processes are not of this machine."""
+        return ProcessFacts() if self._fixed is not None else process_facts(pid)
 
     def use_cases(self) -> tuple[UseCase, ...]:
         """All of them."""
@@ -196,5 +201,6 @@ def services(args: argparse.Namespace) -> Services:
         stop=here.stop,
         ask=here.ask,
         save_profile=here.save_profile,
+        read_process=here.process,
         export=here.export,
     )

@@ -8,7 +8,15 @@ from rigtui.tui.actions import ACTIONS
 from rigtui.tui.rows import hang
 from rigtui.tui.screens.dialogs import TextScreen
 
-GROUPS = {"engine": "Engine", "model": "Models", "plan": "Plan", "profile": "Profile", "app": "rigtui"}
+GROUPS = {
+    "engine": "Engine",
+    "model": "Models",
+    "plan": "Plan",
+    "profile": "Profile",
+    "cards": "VRAM: who holds it",
+    "page": "Pages",
+    "app": "rigtui",
+}
 READING = (
     "Each bar is one card: what is taken now (reserved by the driver, desktop, others, engines that rigtui started, unknown), "
     "then what the plan adds (weights, KV, compute, floor), the headroom it leaves on purpose, and what stays free. "

@@ -1,0 +1,25 @@
+"""The keys that open pages, and how a page is kept up to what the cockpit knows."""
+
+from __future__ import annotations
+
+from textual import on
+
+from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.screens.cards import CardsPage
+from rigtui.tui.widgets.bars import RigBars
+
+
+class PageActions(CockpitBase):
+    """The part of the cockpit that opens pages."""
+
+    def show_pages(self) -> None:
+        """Bring an open page up to the state."""
+        for screen in self.app.screen_stack:
+            if isinstance(screen, CardsPage):
+                screen.show(self.state)
+
+    @on(RigBars.Opened)
+    def action_open_cards(self) -> None:
+        """Who holds the VRAM."""
+        if self.state.rig is not None and self.state.rig.gpus:
+            self.app.push_screen(CardsPage(self.services, self.state))
