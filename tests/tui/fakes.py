@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build, Failure
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, UseCase
@@ -309,6 +310,28 @@ def run_state(run: str = "4f1c", phase: str = "ready", **more: Any) -> RunState:
     return RunState(**(values | more))
 
 
+CHECKS = (
+    Check(id="driver", status="ok", text="driver 580.95, CUDA 13.0, 2 GPUs"),
+    Check(id="gpu0", status="ok", text="GPU 0 NVIDIA GeForce RTX 4090: 23.1 GiB of 24.0 GiB free"),
+    Check(id="gpu1", status="ok", text="GPU 1 NVIDIA GeForce RTX 5070 Ti: 12.5 GiB of 15.9 GiB free, drives the desktop"),
+    Check(id="engine", status="ok", text="llama-server b6500 (CUDA), sees CUDA0, CUDA1"),
+    Check(id="ram", status="ok", text="49.8 GiB of 62.5 GiB RAM free"),
+    Check(
+        id="permissions",
+        status="fail",
+        text="/home/anna/.local/state/rigtui cannot be written: no run can be started",
+        mend="sudo chown -R $USER /home/anna/.local/state/rigtui",
+    ),
+    Check(
+        id="cuda_order",
+        status="warn",
+        text="CUDA numbers cards by speed, nvidia-smi by PCI bus; rigtui passes UUIDs, but other programs may take the wrong card",
+        mend="export CUDA_DEVICE_ORDER=PCI_BUS_ID",
+    ),
+    Check(id="docker", status="unknown", text="no Docker client here; it is needed only for engines in containers"),
+)
+
+
 class FakeLog:
     """A log that has lines once."""
 
@@ -346,6 +369,8 @@ class World:
         self.taken: set[str] = set()
         self.folders: list[str] = []
         self.processes: dict[int, ProcessFacts] = {}
+        self.checks = CHECKS
+        self.examined = 0
         self.launch_problem: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
@@ -376,6 +401,10 @@ class World:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
 
+    def examine(self) -> tuple[Check, ...]:
+        self.examined += 1
+        return self.checks
+
     def save(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
         if name in self.taken and not overwrite:
             raise UsageError(f"there is a profile {name} already")
@@ -400,6 +429,7 @@ class World:
             stop=self.stop,
             ask=lambda run, question: FakeAnswer(),
             save_profile=self.save,
+            examine=self.examine,
             read_process=lambda pid: self.processes.get(pid, ProcessFacts()),
             export=lambda candidate, intent, plan: (
                 f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"

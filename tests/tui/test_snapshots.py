@@ -112,3 +112,8 @@ async def test_the_page_of_the_cards(cockpit, tmp_path, world, size):
     shown = busy_world() if world == "busy" else World(wsl_rig())
     words = "ollama stop" if world == "busy" else "no processes"
     await picture(cockpit, shown, SIZES[size], f"cards-{world}-{size}", tmp_path, ("v",), lambda screen: words in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_of_the_doctor(cockpit, tmp_path, size):
+    await picture(cockpit, World(two_cards()), SIZES[size], f"doctor-{size}", tmp_path, ("d",), lambda screen: "FAILED" in screen.text())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.message import Message
 
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import UseCase
 from rigtui.models.library import LibraryEntry
@@ -120,6 +121,14 @@ class ProcessesRead(Message):
     def __init__(self, facts: dict[int, ProcessFacts]) -> None:
         super().__init__()
         self.facts = facts
+
+
+class Examined(Message):
+    """The doctor has looked at everything."""
+
+    def __init__(self, checks: tuple[Check, ...]) -> None:
+        super().__init__()
+        self.checks = checks
 
 
 class Answered(Message):

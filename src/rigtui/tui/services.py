@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
@@ -86,6 +87,8 @@ class Services:
     """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
     read_process: Callable[[int], ProcessFacts]
     """Whose a process is and since when it runs."""
+    examine: Callable[[], tuple[Check, ...]]
+    """Is this rig ready? Takes some seconds."""
     export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
     run_interval_s: float = 0.25

@@ -18,6 +18,7 @@ from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.messages import (
     Answered,
+    Examined,
     ExportReady,
     FolderAdded,
     Launched,
@@ -186,6 +187,14 @@ def export(services: Services, post: Post, candidate: LibraryEntry, intent: Inte
 def read_processes(services: Services, post: Post, pids: Iterable[int]) -> None:
     """Look at processes that hold VRAM."""
     post(ProcessesRead({pid: services.read_process(pid) for pid in pids}))
+
+
+def examine(services: Services, post: Post) -> None:
+    """Let the doctor look."""
+    try:
+        post(Examined(services.examine()))
+    except RigtuiError as error:
+        post(Noted(str(error), title="doctor", failed=True))
 
 
 def add_folder(services: Services, post: Post, folder: str) -> None:

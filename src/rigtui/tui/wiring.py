@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from rigtui.cli.target import current_rig, installed_builds, profile_of
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
@@ -60,6 +61,12 @@ class Local:
     def process(self, pid: int) -> ProcessFacts:
         """Whose a process is; a rig file's processes are not of this machine."""
         return ProcessFacts() if self._fixed is not None else process_facts(pid)
+
+    def examine(self) -> tuple[Check, ...]:
+        """Every check of the doctor's."""
+        from rigtui.cli.doctor_command import check_up
+
+        return check_up(self._args)
 
     def use_cases(self) -> tuple[UseCase, ...]:
         """All of them."""
@@ -202,5 +209,6 @@ def services(args: argparse.Namespace) -> Services:
         ask=here.ask,
         save_profile=here.save_profile,
         read_process=here.process,
+        examine=here.examine,
         export=here.export,
     )

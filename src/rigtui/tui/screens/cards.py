@@ -41,9 +41,9 @@ class CardsPage(Page):
         rows = OptionList(id="holders", classes="panel list", markup=False)
         rows.border_title = "Who holds the VRAM"
         yield rows
-        with VerticalScroll(id="holder", classes="panel", can_focus=False) as details:
+        with VerticalScroll(id="holder", classes="panel details", can_focus=False) as details:
             details.border_title = "What frees it"
-            yield Static("", id="holder-text", markup=False)
+            yield Static("", id="holder-text", classes="details-text", markup=False)
 
     def on_mount(self) -> None:
         """Show what is known."""

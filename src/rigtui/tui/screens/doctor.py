@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from rigtui.cli.doctor_command import WORDS
 from rigtui.doctor.check import Check
 from rigtui.text import clean
 from rigtui.tui import tasks
@@ -20,7 +21,6 @@ from rigtui.tui.rows import hang, wrapped
 from rigtui.tui.screens.page import Page
 from rigtui.tui.services import Services
 
-WORDS = {"ok": "ok", "warn": "warning", "fail": "FAILED", "unknown": "unknown"}
 COLORS = {"ok": "$success", "warn": "$warning", "fail": "$error", "unknown": "$foreground-muted"}
 WORST_FIRST = ("fail", "warn", "unknown", "ok")
 
@@ -58,9 +58,7 @@ class DoctorPage(Page):
 
     def parts(self) -> ComposeResult:
         """List and details."""
-        rows = OptionList(id="checks", classes="panel list", markup=False)
-        rows.border_title = "Doctor"
-        yield rows
+        yield OptionList(id="checks", classes="panel list", markup=False)
         with VerticalScroll(id="check", classes="panel details", can_focus=False) as details:
             details.border_title = "What mends it"
             yield Static("", id="check-text", classes="details-text", markup=False)
@@ -78,10 +76,13 @@ class DoctorPage(Page):
         """Look at everything again."""
         if not self._examining:
             self._examining = True
-            self.query_one(OptionList).border_subtitle = "examining …"
+            self._title("examining …")
             self.query_one("#check-text", Static).update("" if self._checks else "Examining driver, cards, engines and the system …")
             self.background("doctor", partial(tasks.examine, self.services, self.post_message))
         self.show_hints()
+
+    def _title(self, text: str) -> None:
+        self.query_one(OptionList).border_title = f"Doctor · {text}"
 
     @on(Examined)
     def _examined(self, event: Examined) -> None:
@@ -93,7 +94,7 @@ class DoctorPage(Page):
     def _failed(self, event: Noted) -> None:
         if event.failed:
             self._examining = False
-            self.query_one(OptionList).border_subtitle = "could not be examined"
+            self._title("could not be examined")
             self.show_hints()
 
     def _list(self) -> None:
@@ -105,7 +106,7 @@ class DoctorPage(Page):
         rows.set_options(Option(check_row(check, width)) for check in self._checks)
         worst = min(range(len(self._checks)), key=lambda index: WORST_FIRST.index(self._checks[index].status))
         rows.highlighted = at if at is not None and at < len(self._checks) else worst
-        rows.border_subtitle = "examining …" if self._examining else summary(self._checks)
+        self._title("examining …" if self._examining else summary(self._checks))
         self._show_details()
 
     @property

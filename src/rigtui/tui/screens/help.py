@@ -14,6 +14,7 @@ GROUPS = {
     "plan": "Plan",
     "profile": "Profile",
     "cards": "VRAM: who holds it",
+    "doctor": "Doctor",
     "page": "Pages",
     "app": "rigtui",
 }

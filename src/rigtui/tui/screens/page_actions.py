@@ -6,6 +6,7 @@ from textual import on
 
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.cards import CardsPage
+from rigtui.tui.screens.doctor import DoctorPage
 from rigtui.tui.widgets.bars import RigBars
 
 
@@ -23,3 +24,7 @@ class PageActions(CockpitBase):
         """Who holds the VRAM."""
         if self.state.rig is not None and self.state.rig.gpus:
             self.app.push_screen(CardsPage(self.services, self.state))
+
+    def action_open_doctor(self) -> None:
+        """Is this rig ready?"""
+        self.app.push_screen(DoctorPage(self.services))
