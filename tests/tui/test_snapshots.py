@@ -117,3 +117,8 @@ async def test_the_page_of_the_cards(cockpit, tmp_path, world, size):
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_page_of_the_doctor(cockpit, tmp_path, size):
     await picture(cockpit, World(two_cards()), SIZES[size], f"doctor-{size}", tmp_path, ("d",), lambda screen: "FAILED" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_of_the_profiles(cockpit, tmp_path, size):
+    await picture(cockpit, World(two_cards()), SIZES[size], f"profiles-{size}", tmp_path, ("P",), lambda screen: "38.2" in screen.text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rigtui.tui.state import Cockpit
 
-ALWAYS = ("model.folder", "model.rescan", "doctor.open", "app.help", "app.quit", "app.theme")
+ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 WITH_MODEL = (
     "model.filter",
     "plan.use_case",

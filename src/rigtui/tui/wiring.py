@@ -23,6 +23,7 @@ from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import LogTail
 from rigtui.tui.model_folders import add_folder
+from rigtui.tui.profile_wiring import LocalProfiles
 from rigtui.tui.services import Launch, ScanReport, Services
 from rigtui.tui.state import default_name
 
@@ -210,5 +211,6 @@ def services(args: argparse.Namespace) -> Services:
         save_profile=here.save_profile,
         read_process=here.process,
         examine=here.examine,
+        profiles=LocalProfiles(args),
         export=here.export,
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from textual import on
 
+from rigtui.tui import state as st
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.cards import CardsPage
 from rigtui.tui.screens.doctor import DoctorPage
+from rigtui.tui.screens.profiles import ProfilesPage
+from rigtui.tui.services import LoadedProfile
 from rigtui.tui.widgets.bars import RigBars
 
 
@@ -28,3 +31,10 @@ class PageActions(CockpitBase):
     def action_open_doctor(self) -> None:
         """Is this rig ready?"""
         self.app.push_screen(DoctorPage(self.services))
+
+    def action_open_profiles(self) -> None:
+        """Profiles and results."""
+        self.app.push_screen(ProfilesPage(self.services, self._use_profile))
+
+    def _use_profile(self, loaded: LoadedProfile) -> None:
+        self.change(st.with_profile(self.state, loaded.model, loaded.intent), plan=True)
