@@ -212,11 +212,21 @@ def plan_for(rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...])
     kv = own.kv_type or ("q8_0", "q8_0")
     kv_mib = context * slots // 32 * (1 if kv[0] == "q8_0" else 2) // 4
     weights = chosen.weights_bytes // MIB
-    usable = rig.usable_gpus
+    usable = [card for card in rig.usable_gpus if not own.gpus or card.uuid in own.gpus]
     devices: tuple[PlanDevice, ...] = ()
     if len(usable) == 1:
         card = usable[0]
-        devices = (device(card.index, "RTX 4090", (0, 47), (weights, kv_mib, 600, 450), (card.free_bytes or 0) // MIB, 1024, output=True),)
+        devices = (
+            device(
+                card.index,
+                card.name.removeprefix("NVIDIA GeForce "),
+                (0, 47),
+                (weights, kv_mib, 600, 450),
+                (card.free_bytes or 0) // MIB,
+                1024,
+                output=True,
+            ),
+        )
     elif usable:
         first = (weights * 2 // 3, kv_mib * 2 // 3, 660, 450)
         second = (weights - first[0], kv_mib - first[1], 700, 450)

@@ -122,3 +122,22 @@ async def test_the_page_of_the_doctor(cockpit, tmp_path, size):
 @pytest.mark.parametrize("size", SIZES)
 async def test_the_page_of_the_profiles(cockpit, tmp_path, size):
     await picture(cockpit, World(two_cards()), SIZES[size], f"profiles-{size}", tmp_path, ("P",), lambda screen: "38.2" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_if(cockpit, tmp_path, size):
+    tried = lambda screen: screen.state.plan.parallel == 2 and screen.state.overrides.gpus  # noqa: E731
+    await picture(cockpit, World(two_cards()), SIZES[size], f"what-if-{size}", tmp_path, ("w", "right", "down", "right", "down"), tried)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_dialog_of_the_cards(cockpit, tmp_path, size):
+    await picture(
+        cockpit,
+        World(two_cards()),
+        SIZES[size],
+        f"card-choice-{size}",
+        tmp_path,
+        ("w", "down", "enter"),
+        lambda screen: "Space takes" in screen.text(),
+    )

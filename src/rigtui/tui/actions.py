@@ -154,6 +154,15 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(id="plan.kv_type_back", keys="K,shift+k", shown="K", method="kv_type(-1)", hint="KV type", help="The KV cache type before."),
     Action(
+        id="plan.what_if",
+        keys="w",
+        shown="w",
+        method="what_if",
+        hint="what if",
+        help="Try other slots, cards and their order, headroom or micro-batch: arrows turn, Enter sets, Backspace gives it back.",
+        rank=4,
+    ),
+    Action(
         id="plan.reset",
         keys="r",
         shown="r",

@@ -14,6 +14,7 @@ WITH_MODEL = (
     "plan.context_exact",
     "plan.kv_type",
     "plan.kv_type_back",
+    "plan.what_if",
 )
 
 

@@ -21,6 +21,7 @@ from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.log import LogScreen
 from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
+from rigtui.tui.screens.what_if_actions import WhatIfActions
 from rigtui.tui.segments import rows
 from rigtui.tui.view import choice_rows, models_subtitle, remark
 from rigtui.tui.widgets.bars import RigBars
@@ -31,7 +32,7 @@ from rigtui.tui.widgets.picker import ModelPicker
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
 
-class CockpitScreen(EngineActions, PlanActions, PageActions):
+class CockpitScreen(EngineActions, PlanActions, WhatIfActions, PageActions):
     """Cards, models, choices, plan and engine on one screen."""
 
     PLACE = "cockpit"
