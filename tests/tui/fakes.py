@@ -9,15 +9,19 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build, Failure
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.intent.profile import Profile, ProfileOverrides
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Experts, Model
 from rigtui.planning.plan import Alternative, Expected, Plan, PlanDevice, PlanHost, PlanModel, Reason
-from rigtui.rig.rig import Gpu, Rig
+from rigtui.rig.process_facts import ProcessFacts
+from rigtui.rig.rig import Gpu, GpuProcess, Rig
+from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
-from rigtui.tui.services import Launch, LogChunk, Services
+from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow, Services
 
 MIB = 1 << 20
 
@@ -58,6 +62,22 @@ def two_cards(**more: Any) -> Rig:
         ram_free_bytes=51000 * MIB,
         **more,
     )
+
+
+def busy_cards() -> Rig:
+    """The two cards with everyone who holds memory on them by name."""
+    rig = two_cards()
+    first = (GpuProcess(pid=4102, name="ollama", kind="compute", bytes=8200 * MIB),)
+    second = (
+        GpuProcess(pid=1201, name="gnome-shell", kind="graphics", bytes=900 * MIB),
+        GpuProcess(pid=2210, name="firefox", kind="graphics", bytes=2000 * MIB),
+        GpuProcess(pid=3055, name="python3 ComfyUI/main.py", kind="compute", bytes=200 * MIB),
+    )
+    cards = (
+        replace(rig.gpus[0], processes=first, others_bytes=8200 * MIB, free_bytes=15900 * MIB),
+        replace(rig.gpus[1], processes=second),
+    )
+    return replace(rig, gpus=cards)
 
 
 def wsl_rig() -> Rig:
@@ -192,11 +212,21 @@ def plan_for(rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...])
     kv = own.kv_type or ("q8_0", "q8_0")
     kv_mib = context * slots // 32 * (1 if kv[0] == "q8_0" else 2) // 4
     weights = chosen.weights_bytes // MIB
-    usable = rig.usable_gpus
+    usable = [card for card in rig.usable_gpus if not own.gpus or card.uuid in own.gpus]
     devices: tuple[PlanDevice, ...] = ()
     if len(usable) == 1:
         card = usable[0]
-        devices = (device(card.index, "RTX 4090", (0, 47), (weights, kv_mib, 600, 450), (card.free_bytes or 0) // MIB, 1024, output=True),)
+        devices = (
+            device(
+                card.index,
+                card.name.removeprefix("NVIDIA GeForce "),
+                (0, 47),
+                (weights, kv_mib, 600, 450),
+                (card.free_bytes or 0) // MIB,
+                1024,
+                output=True,
+            ),
+        )
     elif usable:
         first = (weights * 2 // 3, kv_mib * 2 // 3, 660, 450)
         second = (weights - first[0], kv_mib - first[1], 700, 450)
@@ -292,6 +322,28 @@ def run_state(run: str = "4f1c", phase: str = "ready", **more: Any) -> RunState:
     return RunState(**(values | more))
 
 
+CHECKS = (
+    Check(id="driver", status="ok", text="driver 580.95, CUDA 13.0, 2 GPUs"),
+    Check(id="gpu0", status="ok", text="GPU 0 NVIDIA GeForce RTX 4090: 23.1 GiB of 24.0 GiB free"),
+    Check(id="gpu1", status="ok", text="GPU 1 NVIDIA GeForce RTX 5070 Ti: 12.5 GiB of 15.9 GiB free, drives the desktop"),
+    Check(id="engine", status="ok", text="llama-server b6500 (CUDA), sees CUDA0, CUDA1"),
+    Check(id="ram", status="ok", text="49.8 GiB of 62.5 GiB RAM free"),
+    Check(
+        id="permissions",
+        status="fail",
+        text="/home/anna/.local/state/rigtui cannot be written: no run can be started",
+        mend="sudo chown -R $USER /home/anna/.local/state/rigtui",
+    ),
+    Check(
+        id="cuda_order",
+        status="warn",
+        text="CUDA numbers cards by speed, nvidia-smi by PCI bus; rigtui passes UUIDs, but other programs may take the wrong card",
+        mend="export CUDA_DEVICE_ORDER=PCI_BUS_ID",
+    ),
+    Check(id="docker", status="unknown", text="no Docker client here; it is needed only for engines in containers"),
+)
+
+
 class FakeLog:
     """A log that has lines once."""
 
@@ -313,6 +365,99 @@ class FakeAnswer:
         """Nothing to stop."""
 
 
+PROFILES = (
+    Profile(name="coder", model=MODELS[0].path, use_case="coding", overrides=ProfileOverrides(context=32768, kv_type="q8_0")),
+    Profile(name="gpt-oss-120b", model="hf:ggml-org/gpt-oss-120b-GGUF", description="OpenAI's large model\nmore"),
+    Profile(name="writer", model=MODELS[2].path, use_case="long"),
+)
+
+
+def result(started: str, build: str, decode: float | None, *, failure: str | None = None) -> RunResult:
+    """A run of the profile coder."""
+    devices = tuple(
+        ResultDevice(device=f"CUDA{at}", name=name, layers=24, headroom_bytes=0, planned_bytes=planned * MIB, peak_bytes=peak * MIB)
+        for at, (name, planned, peak) in enumerate((("RTX 4090", 13800, 13650), ("RTX 5070 Ti", 7400, 7420)))
+    )
+    attempt = AttemptResult(
+        outcome="failed" if failure else "ready",
+        failure=failure,
+        context=32768,
+        context_per_slot=32768,
+        parallel=1,
+        kv_type=("q8_0", "q8_0"),
+        split_mode="layer",
+        decode_tok_s=decode,
+        prefill_tok_s=1204.0,
+        ttft_s=0.21,
+        devices=devices,
+    )
+    return RunResult(
+        run=started,
+        started=started,
+        node="here",
+        model=MODELS[0].name,
+        use_case="coding",
+        engine="llama.cpp",
+        build=build,
+        outcome=attempt.outcome,
+        command=(),
+        attempt=(attempt,),
+    )
+
+
+class FakeProfiles:
+    """A store of profiles in memory."""
+
+    def __init__(self) -> None:
+        self.stored = {profile.name: profile for profile in PROFILES}
+        self.measured = {
+            "coder": (
+                result("2026-02-11T18:02:00Z", "llama-server b6211 (CUDA)", 36.4),
+                result("2026-02-20T09:40:00Z", "llama-server b6500 (CUDA)", None, failure="out_of_vram"),
+                result("2026-03-01T19:20:21Z", "llama-server b6500 (CUDA)", 38.2),
+            )
+        }
+        self.removed: list[str] = []
+
+    def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
+        rows = (
+            ProfileRow(
+                profile=one,
+                model_state="not downloaded" if one.model.startswith("hf:") else "here",
+                shipped=one.name.startswith("gpt"),
+                path=f"/config/profiles/{one.name}.toml",
+            )
+            for one in self.stored.values()
+        )
+        return tuple(sorted(rows, key=lambda row: row.profile.name)), ()
+
+    def results(self, name: str) -> tuple[RunResult, ...]:
+        return self.measured.get(name, ())
+
+    def load(self, name: str) -> LoadedProfile:
+        profile = self.stored[name]
+        chosen = next(one for one in MODELS if one.path == profile.model)
+        return LoadedProfile(candidates(chosen)[0], profile.intent({one.name: one for one in USE_CASES}))
+
+    def duplicate(self, name: str, new: str) -> str:
+        self.stored[new] = replace(self.stored[name], name=new)
+        return f"/config/profiles/{new}.toml"
+
+    def rename(self, name: str, new: str) -> str:
+        self.stored[new] = replace(self.stored.pop(name), name=new)
+        return f"/config/profiles/{new}.toml"
+
+    def remove(self, name: str) -> str:
+        self.removed.append(name)
+        return f"/config/profiles/{name}.toml"
+
+    def edit(self, name: str) -> str | None:
+        raise RigtuiError("there is no editor to open; set $EDITOR to the one you use")
+
+    def export(self, name: str) -> str:
+        return f"[{name}]\nMODEL=model.gguf\n"
+
+
 class World:
     """What the fake services say, and what they were asked for."""
 
@@ -328,6 +473,10 @@ class World:
         self.hurried: list[bool] = []
         self.taken: set[str] = set()
         self.folders: list[str] = []
+        self.processes: dict[int, ProcessFacts] = {}
+        self.profiles = FakeProfiles()
+        self.checks = CHECKS
+        self.examined = 0
         self.launch_problem: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
@@ -358,6 +507,10 @@ class World:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
 
+    def examine(self) -> tuple[Check, ...]:
+        self.examined += 1
+        return self.checks
+
     def save(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
         if name in self.taken and not overwrite:
             raise UsageError(f"there is a profile {name} already")
@@ -382,6 +535,9 @@ class World:
             stop=self.stop,
             ask=lambda run, question: FakeAnswer(),
             save_profile=self.save,
+            profiles=self.profiles,
+            examine=self.examine,
+            read_process=lambda pid: self.processes.get(pid, ProcessFacts()),
             export=lambda candidate, intent, plan: (
                 f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
             ),

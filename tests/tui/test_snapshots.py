@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from rigtui.intent.intent import Intent
 from rigtui.runs.state import LaunchRequest
 from tui.fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
+from tui.test_cards_page import busy_world
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "160x48": (160, 48)}
@@ -103,3 +104,40 @@ async def test_help(cockpit, tmp_path):
 async def test_no_color(cockpit, tmp_path, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     await picture(cockpit, World(two_cards()), SIZES["80x24"], "no-color-80x24", tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("world", ["busy", "wsl"])
+async def test_the_page_of_the_cards(cockpit, tmp_path, world, size):
+    shown = busy_world() if world == "busy" else World(wsl_rig())
+    words = "ollama stop" if world == "busy" else "no processes"
+    await picture(cockpit, shown, SIZES[size], f"cards-{world}-{size}", tmp_path, ("v",), lambda screen: words in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_of_the_doctor(cockpit, tmp_path, size):
+    await picture(cockpit, World(two_cards()), SIZES[size], f"doctor-{size}", tmp_path, ("d",), lambda screen: "FAILED" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_of_the_profiles(cockpit, tmp_path, size):
+    await picture(cockpit, World(two_cards()), SIZES[size], f"profiles-{size}", tmp_path, ("P",), lambda screen: "38.2" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_if(cockpit, tmp_path, size):
+    tried = lambda screen: screen.state.plan.parallel == 2 and screen.state.overrides.gpus  # noqa: E731
+    await picture(cockpit, World(two_cards()), SIZES[size], f"what-if-{size}", tmp_path, ("w", "right", "down", "right", "down"), tried)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_dialog_of_the_cards(cockpit, tmp_path, size):
+    await picture(
+        cockpit,
+        World(two_cards()),
+        SIZES[size],
+        f"card-choice-{size}",
+        tmp_path,
+        ("w", "down", "enter"),
+        lambda screen: "Space takes" in screen.text(),
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
     if args.to in LATER:
         raise UsageError(f"this version of rigtui does not write {args.to}; it writes {' and '.join(FORMATS)}")
-    text = _script(args) if args.to == "sh" else _models_conf(args)
+    text = _script(args) if args.to == "sh" else models_conf(args)
     if args.output is None:
         print(text, end="")
         return EXIT_DONE
@@ -59,7 +60,11 @@ def _script(args: argparse.Namespace) -> str:
     return write([_planned(name, args) for name in args.profile])
 
 
-def _models_conf(args: argparse.Namespace) -> str:
+def models_conf(args: argparse.Namespace, tell: Callable[[str], object] = note) -> str:
+    """The profiles `args.profile` as sections of a models.conf; `tell` gets what the user should know of them.
+
+    Raises RigtuiError and its kin, one sentence.
+    """
     from rigtui.export.conf_profiles import as_written
     from rigtui.export.exported import Exported
     from rigtui.export.models_conf import ConfOptions, write
@@ -73,7 +78,7 @@ def _models_conf(args: argparse.Namespace) -> str:
         entries.append(Exported(profile, None) if as_written(profile) else _planned(name, args))
     models_dir = None if args.models_dir is None else str(Path(args.models_dir).expanduser().absolute())
     for profile, plan in entries:
-        _look_at_link(profile.name, Path(plan.model.path if plan else profile.model), models_dir)
+        _look_at_link(profile.name, Path(plan.model.path if plan else profile.model), models_dir, tell)
     planned = any(entry.plan is not None for entry in entries)
     return write(entries, ConfOptions(models_dir=models_dir, gpus=_gpus(args) if planned else ()))
 
@@ -84,7 +89,7 @@ def _gpus(args: argparse.Namespace) -> tuple[Gpu, ...]:
     return current_rig(args).gpus
 
 
-def _look_at_link(name: str, path: Path, models_dir: str | None) -> None:
+def _look_at_link(name: str, path: Path, models_dir: str | None, tell: Callable[[str], object]) -> None:
     """A model that is a link out of the models folder (the Hugging Face cache is full of them) leads nowhere in the container."""
     inside = Path(models_dir) if models_dir else path.parent
     if not path.is_symlink() or not path.is_relative_to(inside) or path.resolve().is_relative_to(inside.resolve()):
@@ -95,4 +100,4 @@ def _look_at_link(name: str, path: Path, models_dir: str | None) -> None:
             f"{clean(name)} cannot be written to a models.conf: {text}, which the container does not see below {clean(models_dir)}; "
             "copy or move the file itself"
         )
-    note(f"{text}: name a folder that holds both with --models-dir, or copy the file")
+    tell(f"{text}: name a folder that holds both with --models-dir, or copy the file")

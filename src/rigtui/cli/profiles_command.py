@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rigtui.cli.output import note, print_json
-from rigtui.errors import EXIT_DONE, RigtuiError, UsageError
+from rigtui.errors import EXIT_DONE, UsageError
 from rigtui.text import clean
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rigtui.intent.profiles import Entry, Profiles
 
 ACTIONS = ("list", "show", "edit", "remove")
@@ -109,59 +109,9 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _editor() -> list[str]:
-    import shlex
-    import shutil
-
-    for variable in ("VISUAL", "EDITOR"):
-        if command := os.environ.get(variable, "").strip():
-            try:
-                return shlex.split(command)
-            except ValueError as error:
-                raise UsageError(f"${variable} is not a command ({error}): {clean(command)}") from error
-    for name in ("nano", "vi"):
-        if shutil.which(name):
-            return [name]
-    raise RigtuiError("there is no editor to open; set $EDITOR to the one you use")
-
-
 def _edit(entry: Entry, directory: Path) -> int:
-    """Open the editor on a copy; the profile changes only when the copy is a valid one, and then it is stored as it was written."""
-    import subprocess
-    import tempfile
+    from rigtui.cli.profile_editor import edit_profile
 
-    from rigtui.files import write_atomic
-    from rigtui.intent.profiles import save_text
-    from rigtui.text import slug
-
-    name = slug(entry.profile.name)
-    with tempfile.TemporaryDirectory(prefix="rigtui-edit-") as folder:
-        copy = Path(folder) / f"{name}.toml"
-        try:
-            before = entry.path.read_bytes()
-            copy.write_bytes(before)
-            editor = _editor()
-            code = subprocess.run([*editor, str(copy)], check=False).returncode
-            edited = copy.read_bytes()
-        except OSError as error:
-            raise RigtuiError(f"cannot edit {entry.path}: {error.strerror or error}; nothing was changed") from error
-    if code != 0:
-        raise RigtuiError(f"the editor {clean(editor[0])} ended with code {code}; nothing was changed")
-    if edited == before:
-        note("nothing was changed")
-        return EXIT_DONE
-    try:
-        path = save_text(edited, directory, was=entry)
-    except UsageError as error:
-        aside = _free(directory / f"{name}.toml.rejected")
-        write_atomic(aside, edited)
-        raise UsageError(f"{error}; the profile is as it was, your edit is kept in {aside}") from error
-    note(f"saved {path}")
+    path = edit_profile(entry, directory)
+    note("nothing was changed" if path is None else f"saved {path}")
     return EXIT_DONE
-
-
-def _free(path: Path) -> Path:
-    number = 1
-    while (target := path.with_name(f"{path.name}-{number}")).exists():
-        number += 1
-    return target

@@ -160,6 +160,20 @@ def load_results(name: str) -> list[RunResult]:
         raise RigtuiError(f"{path} holds a run that cannot be read ({error}); correct it or move the file away") from error
 
 
+def move_results(old: str, new: str) -> None:
+    """The results of a profile go with it when it gets another name; where the new name has some already, both stay as they are.
+
+    Raises RigtuiError when the file cannot be moved.
+    """
+    source, target = results_path(old), results_path(new)
+    if not source.exists() or target.exists():
+        return
+    try:
+        source.rename(target)
+    except OSError as error:
+        raise RigtuiError(f"cannot move {source} to {target}: {error.strerror or error}") from error
+
+
 def _runs(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []

@@ -26,7 +26,7 @@ class Action(Struct, frozen=True, kw_only=True):
     rank: int = 9
     """Place in the hint line; 9 stays out of it."""
     screen: str = "cockpit"
-    """`cockpit`, or `app` for what works everywhere."""
+    """`cockpit` or a page's name; `page` for what works on every page, `app` for what works everywhere."""
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -154,6 +154,15 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action(id="plan.kv_type_back", keys="K,shift+k", shown="K", method="kv_type(-1)", hint="KV type", help="The KV cache type before."),
     Action(
+        id="plan.what_if",
+        keys="w",
+        shown="w",
+        method="what_if",
+        hint="what if",
+        help="Try other slots, cards and their order, headroom or micro-batch: arrows turn, Enter sets, Backspace gives it back.",
+        rank=4,
+    ),
+    Action(
         id="plan.reset",
         keys="r",
         shown="r",
@@ -180,6 +189,134 @@ ACTIONS: tuple[Action, ...] = (
         help="Show the choices as a section of models.conf.",
         rank=5,
     ),
+    Action(
+        id="cards.open",
+        keys="v",
+        shown="v",
+        method="open_cards",
+        hint="VRAM",
+        help="Who holds the memory of every card, since when, and the command that frees it. A click on the bars opens it, too.",
+        rank=5,
+    ),
+    Action(
+        id="cards.copy",
+        keys="y",
+        shown="y",
+        method="copy",
+        hint="copy command",
+        help="Copy the command that frees this memory.",
+        rank=1,
+        screen="cards",
+    ),
+    Action(
+        id="doctor.open",
+        keys="d",
+        shown="d",
+        method="open_doctor",
+        hint="doctor",
+        help="Is this rig ready: driver, cards, engines, disk and system, each with the command that mends it.",
+        rank=6,
+    ),
+    Action(
+        id="doctor.copy",
+        keys="y",
+        shown="y",
+        method="copy",
+        hint="copy command",
+        help="Copy the command that mends this.",
+        rank=1,
+        screen="doctor",
+    ),
+    Action(
+        id="doctor.again",
+        keys="r,f5",
+        shown="r",
+        method="again",
+        hint="examine again",
+        help="Look at everything again.",
+        rank=2,
+        screen="doctor",
+    ),
+    Action(
+        id="profiles.open",
+        keys="P,shift+p",
+        shown="P",
+        method="open_profiles",
+        hint="profiles",
+        help="Your profiles and the ones rigtui ships: load, copy, rename, remove, edit, export, and what their runs measured.",
+        rank=5,
+    ),
+    Action(
+        id="profiles.load",
+        keys="enter",
+        shown="Enter",
+        method="load",
+        hint="load",
+        help="Make this profile's model, use case and settings the choices of the cockpit.",
+        rank=1,
+        screen="profiles",
+    ),
+    Action(
+        id="profiles.duplicate",
+        keys="c",
+        shown="c",
+        method="duplicate",
+        hint="copy",
+        help="Store the profile once more under another name, to change the copy.",
+        rank=3,
+        screen="profiles",
+    ),
+    Action(
+        id="profiles.rename",
+        keys="n",
+        shown="n",
+        method="rename",
+        hint="rename",
+        help="Give the profile another name; its results go with it.",
+        rank=4,
+        screen="profiles",
+    ),
+    Action(
+        id="profiles.remove",
+        keys="delete,backspace",
+        shown="Del",
+        method="remove",
+        hint="remove",
+        help="Remove the profile; it is deleted when this page is left, until then z brings it back.",
+        rank=4,
+        screen="profiles",
+    ),
+    Action(
+        id="profiles.undo",
+        keys="z",
+        shown="z",
+        method="undo",
+        hint="undo",
+        help="Bring back the profile that was removed last.",
+        rank=1,
+        screen="profiles",
+    ),
+    Action(
+        id="profiles.edit",
+        keys="e",
+        shown="e",
+        method="edit",
+        hint="edit",
+        help="Open the profile in your own editor ($VISUAL or $EDITOR); what is not valid is not taken.",
+        rank=2,
+        screen="profiles",
+    ),
+    Action(
+        id="profiles.export",
+        keys="x",
+        shown="x",
+        method="export",
+        hint="export",
+        help="Show the profile as a section of models.conf, to copy.",
+        rank=3,
+        screen="profiles",
+    ),
+    Action(id="page.close", keys="escape,q", shown="Esc", method="close", hint="back", help="Back to the cockpit.", rank=0, screen="page"),
     Action(
         id="app.theme",
         keys="t",
@@ -213,12 +350,12 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
-def bindings(screen: str) -> list[BindingType]:
-    """The bindings of one screen (or of the app)."""
+def bindings(*screens: str) -> list[BindingType]:
+    """The bindings of these screens (or of the app)."""
     return [
         Binding(action.keys, action.method, action.hint, show=False, key_display=action.shown, tooltip=action.help, id=action.id)
         for action in ACTIONS
-        if action.screen == screen
+        if action.screen in screens
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rigtui.tui.state import Cockpit
 
-ALWAYS = ("model.folder", "model.rescan", "app.help", "app.quit", "app.theme")
+ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 WITH_MODEL = (
     "model.filter",
     "plan.use_case",
@@ -14,6 +14,7 @@ WITH_MODEL = (
     "plan.context_exact",
     "plan.kv_type",
     "plan.kv_type_back",
+    "plan.what_if",
 )
 
 
@@ -21,6 +22,8 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     """Ids of the actions that do something."""
     found = list(ALWAYS)
     run = state.run
+    if state.rig is not None and state.rig.gpus:
+        found.append("cards.open")
     if state.candidates:
         found += WITH_MODEL
     if state.candidate is not None and state.candidate.model is not None:

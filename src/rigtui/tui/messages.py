@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from textual.message import Message
 
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
+from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
+from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.services import Launch, LogChunk
+from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow
 
 
 class RigRead(Message):
@@ -111,6 +114,54 @@ class ExportReady(Message):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.text = text
+
+
+class ProcessesRead(Message):
+    """The facts of processes, by pid."""
+
+    def __init__(self, facts: dict[int, ProcessFacts]) -> None:
+        super().__init__()
+        self.facts = facts
+
+
+class Examined(Message):
+    """The doctor has looked at everything."""
+
+    def __init__(self, checks: tuple[Check, ...]) -> None:
+        super().__init__()
+        self.checks = checks
+
+
+class ProfilesRead(Message):
+    """The profiles as they lie on disk now."""
+
+    def __init__(self, rows: tuple[ProfileRow, ...], problems: tuple[str, ...]) -> None:
+        super().__init__()
+        self.rows, self.problems = rows, problems
+
+
+class ResultsRead(Message):
+    """What the runs of a profile measured, or why that cannot be read."""
+
+    def __init__(self, name: str, results: tuple[RunResult, ...], problem: str = "") -> None:
+        super().__init__()
+        self.name, self.results, self.problem = name, results, problem
+
+
+class ProfileLoaded(Message):
+    """A profile is to become the choice."""
+
+    def __init__(self, loaded: LoadedProfile) -> None:
+        super().__init__()
+        self.loaded = loaded
+
+
+class ProfileStored(Message):
+    """A profile was stored under this name; `text` says what was done."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self.name, self.text = name, text
 
 
 class Answered(Message):

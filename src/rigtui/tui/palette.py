@@ -13,6 +13,11 @@ from rigtui.tui.actions import ACTIONS, Action
 class ActionCommands(Provider):
     """Every action by its name, with its key."""
 
+    def _here(self) -> list[Action]:
+        """Those that work on the screen the palette was opened over."""
+        places = {"app", getattr(self.screen, "PLACE", ""), "page" if getattr(self.screen, "PLACE", "cockpit") != "cockpit" else ""}
+        return [action for action in ACTIONS if action.screen in places]
+
     def _run(self, action: Action) -> partial[Any]:
         # Actions of the cockpit are looked up on the screen the palette was opened over.
         return partial(self.app.run_action, action.method, self.app if action.screen == "app" else self.screen)
@@ -22,13 +27,13 @@ class ActionCommands(Provider):
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""
-        for action in ACTIONS:
+        for action in self._here():
             yield DiscoveryHit(self._name(action), self._run(action), help=action.help)
 
     async def search(self, query: str) -> Hits:
         """Those whose name or sentence matches."""
         matcher = self.matcher(query)
-        for action in ACTIONS:
+        for action in self._here():
             name = self._name(action)
             score = max(matcher.match(name), matcher.match(action.help) * 0.5)
             if score > 0:

@@ -8,12 +8,17 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import Intent, UseCase
+from rigtui.intent.profile import Profile
+from rigtui.intent.profiles import ModelState
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
+from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
+from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
 
 
@@ -29,6 +34,50 @@ class LogSource(Protocol):
 
     def read(self) -> LogChunk:
         """What came since the last call; never blocks for more than a disk read."""
+
+
+class ProfileRow(Struct, frozen=True, kw_only=True):
+    """A profile, where it lies, and whether its model is here."""
+
+    profile: Profile
+    model_state: ModelState
+    shipped: bool
+    path: str
+
+
+class LoadedProfile(Struct, frozen=True):
+    """A profile's model and what it asks for."""
+
+    model: LibraryEntry
+    intent: Intent
+
+
+class ProfileStore(Protocol):
+    """The user's profiles and the ones rigtui ships. All of it may block and may raise RigtuiError, one sentence."""
+
+    def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
+        """All profiles, and one sentence for each file that cannot be used."""
+
+    def results(self, name: str) -> tuple[RunResult, ...]:
+        """What the runs of a profile measured, oldest first."""
+
+    def load(self, name: str) -> LoadedProfile:
+        """Resolve a profile; its model has to be here."""
+
+    def duplicate(self, name: str, new: str) -> str:
+        """Store it once more under another name; returns where."""
+
+    def rename(self, name: str, new: str) -> str:
+        """Give it another name; returns where it lies now."""
+
+    def remove(self, name: str) -> str:
+        """Delete it; returns which file is gone."""
+
+    def edit(self, name: str) -> str | None:
+        """Open it in the user's editor, which takes the terminal; returns where it was saved, None when nothing was changed."""
+
+    def export(self, name: str) -> str:
+        """It as a section of models.conf."""
 
 
 class Launch(Struct, frozen=True):
@@ -83,6 +132,11 @@ class Services:
     """One question to the running model; nothing is sent before the answer is iterated."""
     save_profile: Callable[[str, LibraryEntry, Intent, bool], str]
     """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
+    read_process: Callable[[int], ProcessFacts]
+    """Whose a process is and since when it runs."""
+    examine: Callable[[], tuple[Check, ...]]
+    """Is this rig ready? Takes some seconds."""
+    profiles: ProfileStore
     export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
     run_interval_s: float = 0.25

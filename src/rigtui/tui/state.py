@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
-from rigtui.intent.intent import Intent, Overrides, UseCase
+from rigtui.intent.intent import EngineName, Intent, Overrides, UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
@@ -34,6 +34,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     builds: tuple[Build, ...] | None = None
     """None until they were looked for."""
     candidates: tuple[LibraryEntry, ...] = ()
+    outside: tuple[LibraryEntry, ...] = ()
+    """Models in none of the searched places, which a profile brought along."""
     scanning: bool = True
     scanned: int = 0
     folders: tuple[str, ...] = ()
@@ -41,6 +43,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     selected: str | None = None
     """Path of the chosen model."""
     use_case: int = 0
+    engine: EngineName = "auto"
+    """Which engine is asked for: a profile's."""
     overrides: Overrides = Overrides()
     initial: Overrides = Overrides()
     """What `reset` goes back to: nothing, or a profile's overrides."""
@@ -99,7 +103,7 @@ def intent(state: Cockpit) -> Intent | None:
     if use_case is None:
         return None
     profile = state.saved[0] if state.saved and state.saved[1] == state.choice else None
-    return Intent(use_case=use_case, overrides=state.overrides, profile=profile)
+    return Intent(use_case=use_case, overrides=state.overrides, engine=state.engine, profile=profile)
 
 
 def default_name(candidate: LibraryEntry, intent: Intent) -> str:
@@ -135,6 +139,8 @@ def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bo
 
     A choice that is not among them stays while the search goes on, or while it is what a run was launched with.
     """
+    known = {candidate.path for candidate in found}
+    found = (*found, *(candidate for candidate in state.outside if candidate.path not in known))
     keep = state.selected is not None and (not done or state.launched_choice is not None)
     if keep or state.selected in {candidate.path for candidate in found}:
         selected = state.selected
@@ -145,12 +151,35 @@ def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bo
 
 def select(state: Cockpit, path: str) -> Cockpit:
     """Another model. The use case stays; a context of the user's stays, too, unless the model cannot have it."""
-    chosen = replace(state, selected=path)
+    # Engine and starting point were those of a profile for the model before.
+    chosen = state if path == state.selected else replace(state, selected=path, engine="auto", initial=Overrides())
     model = chosen.candidate.model if chosen.candidate else None
     wanted = chosen.overrides.context
     if model is not None and wanted is not None and model.context_trained and wanted > model.context_trained:
         chosen = replace(chosen, overrides=replace(chosen.overrides, context=model.context_trained))
     return chosen
+
+
+def with_profile(state: Cockpit, model: LibraryEntry, wanted: Intent) -> Cockpit:
+    """A profile becomes the choice; `reset` goes back to what it says."""
+    known = any(candidate.path == model.path for candidate in state.candidates)
+    outside = state.outside if known else (*state.outside, model)
+    candidates = state.candidates if known else (*state.candidates, model)
+    names = [use_case.name for use_case in state.use_cases]
+    at = names.index(wanted.use_case.name) if wanted.use_case.name in names else len(names)
+    use_cases = (*state.use_cases[:at], wanted.use_case, *state.use_cases[at + 1 :])
+    loaded = replace(
+        state,
+        candidates=candidates,
+        outside=outside,
+        selected=model.path,
+        use_cases=use_cases,
+        use_case=at,
+        engine=wanted.engine,
+        overrides=wanted.overrides,
+        initial=wanted.overrides,
+    )
+    return replace(loaded, saved=(wanted.profile, loaded.choice) if wanted.profile else state.saved)
 
 
 def next_use_case(state: Cockpit, step: int) -> Cockpit:
@@ -230,7 +259,13 @@ def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
     use_cases = state.use_cases if wanted.name in names else (*state.use_cases, wanted)
     at = names.index(wanted.name) if wanted.name in names else len(names)
     adopted = replace(
-        state, selected=request.plan.model.path, use_cases=use_cases, use_case=at, overrides=request.intent.overrides, plan=request.plan
+        state,
+        selected=request.plan.model.path,
+        use_cases=use_cases,
+        use_case=at,
+        overrides=request.intent.overrides,
+        plan=request.plan,
+        engine=request.intent.engine,
     )
     return replace(adopted, launched_choice=adopted.choice, asked=state.asked + 1, plan_problem=None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from textual.message import Message
 from textual.worker import Worker, get_current_worker
@@ -18,6 +18,7 @@ from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.messages import (
     Answered,
+    Examined,
     ExportReady,
     FolderAdded,
     Launched,
@@ -27,6 +28,7 @@ from rigtui.tui.messages import (
     NotSaved,
     PlanDerived,
     Prepared,
+    ProcessesRead,
     RunsRead,
     Saved,
 )
@@ -180,6 +182,19 @@ def export(services: Services, post: Post, candidate: LibraryEntry, intent: Inte
         post(ExportReady(services.export(candidate, intent, plan)))
     except RigtuiError as error:
         post(Noted(str(error), title="export", failed=True))
+
+
+def read_processes(services: Services, post: Post, pids: Iterable[int]) -> None:
+    """Look at processes that hold VRAM."""
+    post(ProcessesRead({pid: services.read_process(pid) for pid in pids}))
+
+
+def examine(services: Services, post: Post) -> None:
+    """Let the doctor look."""
+    try:
+        post(Examined(services.examine()))
+    except RigtuiError as error:
+        post(Noted(str(error), title="doctor", failed=True))
 
 
 def add_folder(services: Services, post: Post, folder: str) -> None:

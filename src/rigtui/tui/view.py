@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rigtui.text import clean
+from rigtui.tui import whatif
 from rigtui.tui.state import Cockpit, context_now
 from rigtui.tui.widgets.choices import ChoiceRow
 
@@ -33,7 +34,37 @@ def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
             note="allowed: " + ", ".join(use_case.kv_types),
             keys="k",
         ),
+        *what_if_rows(state),
     )
+
+
+def what_if_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
+    """Slots, cards, headroom and micro-batch as they are now; without cards only what means something then."""
+    own, cards = state.overrides, whatif.cards_now(state)
+    slots = whatif.slots_now(state)
+    rows = [
+        ChoiceRow(
+            name="slots",
+            label="slots",
+            value=f"{slots:,}",
+            yours=own.parallel is not None,
+            note="requests at once",
+            keys="w",
+            more=True,
+        )
+    ]
+    if cards:
+        names = ",".join(str(card.index) for card in cards)
+        headroom = whatif.headroom_now(state, cards)
+        shown = f"{headroom[0]:,}" if len(set(headroom)) == 1 else ",".join(map(str, headroom))
+        order = "in this order" if own.gpus and len(cards) > 1 else "may be used"
+        rows += [
+            ChoiceRow(name="cards", label="cards", value=names, yours=own.gpus is not None, note=order, more=True),
+            ChoiceRow(name="headroom", label="headroom", value=shown, yours=own.fit_target_mib is not None, note="MiB free", more=True),
+        ]
+    micro = f"{whatif.ubatch_now(state):,}"
+    ubatch = ChoiceRow(name="ubatch", label="ubatch", value=micro, yours=own.ubatch is not None, note="tokens a step", more=True)
+    return (*rows, ubatch)
 
 
 def models_subtitle(state: Cockpit) -> str:

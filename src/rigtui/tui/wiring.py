@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from rigtui.cli.target import current_rig, installed_builds, profile_of
+from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
@@ -13,6 +14,7 @@ from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
+from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import pending, watch
@@ -21,6 +23,7 @@ from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import LogTail
 from rigtui.tui.model_folders import add_folder
+from rigtui.tui.profile_wiring import LocalProfiles
 from rigtui.tui.services import Launch, ScanReport, Services
 from rigtui.tui.state import default_name
 
@@ -55,6 +58,16 @@ class Local:
         """The cards as they were last read."""
         rig = self._fixed or self._sampler.latest
         return rig.gpus if rig else ()
+
+    def process(self, pid: int) -> ProcessFacts:
+        """Whose a process is; a rig file's processes are not of this machine."""
+        return ProcessFacts() if self._fixed is not None else process_facts(pid)
+
+    def examine(self) -> tuple[Check, ...]:
+        """Every check of the doctor's."""
+        from rigtui.cli.doctor_command import check_up
+
+        return check_up(self._args)
 
     def use_cases(self) -> tuple[UseCase, ...]:
         """All of them."""
@@ -196,5 +209,8 @@ def services(args: argparse.Namespace) -> Services:
         stop=here.stop,
         ask=here.ask,
         save_profile=here.save_profile,
+        read_process=here.process,
+        examine=here.examine,
+        profiles=LocalProfiles(args),
         export=here.export,
     )

@@ -19,7 +19,9 @@ from rigtui.tui.allowed import allowed
 from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.log import LogScreen
+from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
+from rigtui.tui.screens.what_if_actions import WhatIfActions
 from rigtui.tui.segments import rows
 from rigtui.tui.view import choice_rows, models_subtitle, remark
 from rigtui.tui.widgets.bars import RigBars
@@ -30,9 +32,10 @@ from rigtui.tui.widgets.picker import ModelPicker
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
 
-class CockpitScreen(EngineActions, PlanActions):
+class CockpitScreen(EngineActions, PlanActions, WhatIfActions, PageActions):
     """Cards, models, choices, plan and engine on one screen."""
 
+    PLACE = "cockpit"
     BINDINGS = bindings("cockpit")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - an instance variable by Textual's types
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall"), (44, "-high")]  # noqa: RUF012
@@ -80,6 +83,7 @@ class CockpitScreen(EngineActions, PlanActions):
             others = len(state.runs) - (1 if state.run else 0)
             self.query_one(EngineDock).show(state.run, launching=state.launching, others=others, planned=state.plan is not None)
             self.query_one(HintLine).show(allowed(state))
+            self.show_pages()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys whose action does nothing now are dead."""

@@ -8,7 +8,17 @@ from rigtui.tui.actions import ACTIONS
 from rigtui.tui.rows import hang
 from rigtui.tui.screens.dialogs import TextScreen
 
-GROUPS = {"engine": "Engine", "model": "Models", "plan": "Plan", "profile": "Profile", "app": "rigtui"}
+GROUPS = {
+    "engine": "Engine",
+    "model": "Models",
+    "plan": "Plan",
+    "profile": "Profile",
+    "cards": "VRAM: who holds it",
+    "profiles": "Profiles",
+    "doctor": "Doctor",
+    "page": "Pages",
+    "app": "rigtui",
+}
 READING = (
     "Each bar is one card: what is taken now (reserved by the driver, desktop, others, engines that rigtui started, unknown), "
     "then what the plan adds (weights, KV, compute, floor), the headroom it leaves on purpose, and what stays free. "
@@ -27,9 +37,9 @@ def help_lines(width: int) -> list[Content]:
         lines.append(Content.styled(title, "$accent bold"))
         for action in ACTIONS:
             if action.id.startswith(prefix + "."):
-                lines += hang(Content.styled(f"  {action.shown:<4}", "bold"), action.help, width)
+                lines += hang(Content.styled(f"  {action.shown:<6}", "bold"), action.help, width)
         lines.append(Content(""))
-    lines += hang(Content.styled("  ^p  ", "bold"), "Every command by name.", width)
+    lines += hang(Content.styled("  ^p    ", "bold"), "Every command by name.", width)
     for title, text in (("Moving", MOVING), ("Reading the bars", READING)):
         lines += [Content(""), Content.styled(title, "$accent bold"), *hang(Content("  "), text, width)]
     return lines

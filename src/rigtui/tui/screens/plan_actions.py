@@ -73,7 +73,7 @@ class PlanActions(CockpitBase):
                 self.action_context_exact()
         elif event.name == "use_case":
             self.action_use_case(event.step or 1)
-        else:
+        elif event.name == "kv_type":
             self.action_kv_type(event.step or 1)
 
     def action_use_case(self, step: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.segment import Segment
 from textual.color import Color
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -17,6 +18,9 @@ class RigBars(Widget):
     """What every card has now and after the plan. Give it rows with `show`."""
 
     DEFAULT_CSS = "RigBars { height: auto; }"
+
+    class Opened(Message):
+        """The bars were clicked: who holds this memory?"""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
@@ -78,6 +82,10 @@ class RigBars(Widget):
         style = Style() if palette.plain else Style(color=palette.muted.rich_color, italic=True)
         indent = " " * (layout.name + 3) if self._rows and layout.width >= 100 else " "
         return [[Segment(f"{indent}{text}", style)] for text in wrap(self._remark, max(20, layout.width - len(indent) - 1))]
+
+    def on_click(self) -> None:
+        """Open what stands behind the bars."""
+        self.post_message(self.Opened())
 
     def on_resize(self) -> None:
         """Columns follow the width."""

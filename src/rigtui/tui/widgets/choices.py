@@ -6,8 +6,12 @@ from msgspec import Struct
 from textual.binding import Binding
 from textual.content import Content
 from textual.events import Click
+from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
+
+ROOMY = 44
+"""Terminals of this height show every row."""
 
 
 class ChoiceRow(Struct, frozen=True, kw_only=True):
@@ -21,6 +25,8 @@ class ChoiceRow(Struct, frozen=True, kw_only=True):
     yours: bool = False
     """Set by the user, not by rigtui."""
     keys: str = ""
+    more: bool = False
+    """Less needed: shown where there is room, when the user set it, and when it is asked for."""
 
 
 class Choices(Widget, can_focus=True):
@@ -32,6 +38,7 @@ class Choices(Widget, can_focus=True):
         Binding("left", "turn(-1)", "less", show=False),
         Binding("right,space", "turn(1)", "more", show=False),
         Binding("enter", "open", "type a value", show=False),
+        Binding("backspace,delete", "give_back", "let rigtui decide", show=False),
     ]
 
     class Turned(Message):
@@ -42,25 +49,71 @@ class Choices(Widget, can_focus=True):
             self.name = name
             self.step = step
 
+    class GivenBack(Message):
+        """Rigtui is to decide this row again."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
-        self.border_title = "Choices"
         self._rows: tuple[ChoiceRow, ...] = ()
-        self._cursor = 0
+        self._cursor = ""
+        self._expanded = False
 
     def show(self, rows: tuple[ChoiceRow, ...]) -> None:
         """Show these rows; nothing is painted when they are what is shown already."""
         if rows != self._rows:
-            changed = len(rows) != len(self._rows)
+            before = len(self._visible())
             self._rows = rows
-            self.refresh(layout=changed)
+            self._title()
+            self.refresh(layout=len(self._visible()) != before)
+
+    def show_more(self, expanded: bool = True) -> None:
+        """Show every row, with the cursor on the first of the less needed ones; or only the usual ones again."""
+        if expanded == self._expanded:
+            return
+        self._expanded = expanded
+        if expanded:
+            self._cursor = next((row.name for row in self._rows if row.more), self._cursor)
+        self._title()
+        self.refresh(layout=True)
+
+    def _title(self) -> None:
+        title = "Choices · w more" if len(self._visible()) < len(self._rows) else "Choices"
+        if title != self.border_title:
+            self.border_title = title
+
+    def _visible(self) -> tuple[ChoiceRow, ...]:
+        everything = self._expanded or self.app.size.height >= ROOMY
+        return tuple(row for row in self._rows if everything or not row.more or row.yours)
+
+    @property
+    def _at(self) -> int:
+        return next((at for at, row in enumerate(self._visible()) if row.name == self._cursor), 0)
+
+    def _first(self) -> int:
+        """The first row that is drawn: where not all fit, those around the cursor."""
+        height = max(1, self.size.height)
+        return max(0, min(self._at - height // 2, len(self._visible()) - height))
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's signature
+        """A line for each row."""
+        return len(self._visible())
+
+    def on_resize(self) -> None:
+        """More rows where there is room."""
+        self._title()
+        self.refresh(layout=True)
 
     def render(self) -> Content:
         """The rows."""
-        return Content("\n").join(self._line(at, row) for at, row in enumerate(self._rows))
+        first, here = self._first(), self._at
+        rows = list(enumerate(self._visible()))[first : first + max(1, self.size.height)]
+        return Content("\n").join(self._line(row, here=self.has_focus and at == here) for at, row in rows)
 
-    def _line(self, at: int, row: ChoiceRow) -> Content:
-        here = self.has_focus and at == self._cursor
+    def _line(self, row: ChoiceRow, *, here: bool) -> Content:
         value = f"{row.value}{' (yours)' if row.yours else ''}"
         room = self.size.width - 12 - len(value) - 4
         right = row.keys if len(row.keys) + 1 <= room else ""
@@ -76,20 +129,30 @@ class Choices(Widget, can_focus=True):
             (" " * pad + right, "$foreground-muted"),
         )
 
-    def watch_has_focus(self, _has_focus: bool) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
         """The cursor shows only where the keys go."""
+        if not has_focus:
+            self.show_more(False)
         self.refresh()
 
     def action_cursor(self, step: int) -> None:
         """Another row."""
-        if self._rows:
-            self._cursor = max(0, min(len(self._rows) - 1, self._cursor + step))
+        rows, to = self._visible(), self._at + step
+        if to >= len(rows) < len(self._rows):
+            self.show_more()
+        elif rows:
+            self._cursor = rows[max(0, min(len(rows) - 1, to))].name
             self.refresh()
 
     def action_turn(self, step: int) -> None:
         """Change the row under the cursor."""
         if self._rows:
-            self.post_message(self.Turned(self._rows[self._cursor].name, step))
+            self.post_message(self.Turned(self._visible()[self._at].name, step))
+
+    def action_give_back(self) -> None:
+        """Let rigtui decide the row under the cursor again."""
+        if self._rows and self._visible()[self._at].yours:
+            self.post_message(self.GivenBack(self._visible()[self._at].name))
 
     def action_open(self) -> None:
         """Type a value for the row under the cursor."""
@@ -97,8 +160,8 @@ class Choices(Widget, can_focus=True):
 
     def on_click(self, event: Click) -> None:
         """A click on the left half of a row means less, on the right half more."""
-        at = event.get_content_offset(self)
-        if at is not None and at.y < len(self._rows):
-            self._cursor = at.y
+        at, rows = event.get_content_offset(self), self._visible()
+        if at is not None and self._first() + at.y < len(rows):
+            self._cursor = rows[self._first() + at.y].name
             self.action_turn(-1 if at.x < 15 else 1)
             self.refresh()

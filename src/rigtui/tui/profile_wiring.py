@@ -1,0 +1,90 @@
+"""The profiles of this machine behind the functions the screen calls."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rigtui.intent.intent import Intent
+from rigtui.models.library import LibraryEntry
+from rigtui.runs.results import RunResult, load_results, move_results
+from rigtui.tui.services import LoadedProfile, ProfileRow
+
+
+class LocalProfiles:
+    """Profiles as the command line's global options find them."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+
+    def _dirs(self) -> tuple[Path, ...]:
+        from rigtui.intent.profiles import directories
+
+        return directories(self._args.profiles_dir)
+
+    def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
+        """All of them, with the state of their models."""
+        from rigtui.intent.profiles import all_profiles, model_state
+
+        found = all_profiles(self._dirs())
+        rows = (
+            ProfileRow(profile=entry.profile, model_state=model_state(entry.profile), shipped=entry.shipped, path=str(entry.path))
+            for entry in found.entries
+        )
+        return tuple(rows), found.problems
+
+    def results(self, name: str) -> tuple[RunResult, ...]:
+        """What its runs measured."""
+        return tuple(load_results(name))
+
+    def load(self, name: str) -> LoadedProfile:
+        """Its model and what it asks for."""
+        from rigtui.intent.config import load_config
+        from rigtui.intent.profiles import find
+        from rigtui.intent.use_cases import load_use_cases
+        from rigtui.models.resolve import resolve
+
+        profile = find(name, self._dirs()).profile
+        intent: Intent = profile.intent(load_use_cases())
+        model = resolve(profile.model, load_config().models.folders)
+        ref = profile.model if profile.model.startswith(("hf:", "ollama:")) else model.path
+        entry = LibraryEntry(ref=ref, name=model.name, source="profile", path=model.path, size_bytes=model.weights_bytes, model=model)
+        return LoadedProfile(entry, intent)
+
+    def duplicate(self, name: str, new: str) -> str:
+        """Once more under another name, in the user's folder."""
+        from rigtui.intent.profile_copies import duplicate
+        from rigtui.intent.profiles import find
+
+        return str(duplicate(find(name, self._dirs()), new, self._dirs()[0]))
+
+    def rename(self, name: str, new: str) -> str:
+        """Under another name; its results go with it."""
+        from rigtui.intent.profile_copies import rename
+        from rigtui.intent.profiles import find
+
+        path = rename(find(name, self._dirs()), new, self._dirs()[0])
+        move_results(name, new)
+        return str(path)
+
+    def remove(self, name: str) -> str:
+        """Gone."""
+        from rigtui.intent.profiles import remove
+
+        return str(remove(name, self._dirs()))
+
+    def edit(self, name: str) -> str | None:
+        """In the user's editor; an edit of a shipped profile makes it the user's own."""
+        from rigtui.cli.profile_editor import edit_profile
+        from rigtui.intent.profiles import find
+
+        path = edit_profile(find(name, self._dirs()), self._dirs()[0])
+        return None if path is None else str(path)
+
+    def export(self, name: str) -> str:
+        """A section of models.conf, with what the user should know of it as comments."""
+        from rigtui.cli.export_command import models_conf
+
+        told: list[str] = []
+        text = models_conf(argparse.Namespace(**{**vars(self._args), "profile": [name], "models_dir": None}), told.append)
+        return "".join(f"# {line}\n" for line in told) + text

@@ -1,0 +1,76 @@
+"""What every page over the cockpit has: its keys from the registry, the hint line, and a way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.screen import Screen
+from textual.worker import Worker, WorkerState
+
+from rigtui.text import clean
+from rigtui.tui.actions import ACTIONS
+from rigtui.tui.messages import Noted
+from rigtui.tui.services import Services
+from rigtui.tui.widgets.lines import HintLine
+
+
+class Page(Screen[None]):
+    """A full screen with its own keys; Escape leads back to the cockpit. Its bindings are `bindings(PLACE, "page")`."""
+
+    PLACE: ClassVar[str]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - an instance variable by Textual's types
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(classes="page")
+        self.services = services
+
+    def compose(self) -> ComposeResult:
+        """The page's parts, and the keys."""
+        yield from self.parts()
+        yield HintLine()
+
+    def parts(self) -> ComposeResult:
+        """Everything but the hint line."""
+        raise NotImplementedError
+
+    def useful(self) -> tuple[str, ...]:
+        """Ids of this page's actions that do something now."""
+        raise NotImplementedError
+
+    def show_hints(self) -> None:
+        """Offer what works now."""
+        self.query_one(HintLine).show((*self.useful(), "page.close", "app.help"))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+        """Keys whose action does nothing now are dead."""
+        known = next((entry for entry in ACTIONS if entry.screen == self.PLACE and entry.method == action), None)
+        return True if known is None or known.id in self.useful() else None
+
+    def background(self, group: str, work: Callable[[], None]) -> None:
+        """Do something on a thread; it reports by messages."""
+        self.run_worker(work, thread=True, group=group, exit_on_error=False)
+
+    def copy(self, text: str) -> None:
+        """Put it on the clipboard (the terminal's, by OSC 52) and say so."""
+        self.app.copy_to_clipboard(text)
+        self.notify(clean(text), title="copied", markup=False)
+
+    @on(Worker.StateChanged)
+    def _worker_ended(self, event: Worker.StateChanged) -> None:
+        """A fault in one part must not take the page with it."""
+        error = event.worker.error
+        if event.state is WorkerState.ERROR and error is not None:
+            text = f"a fault in rigtui itself ({event.worker.group}): {type(error).__name__}: {error}"
+            self.post_message(Noted(text, title="fault", failed=True))
+
+    @on(Noted)
+    def _noted(self, event: Noted) -> None:
+        severity, timeout = ("error", 12) if event.failed else ("information", 5)
+        self.notify(clean(event.text), title=event.title, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+
+    def action_close(self) -> None:
+        """Back to the cockpit."""
+        self.dismiss(None)

@@ -1,0 +1,40 @@
+"""The keys that open pages, and how a page is kept up to what the cockpit knows."""
+
+from __future__ import annotations
+
+from textual import on
+
+from rigtui.tui import state as st
+from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.screens.cards import CardsPage
+from rigtui.tui.screens.doctor import DoctorPage
+from rigtui.tui.screens.profiles import ProfilesPage
+from rigtui.tui.services import LoadedProfile
+from rigtui.tui.widgets.bars import RigBars
+
+
+class PageActions(CockpitBase):
+    """The part of the cockpit that opens pages."""
+
+    def show_pages(self) -> None:
+        """Bring an open page up to the state."""
+        for screen in self.app.screen_stack:
+            if isinstance(screen, CardsPage):
+                screen.show(self.state)
+
+    @on(RigBars.Opened)
+    def action_open_cards(self) -> None:
+        """Who holds the VRAM."""
+        if self.state.rig is not None and self.state.rig.gpus:
+            self.app.push_screen(CardsPage(self.services, self.state))
+
+    def action_open_doctor(self) -> None:
+        """Is this rig ready?"""
+        self.app.push_screen(DoctorPage(self.services))
+
+    def action_open_profiles(self) -> None:
+        """Profiles and results."""
+        self.app.push_screen(ProfilesPage(self.services, self._use_profile))
+
+    def _use_profile(self, loaded: LoadedProfile) -> None:
+        self.change(st.with_profile(self.state, loaded.model, loaded.intent), plan=True)

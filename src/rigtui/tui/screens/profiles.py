@@ -1,0 +1,220 @@
+"""The page of the profiles: the list, what each is, and what its runs measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from textual import on
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from rigtui.errors import RigtuiError
+from rigtui.runs.results import RunResult
+from rigtui.text import clean
+from rigtui.tui import profile_tasks as tasks
+from rigtui.tui.actions import bindings
+from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
+from rigtui.tui.profile_text import about_profile, profile_row, results_table
+from rigtui.tui.rows import wrapped
+from rigtui.tui.screens.dialogs import LineScreen, TextScreen
+from rigtui.tui.screens.page import Page
+from rigtui.tui.services import LoadedProfile, ProfileRow, Services
+
+
+class ProfilesPage(Page):
+    """Profiles in a list; below it the one under the cursor with its results."""
+
+    PLACE = "profiles"
+    BINDINGS = bindings("profiles", "page")
+
+    def __init__(self, services: Services, use: Callable[[LoadedProfile], object]) -> None:
+        super().__init__(services)
+        self._store, self._use = services.profiles, use
+        self._rows: tuple[ProfileRow, ...] = ()
+        self._removed: list[str] = []
+        self._wanted: str | None = None
+        self._results: dict[str, tuple[tuple[RunResult, ...], str]] = {}
+
+    def parts(self) -> ComposeResult:
+        """List, and what belongs to the profile under the cursor."""
+        rows = OptionList(id="profiles", classes="panel list", markup=False)
+        rows.border_title = "Profiles · reading …"
+        yield rows
+        with VerticalScroll(id="profile", classes="panel details", can_focus=False) as about:
+            about.border_title = "Profile"
+            yield Static("", id="profile-text", classes="details-text", markup=False)
+        with VerticalScroll(id="results", classes="panel") as results:
+            results.border_title = "Results"
+            yield Static("", id="results-text", classes="details-text", markup=False)
+
+    def on_mount(self) -> None:
+        """Read them."""
+        self.query_one(OptionList).focus()
+        self._read()
+
+    def on_resize(self) -> None:
+        """Lines are cut to the width."""
+        self.call_after_refresh(self._list)
+
+    def on_unmount(self) -> None:
+        """What was removed is deleted now: nobody can take it back any more."""
+        for name in self._removed:
+            try:
+                self._store.remove(name)
+            except RigtuiError as error:
+                self.app.notify(clean(str(error)), title=tasks.TITLE, severity="error", timeout=12, markup=False)
+
+    def _do(self, work: Callable[..., None], *values: str) -> None:
+        self.background("profiles", partial(work, self._store, self.post_message, *values))
+
+    def _read(self) -> None:
+        self._do(tasks.read)
+
+    @on(ProfilesRead)
+    def _profiles_read(self, event: ProfilesRead) -> None:
+        self._rows = event.rows
+        self._removed = [name for name in self._removed if any(row.profile.name == name for row in event.rows)]
+        self._list()
+        for problem in event.problems:
+            self.post_message(Noted(f"left out: {problem}", title=tasks.TITLE, failed=True))
+
+    def _list(self) -> None:
+        listed = self.query_one(OptionList)
+        width = listed.scrollable_content_region.width - 2
+        if width <= 0:
+            return
+        here = self._wanted or (self._here.profile.name if self._here is not None else None)
+        at = listed.highlighted
+        names = [row.profile.name for row in self._rows]
+        listed.border_title = f"Profiles · {len(names)}" if names else "Profiles · none yet: p in the cockpit keeps one"
+        listed.set_options(Option(profile_row(row, width, removed=row.profile.name in self._removed)) for row in self._rows)
+        if names:
+            listed.highlighted = names.index(here) if here in names else min(at or 0, len(names) - 1)
+            self._wanted = None
+        self._show_details()
+
+    @property
+    def _here(self) -> ProfileRow | None:
+        listed = self.query_one_optional(OptionList)
+        at = listed.highlighted if listed is not None else None
+        return self._rows[at] if at is not None and at < len(self._rows) else None
+
+    @on(OptionList.OptionHighlighted)
+    def _show_details(self) -> None:
+        row = self._here
+        if row is not None:
+            name, width = row.profile.name, max(20, self.size.width - 6)
+            if name not in self._results:
+                self._results[name] = ((), "")
+                self._do(tasks.results, name)
+            self.query_one("#profile").border_title = clean(name)
+            self.query_one("#profile-text", Static).update(Content("\n").join(about_profile(row, width)))
+            found, problem = self._results[name]
+            lines = wrapped(clean(problem), width, "$error") if problem else results_table(found, width)
+            self.query_one("#results-text", Static).update(Content("\n").join(lines))
+        self.show_hints()
+
+    @on(ResultsRead)
+    def _results_read(self, event: ResultsRead) -> None:
+        self._results[event.name] = (event.results, event.problem)
+        self._show_details()
+
+    def useful(self) -> tuple[str, ...]:
+        """What can be done with the profile under the cursor."""
+        found = ["profiles.undo"] if self._removed else []
+        row = self._here
+        if row is not None and row.profile.name not in self._removed:
+            found += ["profiles.load", "profiles.export"] if row.model_state == "here" else []
+            found += ["profiles.duplicate", "profiles.edit"]
+            found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
+        return tuple(found)
+
+    @on(OptionList.OptionSelected)
+    def _entered(self) -> None:
+        if "profiles.load" in self.useful():
+            self.action_load()
+        elif (row := self._here) is not None and row.model_state != "here":
+            self.post_message(Noted(f"the model {row.profile.model} is {row.model_state}", title=tasks.TITLE, failed=True))
+
+    def action_load(self) -> None:
+        """Make it the choice."""
+        if (row := self._here) is not None:
+            self._do(tasks.load, row.profile.name)
+
+    @on(ProfileLoaded)
+    def _loaded(self, event: ProfileLoaded) -> None:
+        self._use(event.loaded)
+        self.dismiss(None)
+
+    def action_duplicate(self) -> None:
+        """Type a name for the copy."""
+        self._ask_name("Copy a profile", "The copy's name.", tasks.duplicate)
+
+    def action_rename(self) -> None:
+        """Type another name."""
+        self._ask_name("Rename a profile", "Its new name; the results go with it.", tasks.rename)
+
+    def _ask_name(self, title: str, text: str, work: Callable[..., None]) -> None:
+        row = self._here
+        if row is None:
+            return
+        old = row.profile.name
+        taken = {one.profile.name for one in self._rows if work is tasks.rename or not one.shipped or one.profile.name == old}
+
+        def wrong(name: str) -> str | None:
+            return "type a name" if not name.strip() else "this name is taken" if name.strip() in taken else None
+
+        def typed(name: str | None) -> None:
+            if name:
+                self._do(work, old, name)
+
+        self.app.push_screen(LineScreen(title, text, old, wrong), typed)
+
+    @on(ProfileStored)
+    def _stored(self, event: ProfileStored) -> None:
+        self._wanted = event.name
+        self._results.pop(event.name, None)
+        self.post_message(Noted(event.text, title=tasks.TITLE))
+        self._read()
+
+    def action_remove(self) -> None:
+        """Mark it as removed; it is deleted when the page is left."""
+        if (row := self._here) is not None:
+            self._removed.append(row.profile.name)
+            self._list()
+
+    def action_undo(self) -> None:
+        """The last one that was removed is back."""
+        if self._removed:
+            self._wanted = self._removed.pop()
+            self._list()
+
+    def action_edit(self) -> None:
+        """Lend the terminal to the user's editor."""
+        row = self._here
+        if row is None:
+            return
+        try:
+            with self.app.suspend():
+                path = self._store.edit(row.profile.name)
+        except SuspendNotSupported:
+            text = f"this terminal cannot be lent to an editor; `rigtui profiles edit {row.profile.name}` does the same"
+            self.post_message(Noted(text, title=tasks.TITLE, failed=True))
+        except RigtuiError as error:
+            self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
+        else:
+            self.post_message(Noted("nothing was changed" if path is None else f"saved {path}", title=tasks.TITLE))
+        self._read()
+
+    def action_export(self) -> None:
+        """Show its section of models.conf."""
+        if (row := self._here) is not None:
+            self._do(tasks.export, row.profile.name)
+
+    @on(ExportReady)
+    def _export_ready(self, event: ExportReady) -> None:
+        self.app.push_screen(TextScreen("Section for models.conf", Content(event.text), copy=event.text))

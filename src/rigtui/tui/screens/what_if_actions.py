@@ -1,0 +1,84 @@
+"""What the keys of the further choices do: slots, cards, headroom, micro-batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+from textual import on
+
+from rigtui.tui import whatif
+from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.screens.card_choice import CardChoice, Chosen
+from rigtui.tui.screens.dialogs import LineScreen
+from rigtui.tui.state import Cockpit
+from rigtui.tui.widgets.choices import Choices
+
+STEPS: dict[str, Callable[[Cockpit, int], Cockpit]] = {
+    "slots": whatif.step_slots,
+    "cards": whatif.cycle_cards,
+    "headroom": whatif.step_headroom,
+    "ubatch": whatif.step_ubatch,
+}
+TYPED = {
+    "slots": ("parallel", "Slots", "Requests served at the same time. Empty: as the use case wants.", 1, 1024),
+    "ubatch": ("ubatch", "Micro-batch", "Prompt tokens computed at once. Empty: as the use case wants.", whatif.LEAST_UBATCH, 1 << 16),
+}
+"""Row -> override, title, text, least and most."""
+
+
+def number_problem(text: str, least: int, most: int) -> str | None:
+    """What is wrong with a typed number, or None; empty gives the decision back."""
+    digits = text.strip().replace(",", "")
+    if not digits or (digits.isascii() and digits.isdigit() and len(digits) < 10 and least <= int(digits) <= most):
+        return None
+    return f"type a number from {least:,} to {most:,}, or nothing to let rigtui decide"
+
+
+class WhatIfActions(CockpitBase):
+    """The part of the cockpit that tries things out."""
+
+    def action_what_if(self) -> None:
+        """Go to the further choices."""
+        choices = self.query_one(Choices)
+        choices.focus()
+        choices.show_more()
+
+    @on(Choices.Turned)
+    def _tried(self, event: Choices.Turned) -> None:
+        step = STEPS.get(event.name)
+        if step is None:
+            return
+        if event.step:
+            self.change(step(self.state, event.step), plan=True)
+        elif event.name in TYPED:
+            self._type(event.name)
+        else:
+            self._choose_cards()
+
+    @on(Choices.GivenBack)
+    def _given_back(self, event: Choices.GivenBack) -> None:
+        self.change(whatif.give_back(self.state, event.name), plan=True)
+
+    def _type(self, name: str) -> None:
+        override, title, text, least, most = TYPED[name]
+        own = getattr(self.state.overrides, override)
+
+        def typed(digits: str | None) -> None:
+            if digits is not None:
+                number = int(digits.replace(",", "")) if digits else None
+                self.change(replace(self.state, overrides=replace(self.state.overrides, **{override: number})), plan=True)
+
+        self.app.push_screen(LineScreen(title, text, str(own) if own else "", lambda line: number_problem(line, least, most)), typed)
+
+    def _choose_cards(self) -> None:
+        rig, used = self.state.rig, whatif.cards_now(self.state)
+        if rig is None or not used:
+            return
+        cards = (*used, *(card for card in rig.usable_gpus if card not in used))
+        dialog = CardChoice(cards, frozenset(card.index for card in used), whatif.headroom_now(self.state, cards))
+        self.app.push_screen(dialog, self._cards_chosen)
+
+    def _cards_chosen(self, chosen: Chosen | None) -> None:
+        if chosen is not None:
+            self.change(whatif.with_cards_and_headroom(self.state, *chosen), plan=True)
