@@ -451,9 +451,6 @@ class FakeProfiles:
         self.removed.append(name)
         return f"/config/profiles/{name}.toml"
 
-    def edit(self, name: str) -> str | None:
-        raise RigtuiError("there is no editor to open; set $EDITOR to the one you use")
-
     def export(self, name: str) -> str:
         return f"[{name}]\nMODEL=model.gguf\n"
 

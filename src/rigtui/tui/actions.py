@@ -243,7 +243,7 @@ ACTIONS: tuple[Action, ...] = (
         shown="P",
         method="open_profiles",
         hint="profiles",
-        help="Your profiles and the ones rigtui ships: load, copy, rename, remove, edit, export, and what their runs measured.",
+        help="Your profiles and the ones rigtui ships: load, copy, rename, remove, export, and what their runs measured.",
         rank=5,
     ),
     Action(
@@ -294,16 +294,6 @@ ACTIONS: tuple[Action, ...] = (
         hint="undo",
         help="Bring back the profile that was removed last.",
         rank=1,
-        screen="profiles",
-    ),
-    Action(
-        id="profiles.edit",
-        keys="e",
-        shown="e",
-        method="edit",
-        hint="edit",
-        help="Open the profile in your own editor ($VISUAL or $EDITOR); what is not valid is not taken.",
-        rank=2,
         screen="profiles",
     ),
     Action(

@@ -73,14 +73,6 @@ class LocalProfiles:
 
         return str(remove(name, self._dirs()))
 
-    def edit(self, name: str) -> str | None:
-        """In the user's editor; an edit of a shipped profile makes it the user's own."""
-        from rigtui.cli.profile_editor import edit_profile
-        from rigtui.intent.profiles import find
-
-        path = edit_profile(find(name, self._dirs()), self._dirs()[0])
-        return None if path is None else str(path)
-
     def export(self, name: str) -> str:
         """A section of models.conf, with what the user should know of it as comments."""
         from rigtui.cli.export_command import models_conf

@@ -73,9 +73,6 @@ class ProfileStore(Protocol):
     def remove(self, name: str) -> str:
         """Delete it; returns which file is gone."""
 
-    def edit(self, name: str) -> str | None:
-        """Open it in the user's editor, which takes the terminal; returns where it was saved, None when nothing was changed."""
-
     def export(self, name: str) -> str:
         """It as a section of models.conf."""
 

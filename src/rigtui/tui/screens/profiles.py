@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from textual import on
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList, Static
@@ -129,7 +129,7 @@ class ProfilesPage(Page):
         row = self._here
         if row is not None and row.profile.name not in self._removed:
             found += ["profiles.load", "profiles.export"] if row.model_state == "here" else []
-            found += ["profiles.duplicate", "profiles.edit"]
+            found += ["profiles.duplicate"]
             found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
         return tuple(found)
 
@@ -192,23 +192,6 @@ class ProfilesPage(Page):
         if self._removed:
             self._wanted = self._removed.pop()
             self._list()
-
-    def action_edit(self) -> None:
-        """Lend the terminal to the user's editor."""
-        row = self._here
-        if row is None:
-            return
-        try:
-            with self.app.suspend():
-                path = self._store.edit(row.profile.name)
-        except SuspendNotSupported:
-            text = f"this terminal cannot be lent to an editor; `rigtui profiles edit {row.profile.name}` does the same"
-            self.post_message(Noted(text, title=tasks.TITLE, failed=True))
-        except RigtuiError as error:
-            self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
-        else:
-            self.post_message(Noted("nothing was changed" if path is None else f"saved {path}", title=tasks.TITLE))
-        self._read()
 
     def action_export(self) -> None:
         """Show its section of models.conf."""
