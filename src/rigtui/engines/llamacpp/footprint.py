@@ -183,7 +183,15 @@ def footprint(need: Needs, placement: Placement, devices: int, *, projected: boo
     pipeline = _pipeline(need, placement, devices)
     head = placement.home[-1]
     compute = [
-        _compute(need.compute, held, head=d == head, pipeline=pipeline, extra=projected and d > 0, last=d == devices - 1)
+        _compute(
+            need.compute,
+            held,
+            head=d == head,
+            pipeline=pipeline,
+            extra=projected and d > 0,
+            first=d == placement.home[0],
+            last=d == devices - 1,
+        )
         for d, held in enumerate(ledger.held)
     ]
     if devices and ledger.spilled:
@@ -205,11 +213,13 @@ def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
     return not placement.moved and not need.table.overridden and HOST not in placement.home
 
 
-def _compute(compute: ComputeNeeds, sliding: list[bool], *, head: bool, pipeline: bool, extra: bool, last: bool) -> int:
+def _compute(
+    compute: ComputeNeeds, sliding: list[bool], *, head: bool, pipeline: bool, extra: bool, first: bool, last: bool
+) -> int:
     if not sliding:
         return compute.logits + HEAD_ONLY_ROWS * compute.embedding_row // 100 if head else 0
     few = pipeline and last and len(sliding) <= 2
-    size = compute.gpu(full=not all(sliding), sliding=any(sliding), pipeline=pipeline, last_few=few)
+    size = compute.gpu(full=not all(sliding), sliding=any(sliding), pipeline=pipeline, last_few=few, first=first, last=last)
     return size + (4 * compute.embedding_row if pipeline and extra else 0)
 
 
