@@ -21,7 +21,7 @@ from bench.preview_load import Load, Loads
 from engine.virtual_rig import Card, rig_table
 from rigtui import files
 from rigtui.engines.llamacpp.arguments import read_command
-from rigtui.engines.llamacpp.preview import preview
+from rigtui.engines.llamacpp.preview import RefusedError, preview
 from rigtui.errors import UsageError
 from rigtui.planning.plan import Plan
 from rigtui.rig import rigfile
@@ -107,10 +107,12 @@ class Figures:
 
     def _decision(self, case: Case, plan: Plan, load: Load) -> bool:
         """True when both place the same bytes on every device."""
-        off = [abs(d.layers + d.output - load.layers.get(d.device, 0)) for d in plan.devices]
+        unloaded = model(case.model).mtp_layers  # the engine assigns them as well; they lie beside the head
+        off = [abs(d.layers + d.output * (1 + unloaded) - load.layers.get(d.device, 0)) for d in plan.devices]
         context = abs(plan.context / load.context - 1) if load.context else 0
-        where = f"{case} [context {load.context}, {plan.context} previewed; layers {load.layers}, {[d.layers + d.output for d in plan.devices]} previewed]"
-        same = not any(off) and plan.context == load.context
+        mine = [d.layers + d.output for d in plan.devices]
+        where = f"{case} [context {load.context}, {plan.context} previewed; layers {dict(load.layers)}, {mine} previewed]"
+        same = not any(off) and load.context in (0, plan.context)  # 0: it did not come that far
         # Which parts of layers lie elsewhere shows in the weights alone.
         parts = not plan.engine_view.override_tensor or all(
             abs(d.weights_bytes / MIB - load.buffers.get(d.device, (0, 0, 0))[0]) <= CLOSE for d in plan.devices
@@ -160,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             done += 1
             try:
                 figures.compare(case, previewed(case, Path(folder)), load)
+            except RefusedError as refused:
+                figures.loads.add(0, str(refused) in load.error, f"{case} [refused: {refused}]")
             except UsageError as problem:
                 skipped += 1
                 print(f"not previewed: {case}: {problem}")

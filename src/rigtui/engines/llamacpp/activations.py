@@ -48,7 +48,13 @@ class Widths(Struct, frozen=True):
     heads: int
     """H."""
     gated: bool
+    fused: bool
+    """Gate and up are one tensor."""
+    head_norms: bool
+    """Query and key are normed per head."""
     mla: Mla | None
+    query_weights: int
+    """Bytes of the largest matrix of attention."""
 
 
 def widths_of(model: Model) -> Widths:
@@ -72,8 +78,16 @@ def widths_of(model: Model) -> Widths:
         width = output[0] if output else heads * rank
     has_feed_forward = "ffn_up" in shapes
     up = shapes["ffn_up"][-1] if has_feed_forward else 0
-    gated = "ffn_gate" in shapes or not has_feed_forward or up >= 2 * max(model.feed_forward, default=0)
-    return Widths(embedding=model.embedding_length, heads=width, gated=gated, mla=mla)
+    fused = "ffn_gate" not in shapes and has_feed_forward and up >= 2 * max(model.feed_forward, default=0)
+    return Widths(
+        embedding=model.embedding_length,
+        heads=width,
+        gated="ffn_gate" in shapes or fused or not has_feed_forward,
+        fused=fused,
+        head_norms=shapes.get("attn_q_norm", (0,))[0] == model.key_length,
+        mla=mla,
+        query_weights=max((tensor.bytes for tensor in model.tensors if ".attn_" in tensor.name), default=0),
+    )
 
 
 def _first_of_its_kind(name: str) -> str:
@@ -116,6 +130,15 @@ def sparse(model: Model, widths: Widths, unit: int) -> int:
     return width * unit
 
 
+def sparse_pipelined(model: Model, widths: Widths, unit: int) -> int:
+    """What pipeline parallelism adds to a sparse layer: its inputs stay where they are, so the residual moves into the hole of H."""
+    if model.experts is None or widths.mla or model.architecture in GATED:
+        return 0
+    each, left = model.experts.used * model.experts.feed_forward, widths.heads - widths.embedding
+    fitted = widths.heads - model.experts.count >= each
+    return (each - widths.embedding) * unit if fitted and left < each else 0
+
+
 def attention(model: Model, widths: Widths, unit: int, *, flash: bool) -> int:
     """Residual and norm, query, result. MLA: the query at every stage beside its absorbed form."""
     embedding, heads = widths.embedding, widths.heads
@@ -124,7 +147,7 @@ def attention(model: Model, widths: Widths, unit: int, *, flash: bool) -> int:
         early = mla.query_rank + mla.query + mla.query_rope + mla.compressed
         return (3 * embedding + early + mla.absorbed + mla.final_query) * unit
     if model.architecture in GATED:
-        return (3 * embedding + 5 * heads if flash else embedding + 4 * heads) * unit
+        return (embedding + (6 if flash else 4) * heads) * unit
     if model.architecture in ENCODERS:
         return (3 * embedding + 2 * heads) * unit
     return (2 * embedding + 2 * heads) * unit
@@ -141,7 +164,7 @@ def recurrent(model: Model, settings: Settings, tokens: int) -> int:
     window = F32 * convolved * (tokens + max(state.conv_kernel - 1, 0) * settings.slots)
     states = F32 * settings.slots * state.state_size * state.inner_size
     if model.architecture in GATED:
-        rows = 2 if model.architecture == "qwen35" else 4
+        rows = {"qwen35": 2, "qwen35moe": 3}.get(model.architecture, 4)
         return (rows * model.embedding_length + convolved + state.inner_size) * unit + window + 2 * states
     rows = 4 if model.architecture in ("mamba", "mamba2") else 3
     return (rows * model.embedding_length + projected(state) + convolved + state.inner_size) * unit + window + states
@@ -154,4 +177,3 @@ def projected(state: Recurrent) -> int:
 
 def _convolved(state: Recurrent) -> int:
     return state.inner_size + 2 * state.group_count * state.state_size
-
