@@ -74,9 +74,9 @@ class Figures:
         endless = float("inf")
         self.weights = Figure("device rows: weights within 1 MiB", 1, endless)
         self.kv = Figure("device rows: KV and recurrent state within 1 MiB", 1, endless)
-        self.compute = Figure("device rows, nothing in RAM: compute within 1 MiB", 0.9, 48)
-        self.first = Figure("first GPUs with layers in RAM: compute within 256 MiB or 25 %", 1, endless)
-        self.others = Figure("other GPUs with layers in RAM: compute within 64 MiB", 1, endless)
+        self.compute = Figure("device rows, neither layers nor KV in RAM: compute within 1 MiB", 0.9, 48)
+        self.first = Figure("first GPUs with layers or KV in RAM: compute within 256 MiB or 25 %", 1, endless)
+        self.others = Figure("other GPUs with layers or KV in RAM: compute within 64 MiB", 1, endless)
         self.low = Figure("device rows: compute at most 32 MiB below the engine's", 1, 32)
         self.host = Figure("host compute buffers: at most 32 MiB below the engine's", 1, endless)
         self.exact = Figure("decisions: same context, same layers on every device", 0.95, endless)
@@ -130,7 +130,8 @@ class Figures:
             figure.add(off, off <= CLOSE, f"{said}{real:.2f}, {ours / MIB:.2f} previewed]")
         mine = device.compute_bytes / MIB
         off, where = abs(mine - compute), f"{said}compute {compute:.2f}, {mine:.2f} previewed]"
-        if not plan.host.offloaded_layers and (plan.devices[-1].output or plan.devices[index].layers):
+        in_ram = plan.host.offloaded_layers or plan.host.kv_bytes or not any(d.output for d in plan.devices)
+        if not in_ram:
             self.compute.add(off, off <= CLOSE, where)
         elif index == 0:
             self.first.add(off, off <= max(256, compute / 4), where)

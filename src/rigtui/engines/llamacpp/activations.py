@@ -150,7 +150,8 @@ def attention(model: Model, widths: Widths, unit: int, *, flash: bool) -> int:
         return (embedding + (6 if flash else 4) * heads) * unit
     if model.architecture in ENCODERS:
         return (3 * embedding + 2 * heads) * unit
-    return (2 * embedding + 2 * heads) * unit
+    hybrid = model.recurrent is not None and model.recurrent.time_step_rank > 0  # what a Mamba block leaves lies between two holes
+    return ((3 if hybrid else 2) * embedding + 2 * heads) * unit
 
 
 def recurrent(model: Model, settings: Settings, tokens: int) -> int:

@@ -19,7 +19,7 @@ PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
 
 _DENSE = frozenset(
-    [
+    {
         "llama",
         "mistral",
         "mistral3",
@@ -39,9 +39,29 @@ _DENSE = frozenset(
         "mamba2",
         "bert",
         "nomic-bert",
-    ]
+    }
 )
-_MOE = frozenset(["qwen3moe", "mixtral", "gpt-oss", "llama", "deepseek2", "glm4moe", "granitehybrid", "qwen3next", "qwen35moe"])
+_MOE = frozenset({"qwen3moe", "mixtral", "gpt-oss", "llama", "deepseek2", "glm4moe", "granitehybrid", "qwen3next", "qwen35moe"})
+
+
+_LATE_OUTPUTS = frozenset(
+    {
+        "bailingmoe3",
+        "cohere2moe",
+        "gemma4",
+        "gpt-oss",
+        "hy-v3",
+        "nemotron_h",
+        "nemotron_h_moe",
+        "qwen35",
+        "qwen35moe",
+        "qwen3next",
+        "step35",
+    }
+)
+"""The tokens that give an output are picked after the last norm, not in the last block (their files in src/models)."""
+HEAD_ROWS = 5
+"""A GPU with nothing but the output head computes a few activation rows (measured: 2 to 3 MiB with the logits of 4 slots)."""
 
 
 class Use(Struct, frozen=True, kw_only=True):
@@ -89,6 +109,8 @@ class ComputeNeeds(Struct, frozen=True):
     fused: bool = False
     """Gate and up are one tensor."""
     parallel: bool = False
+    mla: bool = False
+    """K is copied as V once more."""
     head_norms: bool = False
     """Query and key are normed per head, which leaves smaller holes."""
     query_weights: int = 0
@@ -113,6 +135,11 @@ class ComputeNeeds(Struct, frozen=True):
             size += copies * ((self.crossing_first if use.first or not use.last else 0) + (0 if use.first else self.crossing_later))
         return size
 
+    def head(self, *, pipeline: bool) -> int:
+        """A GPU with the output head alone: all tokens cross to it where they are picked late."""
+        copies = PIPELINE_COPIES if pipeline else 1
+        return self.logits + ((copies + 1) * self.embedding_row if self.every_output else HEAD_ROWS * self.embedding_row // 100)
+
     def spilled(self, largest: tuple[int, int], kv: int) -> int:
         """The first GPU when dense weights lie in RAM: batches of 32 tokens and more are computed there, each weight copied before.
 
@@ -131,8 +158,9 @@ class ComputeNeeds(Struct, frozen=True):
         else:
             feed_forward = 3 * row + up + self.width + down
         waiting = 2 * row if self.parallel else 0  # what attention gave, and the norm that both start from
-        beside = kv // 4 if self.head_norms else kv // 2
-        return masks + max(feed_forward + waiting, self.attention + kv + beside, self.feed_forward)
+        beside = 2 * kv if self.mla else kv // 4 if self.head_norms else kv // 2
+        plain = self.feed_forward + 2 * self.query_weights + min(masks, up)  # in the holes of attention's matrices nothing fits
+        return masks + max(feed_forward + waiting, self.attention + kv + beside, plain)
 
     def host(self, *, pipeline: bool) -> int:
         """The host's share: masks and activations that cross devices."""
@@ -162,7 +190,7 @@ def compute_needs(model: Model, settings: Settings, context: int) -> ComputeNeed
     copies = _attention_copies(model, settings, full, window, streams, tokens, wide)
     feed_forward = activations.sparse(model, wide, unit) if model.experts else activations.dense(model, wide, unit)
     if model.architecture in PARALLEL and settings.flash_attention:
-        feed_forward += copies  # they are part of attention's result, which is still alive
+        feed_forward += copies + (wide.embedding * unit if copies else 0)  # they are part of attention's result, which is still alive
     in_ram = 0 if settings.kv_offload else max(kv_per_layer(model, settings, context), default=0)
     if in_ram:
         # The cache of one layer is copied to the GPU and leaves a hole where H was, which gate and up may fill.
@@ -190,9 +218,10 @@ def compute_needs(model: Model, settings: Settings, context: int) -> ComputeNeed
         gated=wide.gated,
         fused=wide.fused,
         parallel=model.architecture in PARALLEL,
+        mla=model.mla,
         head_norms=wide.head_norms,
         query_weights=wide.query_weights,
-        every_output=settings.embedding or model.architecture in ENCODERS,
+        every_output=settings.embedding or model.architecture in ENCODERS or model.architecture in _LATE_OUTPUTS,
     )
 
 

@@ -20,8 +20,6 @@ from rigtui.engines.llamacpp.weights import LayerWeights, Part, Pinned, Sizes, W
 from rigtui.models.model import Model
 
 HOST = -1
-HEAD_ONLY_ROWS = 5
-"""A GPU with nothing but the output head computes a few activation rows (measured: 2 to 3 MiB with the logits of 4 slots)."""
 
 
 class Placement(Struct, frozen=True):
@@ -240,7 +238,7 @@ def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
 
 def _compute(compute: ComputeNeeds, use: Use, *, head: bool, pipeline: bool, extra: bool) -> int:
     if not use.blocks:
-        return compute.logits + HEAD_ONLY_ROWS * compute.embedding_row // 100 if head else 0
+        return compute.head(pipeline=pipeline) if head else 0
     return compute.gpu(use, pipeline=pipeline) + (4 * compute.embedding_row if pipeline and extra else 0)
 
 
@@ -257,7 +255,7 @@ def _spilled_compute(need: Needs, spilled: list[tuple[int, ...]], kv: int, devic
     largest = max(sizes[0] for sizes in layers)
     two = max(sum(sizes) for sizes in layers) if devices > 1 else 0
     masks = compute.mask_full + compute.mask_sliding + compute.inputs
-    return masks + max(compute.feed_forward + largest, two, compute.attention + kv * 3 // 2)
+    return masks + max(compute.feed_forward + largest, two, compute.attention + kv * (3 if compute.mla else 2))
 
 
 def _host_compute(need: Needs, pipeline: bool, devices: int) -> int:
