@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines bench clean
+.PHONY: run demo test check test-engines bench bench-preview clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -26,6 +26,9 @@ test-engines: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/startup.py
+
+bench-preview: $(STAMP)
+	$(BIN)/python tests/bench/preview.py $(ARGS)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "rigtui needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.12 (or another) and try again")'

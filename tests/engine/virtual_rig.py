@@ -82,6 +82,18 @@ def describe(cards: Sequence[Card], *, compute: bool, paced: bool, ram_gb_s: flo
     return "\n".join(lines) + "\n"
 
 
+def rig_table(cards: Sequence[Card], ram_total_mib: int) -> dict[str, object]:
+    """The cards as the table of a rig file."""
+    keys = ("name", "compute_capability", "total_mib", "free_mib")
+    gpus = [
+        {key: getattr(card, key) for key in keys}
+        | {"runtime_mib": card.context_mib}
+        | ({"bandwidth_gb_s": card.bandwidth_gb_s} if card.bandwidth_gb_s else {})
+        for card in cards
+    ]
+    return {"rig": {"name": "virtual", "ram_total_mib": ram_total_mib, "ram_free_mib": ram_total_mib}, "gpu": gpus}
+
+
 def uuid(index: int) -> str:
     """Of the card with this index."""
     return f"GPU-{index:08x}-0000-4000-8000-000000000000"
@@ -107,17 +119,7 @@ class VirtualRig:
                 f"#!/bin/sh\nRIGTUI_NVML_STUB='{stub.directory}' LD_PRELOAD='{library}' exec '{home / 'bin' / name}' \"$@\"\n"
             )
             script.chmod(0o755)
-        self.rig_file.write_bytes(files.dump_toml(self._as_file(ram_total_mib)))
-
-    def _as_file(self, ram_total_mib: int) -> dict[str, object]:
-        keys = ("name", "compute_capability", "total_mib", "free_mib")
-        gpus = [
-            {key: getattr(card, key) for key in keys}
-            | {"runtime_mib": card.context_mib}
-            | ({"bandwidth_gb_s": card.bandwidth_gb_s} if card.bandwidth_gb_s else {})
-            for card in self.cards
-        ]
-        return {"rig": {"name": "virtual", "ram_total_mib": ram_total_mib, "ram_free_mib": ram_total_mib}, "gpu": gpus}
+        self.rig_file.write_bytes(files.dump_toml(rig_table(cards, ram_total_mib)))
 
     @property
     def llama_server(self) -> Path:
@@ -187,12 +189,20 @@ class Buffers:
             self.kv += mib * MIB
 
 
+def buffers_of(log: str) -> dict[str, Buffers]:
+    """By device, as a log says."""
+    found: dict[str, Buffers] = defaultdict(Buffers)
+    for device, kind, mib in _SIZE.findall(log):
+        found[device].add(kind, float(mib))
+    return found
+
+
 class LlamaServer:
     """A llama-server that runs until `stop`; a context manager that stops it."""
 
-    def __init__(self, command: list[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], log: Path, environment: dict[str, str], verbosity: int = 4) -> None:
         self._log = log
-        argv = [*command, "--port", "0", "--offline", "-lv", "4"]
+        argv = [*command, "--port", "0", "--offline", "-lv", str(verbosity)]
         with log.open("wb") as stream:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, **environment}
@@ -213,10 +223,7 @@ class LlamaServer:
     @property
     def buffers(self) -> dict[str, Buffers]:
         """By device, as it has said."""
-        found: dict[str, Buffers] = defaultdict(Buffers)
-        for device, kind, mib in _SIZE.findall(self.log):
-            found[device].add(kind, float(mib))
-        return found
+        return buffers_of(self.log)
 
     def ended(self) -> int:
         """Its exit code, waited for."""

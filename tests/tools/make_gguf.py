@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +33,21 @@ def tensor_bytes(shape: list[int], kind: GGMLQuantizationType) -> int:
     return total
 
 
-def tokens(count: int) -> list[str]:
-    """A byte-level vocabulary of `count` tokens that llama.cpp accepts; the last two are begin and end."""
+def tokens(count: int, words: Sequence[str] = ()) -> list[str]:
+    """A byte-level vocabulary of `count` tokens that llama.cpp accepts, `words` among them; the last two are begin and end."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     alphabet = [chr(b) for b in printable] + [chr(256 + i) for i in range(256 - len(printable))]
-    words = (alphabet + ["\u0120t", "he"] + [f"<t{i}>" for i in range(258, count)])[:count]
-    words[-2:] = ["<|bos|>", "<|eos|>"]
-    return words
+    known = [*alphabet, "\u0120t", "he", *words]
+    every = (known + [f"<t{i}>" for i in range(len(known), count)])[:count]
+    every[-2:] = ["<|bos|>", "<|eos|>"]
+    return every
 
 
-def add_vocabulary(writer: GGUFWriter, count: int, pre: str = "gpt-2", merges: int = 2) -> None:
+def add_vocabulary(writer: GGUFWriter, count: int, pre: str = "gpt-2", merges: int = 2, words: Sequence[str] = ()) -> None:
     """The tokenizer's part of the metadata."""
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens(count))
+    writer.add_token_list(tokens(count, words))
     writer.add_token_types([1] * (count - 2) + [3, 3])
     writer.add_token_merges((["\u0120 t", "h e"] + [f"<t {i}>" for i in range(merges - 2)])[:merges])
     writer.add_bos_token_id(count - 2)
@@ -74,7 +76,7 @@ def _write(path: Path, content: Spec, tensors: list[Any], part: tuple[int, int],
         writer.add_quantization_version(2)
         add_metadata(writer, content["architecture"], content["metadata"])
         if content["vocabulary"]:
-            add_vocabulary(writer, content["vocabulary"], content["pre"], merges)
+            add_vocabulary(writer, content["vocabulary"], content["pre"], merges, content.get("words", ()))
     total = 0
     for name, shape, kind in tensors:
         raw = GGMLQuantizationType[kind]

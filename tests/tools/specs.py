@@ -11,110 +11,48 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Spec = dict[str, Any]
-Tensors = list[list[Any]]
+from tools import specs_more
+from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec
+
 _FOLDER = Path(__file__).parents[1] / "models" / "specs"
-
-
-def _spec(architecture: str, name: str, vocabulary: int, metadata: dict[str, Any], tensors: Tensors, **more: Any) -> Spec:
-    base = {"architecture": architecture, "name": name, "file_type": 15, "vocabulary": vocabulary, "pre": "gpt-2"}
-    # llama-quantize's fallback for rows that are not whole blocks of 256.
-    fallback = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}
-    whole = [[n, shape, kind if shape[0] % 256 == 0 else fallback.get(kind, kind)] for n, shape, kind in tensors]
-    return base | {"metadata": metadata, "tensors": whole} | more
-
-
-def _ends(embedding: int, vocabulary: int, *, tied: bool = False) -> Tensors:
-    ends: Tensors = [["token_embd.weight", [embedding, vocabulary], "Q4_K"], ["output_norm.weight", [embedding], "F32"]]
-    return ends if tied else [*ends, ["output.weight", [embedding, vocabulary], "Q6_K"]]
-
-
-def _attention(b: str, embedding: int, q: int, k: int, v: int, *, biases: bool = False) -> Tensors:
-    tensors: Tensors = [
-        [f"{b}attn_norm.weight", [embedding], "F32"],
-        [f"{b}attn_q.weight", [embedding, q], "Q4_K"],
-        [f"{b}attn_k.weight", [embedding, k], "Q4_K"],
-        [f"{b}attn_v.weight", [embedding, v], "Q6_K"],
-        [f"{b}attn_output.weight", [q, embedding], "Q4_K"],
-    ]
-    return tensors + ([[f"{b}attn_{n}.bias", [w], "F32"] for n, w in (("q", q), ("k", k), ("v", v))] if biases else [])
-
-
-def _dense(b: str, embedding: int, width: int) -> Tensors:
-    return [
-        [f"{b}ffn_norm.weight", [embedding], "F32"],
-        [f"{b}ffn_gate.weight", [embedding, width], "Q4_K"],
-        [f"{b}ffn_up.weight", [embedding, width], "Q4_K"],
-        [f"{b}ffn_down.weight", [width, embedding], "Q6_K"],
-    ]
-
-
-def _moe(b: str, embedding: int, experts: int, width: int, shared: int) -> Tensors:
-    tensors: Tensors = [
-        [f"{b}ffn_gate_inp.weight", [embedding, experts], "F32"],
-        [f"{b}ffn_gate_exps.weight", [embedding, width, experts], "Q4_K"],
-        [f"{b}ffn_up_exps.weight", [embedding, width, experts], "Q4_K"],
-        [f"{b}ffn_down_exps.weight", [width, embedding, experts], "Q6_K"],
-    ]
-    if shared:
-        tensors += [
-            [f"{b}ffn_gate_shexp.weight", [embedding, shared], "Q4_K"],
-            [f"{b}ffn_up_shexp.weight", [embedding, shared], "Q4_K"],
-            [f"{b}ffn_down_shexp.weight", [shared, embedding], "Q6_K"],
-        ]
-    return tensors
-
-
-def _heads(layers: int, context: int, embedding: int, width: int, heads: int, kv: int | list[int], size: int) -> dict[str, Any]:
-    return {
-        "block_count": layers,
-        "context_length": context,
-        "embedding_length": embedding,
-        "feed_forward_length": width,
-        "attention.head_count": heads,
-        "attention.head_count_kv": kv,
-        "attention.key_length": size,
-        "attention.value_length": size,
-        "attention.layer_norm_rms_epsilon": 1e-6,
-    }
 
 
 def qwen2_7b() -> Spec:
     """Dense, with biases."""
-    tensors = _ends(3584, 152064)
+    tensors = ends_of(3584, 152064)
     for i in range(28):
-        tensors += _attention(f"blk.{i}.", 3584, 3584, 512, 512, biases=True) + _dense(f"blk.{i}.", 3584, 18944)
-    return _spec("qwen2", "Qwen2.5-7B-Instruct", 152064, _heads(28, 32768, 3584, 18944, 28, 4, 128), tensors, pre="qwen2")
+        tensors += attention_of(f"blk.{i}.", 3584, 3584, 512, 512, biases=True) + dense_of(f"blk.{i}.", 3584, 18944)
+    return make_spec("qwen2", "Qwen2.5-7B-Instruct", 152064, keys_of(28, 32768, 3584, 18944, 28, 4, 128), tensors, pre="qwen2")
 
 
 def gemma2_9b() -> Spec:
     """Every second layer looks back 4,096 tokens; tied."""
-    tensors = _ends(3584, 256000, tied=True)
+    tensors = ends_of(3584, 256000, tied=True)
     for i in range(42):
         b = f"blk.{i}."
-        tensors += _attention(b, 3584, 4096, 2048, 2048) + _dense(b, 3584, 14336)
+        tensors += attention_of(b, 3584, 4096, 2048, 2048) + dense_of(b, 3584, 14336)
         tensors += [[f"{b}post_attention_norm.weight", [3584], "F32"], [f"{b}post_ffw_norm.weight", [3584], "F32"]]
-    metadata = _heads(42, 8192, 3584, 14336, 16, 8, 256) | {"attention.sliding_window": 4096}
-    return _spec("gemma2", "gemma-2-9b-it", 256000, metadata, tensors)
+    metadata = keys_of(42, 8192, 3584, 14336, 16, 8, 256) | {"attention.sliding_window": 4096}
+    return make_spec("gemma2", "gemma-2-9b-it", 256000, metadata, tensors)
 
 
 def gemma3_4b() -> Spec:
     """Five of six layers look back 1,024 tokens; tied."""
-    tensors = _ends(2560, 262144, tied=True)
+    tensors = ends_of(2560, 262144, tied=True)
     for i in range(34):
         b = f"blk.{i}."
-        tensors += _attention(b, 2560, 2048, 1024, 1024) + _dense(b, 2560, 10240)
+        tensors += attention_of(b, 2560, 2048, 1024, 1024) + dense_of(b, 2560, 10240)
         tensors += [[f"{b}attn_{n}_norm.weight", [256], "F32"] for n in ("q", "k")]
         tensors += [[f"{b}post_attention_norm.weight", [2560], "F32"], [f"{b}post_ffw_norm.weight", [2560], "F32"]]
-    metadata = _heads(34, 131072, 2560, 10240, 8, 4, 256) | {"attention.sliding_window": 1024}
-    return _spec("gemma3", "gemma-3-4b-it", 262144, metadata, tensors)
+    metadata = keys_of(34, 131072, 2560, 10240, 8, 4, 256) | {"attention.sliding_window": 1024}
+    return make_spec("gemma3", "gemma-3-4b-it", 262144, metadata, tensors)
 
 
 def _mla(
     layers: int, heads: int, nope: int, value: int, q_lora: int, experts: int, width: int, shared: int, dense: int, vocabulary: int
 ) -> Tensors:
     embedding, rank, rope = 2048, 512, 64
-    tensors = _ends(embedding, vocabulary)
+    tensors = ends_of(embedding, vocabulary)
     for i in range(layers):
         b = f"blk.{i}."
         q = heads * (nope + rope)
@@ -129,7 +67,7 @@ def _mla(
             [f"{b}attn_v_b.weight", [rank, value, heads], "Q8_0"],
             [f"{b}attn_output.weight", [heads * value, embedding], "Q4_K"],
         ]
-        tensors += _dense(b, embedding, dense)[1:] if i == 0 else _moe(b, embedding, experts, width, shared * width)
+        tensors += dense_of(b, embedding, dense)[1:] if i == 0 else experts_of(b, embedding, experts, width, shared * width)
     return tensors
 
 
@@ -148,30 +86,30 @@ def _mla_keys(rank: int = 512, rope: int = 64, *, nope: int, value: int) -> dict
 
 def deepseek_v2_lite() -> Spec:
     """MLA without a query rank."""
-    metadata = _heads(27, 163840, 2048, 10944, 16, 1, 576) | _mla_keys(nope=128, value=128)
+    metadata = keys_of(27, 163840, 2048, 10944, 16, 1, 576) | _mla_keys(nope=128, value=128)
     metadata |= {"expert_count": 64, "expert_used_count": 6, "expert_shared_count": 2, "expert_feed_forward_length": 1408}
-    return _spec("deepseek2", "DeepSeek-V2-Lite-Chat", 102400, metadata, _mla(27, 16, 128, 128, 0, 64, 1408, 2, 10944, 102400))
+    return make_spec("deepseek2", "DeepSeek-V2-Lite-Chat", 102400, metadata, _mla(27, 16, 128, 128, 0, 64, 1408, 2, 10944, 102400))
 
 
 def glm_flash() -> Spec:
     """MLA, experts, and one multi-token-prediction block at the end that counts as a block but is not loaded."""
-    metadata = _heads(48, 202752, 2048, 10240, 20, 1, 576) | _mla_keys(nope=192, value=256)
+    metadata = keys_of(48, 202752, 2048, 10240, 20, 1, 576) | _mla_keys(nope=192, value=256)
     metadata |= {"expert_count": 64, "expert_used_count": 4, "expert_shared_count": 1, "expert_feed_forward_length": 1536}
     metadata |= {"attention.q_lora_rank": 768, "nextn_predict_layers": 1}
     tensors = _mla(48, 20, 192, 256, 768, 64, 1536, 1, 10240, 154880)
     tensors += [["blk.47.nextn.eh_proj.weight", [4096, 2048], "Q4_K"]]
     tensors += [[f"blk.47.nextn.{n}.weight", [2048], "F32"] for n in ("enorm", "hnorm", "shared_head_norm")]
-    return _spec("deepseek2", "GLM-4.7-Flash", 154880, metadata, tensors)
+    return make_spec("deepseek2", "GLM-4.7-Flash", 154880, metadata, tensors)
 
 
 def qwen3next_80b() -> Spec:
     """Three of four layers keep a gated delta-net state instead of a KV cache."""
     embedding, heads, kv, size, inner, state, groups = 2048, 16, 2, 256, 4096, 128, 16
-    tensors = _ends(embedding, 151936)
+    tensors = ends_of(embedding, 151936)
     for i in range(48):
         b = f"blk.{i}."
         if (i + 1) % 4 == 0:
-            tensors += _attention(b, embedding, heads * size, kv * size, kv * size)
+            tensors += attention_of(b, embedding, heads * size, kv * size, kv * size)
             tensors[-4] = [f"{b}attn_q.weight", [embedding, 2 * heads * size], "Q4_K"]  # query and gate
             tensors += [[f"{b}attn_{n}_norm.weight", [size], "F32"] for n in ("q", "k")]
         else:
@@ -188,8 +126,8 @@ def qwen3next_80b() -> Spec:
                 [f"{b}ssm_out.weight", [inner, embedding], "Q4_K"],
             ]
         tensors += [[f"{b}post_attention_norm.weight", [embedding], "F32"], [f"{b}ffn_gate_inp_shexp.weight", [embedding], "F32"]]
-        tensors += _moe(b, embedding, 512, 512, 512)
-    metadata = _heads(48, 262144, embedding, 5120, heads, kv, size) | {
+        tensors += experts_of(b, embedding, 512, 512, 512)
+    metadata = keys_of(48, 262144, embedding, 5120, heads, kv, size) | {
         "expert_count": 512,
         "expert_used_count": 10,
         "expert_feed_forward_length": 512,
@@ -203,12 +141,12 @@ def qwen3next_80b() -> Spec:
         "rope.dimension_count": 64,
         "rope.freq_base": 10000000.0,
     }
-    return _spec("qwen3next", "Qwen3-Next-80B-A3B-Instruct", 151936, metadata, tensors, pre="qwen2")
+    return make_spec("qwen3next", "Qwen3-Next-80B-A3B-Instruct", 151936, metadata, tensors, pre="qwen2")
 
 
 def phi3_mini() -> Spec:
     """Names a sliding window that llama.cpp does not use."""
-    tensors = _ends(3072, 32064)
+    tensors = ends_of(3072, 32064)
     for i in range(32):
         b = f"blk.{i}."
         tensors += [
@@ -219,19 +157,21 @@ def phi3_mini() -> Spec:
             [f"{b}ffn_up.weight", [3072, 16384], "Q4_K"],
             [f"{b}ffn_down.weight", [8192, 3072], "Q6_K"],
         ]
-    metadata = _heads(32, 131072, 3072, 8192, 32, 32, 96) | {"attention.sliding_window": 262144, "rope.dimension_count": 96}
-    return _spec("phi3", "Phi-3-mini-128k-instruct", 32064, metadata, tensors)
+    metadata = keys_of(32, 131072, 3072, 8192, 32, 32, 96) | {"attention.sliding_window": 262144, "rope.dimension_count": 96}
+    # llama.cpp looks these up for every model of this name.
+    words = ["</s>", "<unk>", "<s>", "<|endoftext|>"]
+    return make_spec("phi3", "Phi-3-mini-128k-instruct", 32064, metadata, tensors, words=words)
 
 
 def granite_hybrid() -> Spec:
     """Four attention layers among 36 of Mamba-2; experts everywhere."""
     embedding, inner, state, ranks = 1536, 3072, 128, 48
     attention = (5, 15, 25, 35)
-    tensors = _ends(embedding, 100352, tied=True)
+    tensors = ends_of(embedding, 100352, tied=True)
     for i in range(40):
         b = f"blk.{i}."
         if i in attention:
-            tensors += _attention(b, embedding, 1536, 512, 512)
+            tensors += attention_of(b, embedding, 1536, 512, 512)
         else:
             conv = inner + 2 * state
             tensors += [
@@ -245,8 +185,8 @@ def granite_hybrid() -> Spec:
                 [f"{b}ssm_norm.weight", [inner, 1], "F32"],
                 [f"{b}ssm_out.weight", [inner, embedding], "Q4_K"],
             ]
-        tensors += [[f"{b}ffn_norm.weight", [embedding], "F32"], *_moe(b, embedding, 64, 512, 1024)]
-    metadata = _heads(40, 131072, embedding, 512, 12, [4 if i in attention else 0 for i in range(40)], 128) | {
+        tensors += [[f"{b}ffn_norm.weight", [embedding], "F32"], *experts_of(b, embedding, 64, 512, 1024)]
+    metadata = keys_of(40, 131072, embedding, 512, 12, [4 if i in attention else 0 for i in range(40)], 128) | {
         "expert_count": 64,
         "expert_used_count": 6,
         "expert_shared_feed_forward_length": 1024,
@@ -257,7 +197,7 @@ def granite_hybrid() -> Spec:
         "ssm.time_step_rank": ranks,
         "logit_scale": 6.0,
     }
-    return _spec("granitehybrid", "granite-4.0-h-tiny", 100352, metadata, tensors)
+    return make_spec("granitehybrid", "granite-4.0-h-tiny", 100352, metadata, tensors)
 
 
 def nomic_bert() -> Spec:
@@ -288,8 +228,9 @@ def nomic_bert() -> Spec:
         "attention.causal": False,
         "pooling_type": 1,
         "rope.freq_base": 1000.0,
+        "tokenizer.ggml.token_type_count": 2,
     }
-    return _spec("nomic-bert", "nomic-embed-text-v1.5", 30522, metadata, tensors, file_type=1)
+    return make_spec("nomic-bert", "nomic-embed-text-v1.5", 30522, metadata, tensors, file_type=1)
 
 
 PROGRAMS: dict[str, Callable[[], Spec]] = {
@@ -302,6 +243,7 @@ PROGRAMS: dict[str, Callable[[], Spec]] = {
     "phi-3-mini-q4_k_m": phi3_mini,
     "granite-4.0-h-tiny-q4_k_m": granite_hybrid,
     "nomic-embed-f16": nomic_bert,
+    **specs_more.PROGRAMS,
 }
 NAMES = (*sorted(p.stem for p in _FOLDER.glob("*.json")), *PROGRAMS)
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp.command import FIT_OFF, offers
-from rigtui.engines.llamacpp.compute import compute_needs, is_measured
+from rigtui.engines.llamacpp.compute import Use, compute_needs, is_measured
 from rigtui.engines.llamacpp.derive import Candidate, Derivation
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.intent.intent import Intent
@@ -206,7 +206,8 @@ def _ubatch_cost(model: Model, candidate: Candidate) -> str:
     own = compute_needs(model, settings, candidate.fitted.context)
     sliding = bool(model.sliding_window)
     pipeline = candidate.fitted.footprint.pipeline
-    cost = own.gpu(full=True, sliding=sliding, pipeline=pipeline) - usual.gpu(full=True, sliding=sliding, pipeline=pipeline)
+    use = Use(full=True, sliding=sliding, blocks=model.layers, first=True, last=True)
+    cost = own.gpu(use, pipeline=pipeline) - usual.gpu(use, pipeline=pipeline)
     each = "each card" if len(candidate.gpus) > 1 else "the compute buffer"
     return f"a micro-batch of {settings.ubatch} costs {mib(cost)} more on {each} than the usual {USUAL_UBATCH}"
 

@@ -68,7 +68,8 @@ class _Fit:
         self.settings = settings
         self.count = len(devices)
         self.streams = 1 if settings.unified_kv else settings.slots
-        self.context = settings.context if settings.context is not None else model.context_trained * self.streams
+        trained = model.context_trained * (self.streams if settings.fit else 1)
+        self.context = settings.context if settings.context is not None else trained
         self.margins = [settings.target_mib(i) * MIB for i in range(max(self.count, 1))]
         self.targets = [d.free_bytes - m for d, m in zip(devices, self.margins, strict=False)]
         self.slots = model.layers + 1
@@ -96,7 +97,9 @@ class _Fit:
         if self.settings.split_mode == "none" or self.count == 1:
             weights: Sequence[float] = [1.0] + [0.0] * (self.count - 1) if self.count else []
         else:
-            weights = self.settings.tensor_split or [float(d.free_bytes) for d in self.devices]
+            # Shares beyond the devices say nothing; if none is left the free memory decides.
+            shares = (self.settings.tensor_split or ())[: self.count]
+            weights = shares if any(shares) else [float(d.free_bytes) for d in self.devices]
         return Placement(split_home(blocks, ngl, weights))
 
     def _result(self, fills: tuple[Fill, ...] | None, status: str, message: str | None = None) -> Fitted:

@@ -12,15 +12,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from rigtui.engines.llamacpp.compute import ComputeNeeds, compute_needs
+from rigtui.engines.llamacpp.activations import ENCODERS
+from rigtui.engines.llamacpp.compute import ComputeNeeds, Use, compute_needs
 from rigtui.engines.llamacpp.kv import is_sliding, kv_per_layer
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.engines.llamacpp.weights import LayerWeights, Part, Pinned, Sizes, WeightTable
 from rigtui.models.model import Model
 
 HOST = -1
-HEAD_ONLY_ROWS = 5
-"""A GPU with nothing but the output head computes a few activation rows (measured: 2 to 3 MiB with the logits of 4 slots)."""
 
 
 class Placement(Struct, frozen=True):
@@ -62,6 +61,8 @@ class Needs(Struct, frozen=True):
     kv: tuple[int, ...]
     compute: ComputeNeeds
     sliding: tuple[bool, ...]
+    attends: tuple[bool, ...]
+    """Per layer: it has a KV cache, or needs none to attend."""
     split_mode: str
     kv_offload: bool
     sparse: bool
@@ -75,6 +76,7 @@ def needs(model: Model, table: WeightTable, settings: Settings, context: int) ->
         kv=kv_per_layer(model, settings, context),
         compute=compute_needs(model, settings, context),
         sliding=tuple(is_sliding(model, layer) for layer in range(model.layers)),
+        attends=tuple(heads > 0 or model.architecture in ENCODERS for heads in model.kv_heads),
         split_mode=settings.split_mode,
         kv_offload=settings.kv_offload,
         sparse=model.experts is not None,
@@ -114,8 +116,13 @@ class _Ledger:
         self.placement = placement
         self.weights = [0] * devices
         self.kv = [0] * devices
-        self.held: list[list[bool]] = [[] for _ in range(devices)]
-        """Per device, for every block on it: whether its window slides."""
+        self.held: list[list[int]] = [[] for _ in range(devices)]
+        """Per device: the blocks on it."""
+        self.feeds: set[int] = set()
+        """Devices that compute the feed-forward part of a block for all tokens."""
+        self.receives: set[int] = set()
+        """Devices with a part of another's block."""
+        self.pinned = {pin.layer for pin in need.table.pinned}
         self.host_weights = need.table.input.host
         self.host_kv = 0
         self.in_ram: set[int] = set()
@@ -137,21 +144,45 @@ class _Ledger:
             self.host_kv += kv
             self.spilled_kv = max(self.spilled_kv, kv)
             return
-        self.held[home].append(self.need.sliding[index])
+        self.held[home].append(index)
         if self.need.kv_offload:
             self.kv[home] += kv
         else:
             self.host_kv += kv
         self.weights[home] += layer.whole.gpu
         part, elsewhere = self.placement.moved.get(index, (Part.NOTHING, HOST))
+        if self._feeds(index, part):
+            self.feeds.add(home)
         if not part:
             return
         away = layer.moved[part]
         self.weights[home] -= away.gpu
         if elsewhere != HOST:
             self.weights[elsewhere] += away.gpu
+            self.feeds.add(elsewhere)
+            self.receives.add(elsewhere)
         elif away.host:
             self._to_ram(index, away)
+
+    def _feeds(self, index: int, part: Part) -> bool:
+        """Whether the block's home computes its feed-forward part; the last block's only for tokens that give an output."""
+        if index == len(self.need.table.layers) - 1 and not self.need.compute.every_output:
+            return False
+        return not (self.need.sparse and (part in (Part.ATTENTION, Part.EXPERTS) or index in self.pinned))
+
+    def use(self, device: int, last: int) -> Use:
+        """What `device` computes."""
+        held = self.held[device]
+        attending = [index for index in held if self.need.attends[index]]
+        return Use(
+            full=any(not self.need.sliding[index] for index in attending),
+            sliding=any(self.need.sliding[index] for index in attending),
+            blocks=len(held),
+            first=device == self.placement.home[0],
+            last=device == last,
+            feed_forward=device in self.feeds,
+            receives=device in self.receives,
+        )
 
     def _pinned(self, pin: Pinned) -> None:
         if pin.device == HOST or self.placement.home[pin.layer] == HOST:
@@ -183,8 +214,8 @@ def footprint(need: Needs, placement: Placement, devices: int, *, projected: boo
     pipeline = _pipeline(need, placement, devices)
     head = placement.home[-1]
     compute = [
-        _compute(need.compute, held, head=d == head, pipeline=pipeline, extra=projected and d > 0, last=d == devices - 1)
-        for d, held in enumerate(ledger.held)
+        _compute(need.compute, ledger.use(d, devices - 1), head=d == head, pipeline=pipeline, extra=projected and d > 0)
+        for d in range(devices)
     ]
     if devices and ledger.spilled:
         compute[0] = max(compute[0], _spilled_compute(need, ledger.spilled, ledger.spilled_kv, devices))
@@ -205,30 +236,31 @@ def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
     return not placement.moved and not need.table.overridden and HOST not in placement.home
 
 
-def _compute(compute: ComputeNeeds, sliding: list[bool], *, head: bool, pipeline: bool, extra: bool, last: bool) -> int:
-    if not sliding:
-        return compute.logits + HEAD_ONLY_ROWS * compute.embedding_row // 100 if head else 0
-    few = pipeline and last and len(sliding) <= 2
-    size = compute.gpu(full=not all(sliding), sliding=any(sliding), pipeline=pipeline, last_few=few)
-    return size + (4 * compute.embedding_row if pipeline and extra else 0)
+def _compute(compute: ComputeNeeds, use: Use, *, head: bool, pipeline: bool, extra: bool) -> int:
+    if not use.blocks:
+        return compute.head(pipeline=pipeline) if head else 0
+    return compute.gpu(use, pipeline=pipeline) + (4 * compute.embedding_row if pipeline and extra else 0)
 
 
 def _spilled_compute(need: Needs, spilled: list[tuple[int, ...]], kv: int, devices: int) -> int:
     """The first GPU when weights lie in RAM: batches of 32 tokens and more are computed there, and the weights are copied to it.
 
-    Bounds found on real loads: of a dense layer the copy outlives about half of the activations; of a sparse layer it stands beside all
-    of them, and with several GPUs the allocator keeps room for two expert tensors. KV in RAM is copied as well, one layer at a time.
+    The copy of a layer's largest expert tensor stands beside all activations, and with several GPUs the allocator keeps room for two:
+    bounds found on real loads. KV in RAM is copied as well, one layer at a time.
     """
     compute = need.compute
-    largest = max(sizes[0] for sizes in spilled if sizes) if any(spilled) else 0
-    two = max(sum(sizes) for sizes in spilled) if devices > 1 and need.sparse else 0
-    copied = largest if need.sparse else largest * 3 // 5
+    layers = [(*sizes, 0, 0)[:2] for sizes in spilled]
+    if not need.sparse:
+        return compute.spilled((max(sizes[0] for sizes in layers), max(sizes[1] for sizes in layers)), kv)
+    largest = max(sizes[0] for sizes in layers)
+    two = max(sum(sizes) for sizes in layers) if devices > 1 else 0
     masks = compute.mask_full + compute.mask_sliding + compute.inputs
-    return masks + max(compute.feed_forward + copied, two, compute.attention + kv)
+    return masks + max(compute.feed_forward + largest, two, compute.attention + kv * (3 if compute.mla else 2))
 
 
 def _host_compute(need: Needs, pipeline: bool, devices: int) -> int:
     if devices:
         return need.compute.host(pipeline=pipeline)
     # Without a GPU the host computes everything itself.
-    return need.compute.gpu(full=True, sliding=any(need.sliding), pipeline=False) + need.compute.logits
+    use = Use(full=True, sliding=any(need.sliding), blocks=len(need.sliding), first=True, last=True)
+    return need.compute.gpu(use, pipeline=False) + need.compute.logits

@@ -20,6 +20,7 @@ from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, gib
 
 NEEDS_FLASH_ATTENTION = "quantized V cache requires flash_attn to be enabled"
+ONE_CACHE_TYPE = "model does not support different K ({}) and V ({}) cache types"
 _EXACT = ("f32", "f16", "bf16")
 
 
@@ -35,9 +36,12 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
         raise UsageError(f"rigtui cannot preview --split-mode {settings.split_mode}; layer and none it can")
     if settings.kv_type[1] not in _EXACT and not settings.flash_attention:
         raise RefusedError(NEEDS_FLASH_ATTENTION)
+    if model.mla and settings.kv_type[0] != settings.kv_type[1]:
+        raise RefusedError(ONE_CACHE_TYPE.format(*settings.kv_type))
     if asked.full_context:
-        # Asked for in full: `--fit` must not reduce it.
-        settings = replace(settings, context=model.context_trained)
+        # Asked for in full: `--fit` must not reduce it. Without `--fit` it is that of one slot, to be divided.
+        streams = settings.slots if settings.fit and not settings.unified_kv else 1
+        settings = replace(settings, context=model.context_trained * streams)
     table = weight_table(model, _overrides(asked, gpus))
     floor = [runtime_bytes(gpu, rig) for gpu in gpus]
     devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
@@ -49,7 +53,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
         engine="llama.cpp",
         model=plan_model(model),
         use_case="",
-        context=fitted.context,
+        context=settings.context_allocated(fitted.context),
         context_per_slot=settings.context_per_slot(fitted.context),
         parallel=settings.slots,
         kv_type=settings.kv_type,

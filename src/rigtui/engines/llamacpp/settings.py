@@ -38,6 +38,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             return self.fit_target_mib[0]
         return self.fit_target_mib[index] if index < len(self.fit_target_mib) else 1024
 
+    def context_allocated(self, context: int) -> int:
+        """Cells in total for `-c context`: every stream is padded (llama-context.cpp:290)."""
+        return self.context_per_slot(context) * (1 if self.unified_kv else self.slots)
+
     def context_per_slot(self, context: int) -> int:
         """Cells one slot can use when the context in total is `context`."""
         return padded(context) if self.unified_kv else padded(context // self.slots)

@@ -17,6 +17,8 @@ GPU_ALIGNMENT = 128
 GPU_ROW_PADDING = 512
 HOST_ALIGNMENT = 32
 
+HEADLESS = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "neo-bert", "modern-bert", "eurobert"})
+"""Encoders: the last block's vectors are the result."""
 UNQUANTIZED = frozenset({"f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64"})
 
 
@@ -150,7 +152,7 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
             shared.append(tensor)
         else:
             inputs.append(tensor)
-    if not any(t.name == "output.weight" for t in output):
+    if model.architecture not in HEADLESS and not any(t.name == "output.weight" for t in output):
         output += [t for t in inputs if t.name == "token_embd.weight"]
     return WeightTable(
         layers=tuple(_layer(blocks.get(index, [])) for index in range(model.layers)),

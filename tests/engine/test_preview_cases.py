@@ -1,0 +1,67 @@
+"""The preview against real allocations: for each kind of layer and of placement the case that tells most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.virtual_rig import Card, VirtualRig
+from rigtui.engines.llamacpp.arguments import read_command
+from rigtui.engines.llamacpp.preview import ONE_CACHE_TYPE, RefusedError, preview
+from rigtui.rig.rigfile import load
+from rigtui.text import MIB
+from tools.make_gguf import model, model_file
+
+CARD = Card(name="NVIDIA RTX A6000", total_mib=49140, free_mib=48000)
+EXACT = (
+    ("deepseek-v2-lite-q4_k_m", 2, "-c 4096"),  # latent attention, a leading dense block
+    ("glm-4.7-flash-q4_k_m", 1, "-c 4096"),
+    ("glm-4.5-air-q4_k_m", 3, "-c 4096"),  # the gate's output does not fit the hole that attention leaves
+    ("gpt-oss-20b-mxfp4", 1, "-c 8192 -fa off"),  # places of V in two caches
+    ("qwen2.5-7b-q4_k_m", 1, "-c 8192 -fa off -np 4"),  # each stream attends to itself
+    ("mamba2-2.7b-q4_k_m", 1, "-c 4096"),
+    ("granite-4.0-h-tiny-q4_k_m", 1, "-c 131072 -ctk bf16 -ctv bf16"),
+    ("qwen3.5-35b-a3b-q4_k_m", 3, "-c 8192 -ub 128"),  # states weigh more than activations
+    ("starcoder2-7b-q4_k_m", 1, "-c 4096"),  # no gate
+    ("command-r-q4_k_m", 1, "-c 16384 -ctk q8_0 -ctv q8_0"),  # attention's result waits beside the feed-forward part
+    ("phi-3-mini-q4_k_m", 2, "-c 4096"),
+    ("bge-large-f16", 1, "--embedding"),  # no head, no cache
+    ("qwen3-14b-q4_k_m", 2, "-c 12000 -ts 40,1"),  # a context that is padded, a card with the head alone
+)
+IN_RAM = (
+    ("llama-3.1-8b-q4_k_m", 1, "-c 65536 -ngl 20"),
+    ("olmo-2-7b-q4_k_m", 1, "-np 8 -ngl 20"),
+    ("glm-4.5-air-q4_k_m", 4, "-c 2048 -ncmoe 30"),
+)
+
+
+@pytest.mark.parametrize(("name", "cards", "arguments"), [*EXACT, *IN_RAM])
+def test_as_allocated(name: str, cards: int, arguments: str, virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
+    rig = virtual_rig([CARD] * cards, compute=False)
+    words = ("--fit", "off", *arguments.split())
+    plan = preview(load(rig.rig_file), model(name), read_command(("llama-server", *words)), words)
+    with rig.serve(model_file(name, tmp_path), *words, "--no-warmup") as server:
+        assert server.address
+        real = server.buffers
+    for index, device in enumerate(plan.devices):
+        buffers = real[device.device]
+        assert [device.weights_bytes, device.kv_bytes] == pytest.approx([buffers.weights, buffers.kv], abs=MIB)
+        off = device.compute_bytes - buffers.compute
+        assert off > -32 * MIB
+        if (name, cards, arguments) in EXACT:
+            assert abs(off) < 1.5 * MIB
+        else:
+            assert abs(off) <= (64 * MIB if index else max(256 * MIB, buffers.compute / 4))
+
+
+def test_latent_attention_has_one_cache_type(virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
+    words = ("-ctk", "f16", "-ctv", "q8_0")
+    with pytest.raises(RefusedError) as refused:
+        preview(load(rig.rig_file), model("deepseek-v2-lite-q4_k_m"), read_command(("llama-server", *words)), words)
+    with rig.serve(model_file("deepseek-v2-lite-q4_k_m", tmp_path), *words) as server:
+        assert server.ended() == 1
+    assert str(refused.value) == ONE_CACHE_TYPE.format("f16", "q8_0")
+    assert str(refused.value) in server.log
