@@ -70,7 +70,7 @@ def test_every_page_by_keys_at_80x24(terminal, home, nvml_stub, holder):
     screen.keys("Enter")
     screen.wait("saved as")
     screen.keys("P")
-    whole(screen.wait("Profiles ·", "alpha-chat", "not downloaded", "Nothing was measured", "Enter load"), page=True)
+    whole(screen.wait("Profiles ·", "alpha-chat", "downloaded", "Nothing was measured", "Enter load"), page=True)
     screen.keys("x")
     screen.wait("Section for models.conf", "MODEL=")
     screen.keys("Escape")
