@@ -34,7 +34,8 @@ def check_up(args: argparse.Namespace) -> tuple[Check, ...]:
     """Examine this machine, or the rig of `--rig` with this machine's engines."""
     from rigtui.doctor.examine import examine
     from rigtui.doctor.facts import read_facts
-    from rigtui.engines.llamacpp.builds import Found, survey
+    from rigtui.engines.engine import Found
+    from rigtui.engines.llamacpp.builds import survey
     from rigtui.errors import RigtuiError
     from rigtui.intent.config import load_config
 

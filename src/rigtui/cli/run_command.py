@@ -91,10 +91,10 @@ def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchReq
 
 
 def _dry_run(request: LaunchRequest, args: argparse.Namespace) -> int:
-    from rigtui.engines.llamacpp.command import spawn
+    from rigtui.engines.rooms import room
     from rigtui.runs.ports import FIRST_PORT
 
-    command = spawn(request.plan, request.build, request.host, request.port or FIRST_PORT, request.api_key_file)
+    command = room(request.build.engine).spawn(request.plan, request.build, request.host, request.port or FIRST_PORT, request.api_key_file)
     if args.json:
         print_json({"schema": RUN_SCHEMA, "run": None, "directory": None, "command": command.argv, "env": command.env})
     else:

@@ -183,10 +183,11 @@ def current_rig(args: argparse.Namespace) -> Rig:
 
 def installed_builds() -> tuple[Build, ...]:
     """The engines found here, best first."""
-    from rigtui.engines.llamacpp.builds import find
+    from rigtui.engines.rooms import MODULES, room
     from rigtui.intent.config import load_config
 
-    return tuple(find(load_config().engines.llama_server))
+    named = load_config().engines
+    return tuple(build for engine in MODULES for build in room(engine).survey(named.of(engine)).builds)
 
 
 def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan]:

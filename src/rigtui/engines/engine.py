@@ -35,6 +35,13 @@ class Build(Struct, frozen=True, kw_only=True):
     """Sees GPUs on a rig that has them. False: every plan with it is a CPU plan."""
 
 
+class Found(Struct, frozen=True, kw_only=True):
+    """The builds in order of preference, and one sentence for each that is there but cannot be used."""
+
+    builds: tuple[Build, ...]
+    problems: tuple[str, ...] = ()
+
+
 class Spawn(Struct, frozen=True, kw_only=True):
     """An engine to start as a process. No shell is involved."""
 

@@ -20,6 +20,10 @@ class EnginesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     llama_server: str | None = None
     """The llama-server to use instead of the one on PATH."""
 
+    def of(self, engine: str) -> str | None:
+        """The program named for an engine, or None."""
+        return self.llama_server if engine == "llama.cpp" else None
+
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the user set for all runs; every key may be left out."""

@@ -11,6 +11,7 @@ from rigtui.engines.llamacpp.plans import plans as llamacpp_plans
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
+from rigtui.planning.constraints import Constraint
 from rigtui.planning.plan import Alternative, Plan
 from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
@@ -25,25 +26,30 @@ WEIGHTS = {"context": (0.5, 1.0), "speed": (1.0, 0.25)}
 MOST_ALTERNATIVES = 4
 
 
-def choose(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False) -> Plan:
+def choose(
+    rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False, constraints: Sequence[Constraint] = ()
+) -> Plan:
     """The best plan for `intent`, with the next few different ones as alternatives.
 
     `here`: the plan is launched on this machine even though `rig` is simulated, so its command must be one that this machine's build
-    takes. A plan is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
+    takes. `constraints`: what failures and earlier runs taught. A plan is always given; when nothing fits its status is `no_fit` and
+    its reasons say what is missing.
     Raises UsageError for settings that cannot be, MissingError for an engine or a format that is not served.
     """
-    candidates = ranked(rig, model, intent, builds, here=here)
+    candidates = ranked(rig, model, intent, builds, here=here, constraints=constraints)
     best = candidates[0]
     return replace(best, alternatives=_alternatives(best, candidates[1:]))
 
 
-def ranked(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False) -> list[Plan]:
+def ranked(
+    rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False, constraints: Sequence[Constraint] = ()
+) -> list[Plan]:
     """All plans, best first."""
     if intent.engine not in ("auto", "llama.cpp"):
         raise MissingError(f"rigtui cannot launch {intent.engine} yet; use --engine llama.cpp")
     build = next((build for build in builds if build.engine == "llama.cpp"), None)
     want = wants(model, intent)
-    found = llamacpp_plans(rig, model, intent, build, here=here)
+    found = llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints)
     return sorted(found, key=lambda plan: score(plan, want, intent), reverse=True)
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.errors import UsageError
 from rigtui.intent.intent import KV_TYPES, Intent
 from rigtui.models.model import Model
+from rigtui.planning.constraints import Constraint, smallest
 
 
 class Wants(Struct, frozen=True, kw_only=True):
@@ -51,3 +55,23 @@ def wants(model: Model, intent: Intent) -> Wants:
         ubatch=ubatch,
         embedding=use_case.embedding or model.embedding_model,
     )
+
+
+def bounded(want: Wants, intent: Intent, constraints: Sequence[Constraint]) -> Wants:
+    """`want` within the constraints on context, KV type and micro-batch; what the user set stays as it is.
+
+    A context is not brought below the least that is acceptable, and a KV type that the use case does not allow is not brought in: where
+    that is not enough, no plan serves.
+    """
+    context = smallest(constraints, "context")
+    if context is not None and not want.context_fixed:
+        want = replace(want, context=min(want.context, max(int(context), want.context_least)))
+    ubatch = smallest(constraints, "ubatch")
+    if ubatch is not None and intent.overrides.ubatch is None:
+        want = replace(want, ubatch=min(want.ubatch, int(ubatch)))
+    if not want.kv_fixed:
+        for constraint in constraints:
+            pair = (str(constraint.value), str(constraint.value))
+            if constraint.kind == "kv_type" and pair in want.kv_types:
+                want = replace(want, kv_types=want.kv_types[want.kv_types.index(pair) :])
+    return want

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from rigtui import files
 from rigtui.engines.engine import Spawn
+from rigtui.engines.rooms import room
 from rigtui.errors import RigtuiError
 from rigtui.runs import rundir, watch
 from rigtui.runs.ports import choose_port
@@ -71,9 +72,7 @@ def _absolute(path: str | None) -> str | None:
 
 
 def _spawn(request: LaunchRequest, port: int) -> Spawn:
-    from rigtui.engines.llamacpp.command import spawn
-
-    return spawn(request.plan, request.build, request.host, port, request.api_key_file)
+    return room(request.build.engine).spawn(request.plan, request.build, request.host, port, request.api_key_file)
 
 
 def _start_supervisor(directory: RunDirectory) -> RunState:

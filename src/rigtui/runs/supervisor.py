@@ -22,6 +22,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Event, Failure
+from rigtui.engines.rooms import room
 from rigtui.errors import RigtuiError
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler, read_rig
@@ -131,9 +132,7 @@ class Supervisor:
         return self._known_pids
 
     def _reader(self) -> Callable[[str], None]:
-        from rigtui.engines.llamacpp.reader import Reader
-
-        reader = Reader(self._asked.request.build)
+        reader = room(self._asked.request.build.engine).reader(self._asked.request.build)
         return lambda line: self._events.extend(reader.feed(line))
 
     def _api_key(self) -> str | None:
@@ -277,9 +276,8 @@ class Supervisor:
             return Failure(code="engine_missing", text=f"the engine did not start: {tail[-1]}", line=tail[-1])
         exit_code, number = (code, None) if code >= 0 else (None, -code)
         try:
-            from rigtui.engines.llamacpp.diagnose import diagnose
-
-            return diagnose(self._observed.events, tail, exit_code, number, asked_to_stop=False)
+            engine_room = room(self._asked.request.build.engine)
+            return engine_room.diagnose(self._observed.events, tail, exit_code, number, asked_to_stop=False)
         except Exception:  # noqa: BLE001 the end of a run must be written, understood or not
             say(traceback.format_exc())
             how = f"with status {code}" if code >= 0 else f"by signal {-code}"

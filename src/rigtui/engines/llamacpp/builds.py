@@ -13,10 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from rigtui import paths
-from rigtui.engines.engine import Build, BuildDevice
+from rigtui.engines.engine import Build, BuildDevice, Found
 from rigtui.engines.llamacpp.abilities import Cache
 from rigtui.errors import MissingError, RigtuiError
 from rigtui.rig.rig import Gpu
@@ -28,13 +26,6 @@ EMBEDDED = "embedded"
 """What a user names to put the embedded engine first."""
 
 _BACKEND = re.compile(r"[A-Za-z]+")
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The builds in order of preference, and one sentence for each that is there but cannot be used."""
-
-    builds: tuple[Build, ...]
-    problems: tuple[str, ...] = ()
 
 
 def find(named: str | None = None) -> list[Build]:

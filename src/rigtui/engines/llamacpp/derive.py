@@ -20,10 +20,11 @@ from rigtui.engines.llamacpp.weights import WeightTable, weight_table
 from rigtui.errors import UsageError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
+from rigtui.planning.constraints import Constraint, about, largest, unused_gpus
 from rigtui.planning.plan import Status
 from rigtui.planning.reserve import SYSTEM_RAM, headroom_bytes, runtime_bytes
 from rigtui.planning.speed import Stage, decode_tok_s
-from rigtui.planning.wants import Wants, wants
+from rigtui.planning.wants import Wants, bounded, wants
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.select import select
 from rigtui.text import MIB
@@ -82,20 +83,22 @@ class Derivation(Struct, frozen=True, kw_only=True):
     """The user's own argument that leaves the GPUs out."""
 
 
-def derive(rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool, own_cpu: str | None = None) -> Derivation:
+def derive(
+    rig: Rig, model: Model, intent: Intent, *, sees_gpus: bool, own_cpu: str | None = None, constraints: Sequence[Constraint] = ()
+) -> Derivation:
     """Every candidate for this rig, the unfit ones too.
 
     `sees_gpus`: whether the build can use GPUs; without, the CPU is the only device, and `own_cpu` is the user's argument that makes
-    it so. Raises UsageError for settings that cannot be.
+    it so. `constraints` bound what the user did not set. Raises UsageError for settings that cannot be.
     """
-    want = wants(model, intent)
-    own = intent.overrides
-    cards = select(rig, own.gpus) if own.gpus else rig.usable_gpus
+    want = bounded(wants(model, intent), intent, constraints)
+    own, unused = intent.overrides, unused_gpus(constraints)
+    cards = select(rig, own.gpus) if own.gpus else tuple(card for card in rig.usable_gpus if about(card) not in unused)
     if not sees_gpus:
         cards = ()
     elif own.fit_target_mib and cards and len(own.fit_target_mib) not in (1, len(cards)):
         raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
-    search = _Search(rig, model, want, _headrooms(cards, own.fit_target_mib))
+    search = _Search(rig, model, want, _headrooms(cards, own.fit_target_mib, constraints))
     if not cards:
         return Derivation(wants=want, cards=(), candidates=tuple(map(search.rated, _until_it_fits(want, search.on_cpu))), own_cpu=own_cpu)
     groups: list[tuple[Gpu, ...]] = [(card,) for card in _distinct(cards)] if not own.gpus else []
@@ -129,10 +132,10 @@ def _contexts(want: Wants) -> tuple[int, ...]:
     return (want.context, quarter) if quarter < want.context else (want.context,)
 
 
-def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None) -> dict[int, int]:
-    """Headroom wanted per card (by its index), bytes: the user's own, or what the card's duties ask for."""
+def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None, constraints: Sequence[Constraint]) -> dict[int, int]:
+    """Headroom wanted per card (by its index), bytes: the user's own, or what the card's duties and the constraints ask for."""
     if not targets:
-        return {card.index: headroom_bytes(card) for card in cards}
+        return {card.index: max(headroom_bytes(card), int(largest(constraints, "headroom", card) or 0)) for card in cards}
     own = targets * len(cards) if len(targets) == 1 else targets
     return {card.index: target * MIB for card, target in zip(cards, own, strict=True)}
 

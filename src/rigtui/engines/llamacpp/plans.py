@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -15,6 +17,7 @@ from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, 
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
+from rigtui.planning.constraints import Constraint
 from rigtui.planning.plan import EngineView, Expected, FitView, Plan, Reason
 from rigtui.planning.reserve import SYSTEM_RAM
 from rigtui.rig.rig import Rig
@@ -33,11 +36,13 @@ class _Scene(Struct, frozen=True, kw_only=True):
     """What the build calls each card it sees, by the card's index."""
 
 
-def plans(rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: bool = False) -> list[Plan]:
+def plans(
+    rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: bool = False, constraints: Sequence[Constraint] = ()
+) -> list[Plan]:
     """Every way to run `model` on `rig` with llama.cpp, unfit ones too.
 
     On a simulated rig the cards of its file are planned for, whatever this machine's build sees, and the command is one for that rig
-    unless it is to be run `here`.
+    unless it is to be run `here`. `constraints` bound what the user did not set.
     Raises MissingError for a model that llama.cpp cannot load.
     """
     if model.format != "gguf":
@@ -48,7 +53,12 @@ def plans(rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: 
     sees_gpus = own_cpu is None and (rig.simulated or build is None or build.gpu)
     seen = seen_by(rig, build)
     derivation = derive(
-        replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)), model, intent, sees_gpus=sees_gpus, own_cpu=own_cpu
+        replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)),
+        model,
+        intent,
+        sees_gpus=sees_gpus,
+        own_cpu=own_cpu,
+        constraints=constraints,
     )
     scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation, seen=seen)
     return [_plan(scene, candidate) for candidate in derivation.candidates]

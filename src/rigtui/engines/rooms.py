@@ -1,0 +1,49 @@
+"""The engines rigtui knows, each behind the same functions. A room is loaded when it is asked for, so that starting stays cheap."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from typing import Protocol, cast
+
+from rigtui.engines.engine import Build, Event, Failure, Found, Spawn
+from rigtui.errors import MissingError
+from rigtui.planning.plan import Plan
+
+MODULES = {"llama.cpp": "rigtui.engines.llamacpp.room"}
+"""Where each engine's room lies, in the order they are preferred when several would do."""
+
+
+class Reader(Protocol):
+    """Reads one attempt's log."""
+
+    def feed(self, line: str) -> list[Event]:
+        """The events of one line of output, mostly none. Never raises."""
+
+
+class Room(Protocol):
+    """What every engine room offers. Plans are derived by `planning.choose`, which asks the rooms' pure `plans` directly."""
+
+    def survey(self, named: str | None) -> Found:
+        """The builds installed here, the one the user `named` in config.toml first, and one sentence for each that cannot be used.
+
+        Raises MissingError when what was named is not there, RigtuiError when it is there but does not work.
+        """
+
+    def spawn(self, plan: Plan, build: Build, host: str, port: int, api_key_file: str | None) -> Spawn:
+        """The process to start for `plan`."""
+
+    def reader(self, build: Build) -> Reader:
+        """A fresh reader for the output of `build`."""
+
+    def diagnose(
+        self, events: Iterable[Event], tail_lines: Sequence[str], exit_code: int | None, signal: int | None, asked_to_stop: bool
+    ) -> Failure:
+        """Why the engine ended."""
+
+
+def room(engine: str) -> Room:
+    """The room of an engine. Raises MissingError for one that rigtui cannot launch."""
+    if engine not in MODULES:
+        raise MissingError(f"rigtui cannot launch {engine} yet; use --engine {' or '.join(MODULES)}")
+    return cast("Room", importlib.import_module(MODULES[engine]))
