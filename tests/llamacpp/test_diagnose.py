@@ -40,7 +40,7 @@ def of(lines: list[str], exit_code: int | None = 1, signal: int | None = None, a
 def test_out_of_vram(name: str, exit_code: int | None, signal: int | None, stage: str, size: int | None) -> None:
     lines = (LOGS / f"{name}.stderr").read_text().split("\n")
     failure = of(lines, exit_code, signal)
-    assert (failure.code, failure.device, failure.stage, failure.missing_bytes) == ("out_of_vram", "CUDA0", stage, size)
+    assert (failure.code, failure.device, failure.stage, failure.asked_bytes) == ("out_of_vram", "CUDA0", stage, size)
     assert failure.line is not None
     assert "out of memory" in failure.line
     # Also when the end of the log has drowned in a backtrace, and when only the end of it is there.
@@ -62,7 +62,7 @@ def test_ram_is_not_vram() -> None:
             "0.00.000.001 E llama_model_load: error loading model: unable to allocate CPU buffer",
         ]
     )
-    assert (failure.code, failure.stage, failure.missing_bytes) == ("out_of_ram", "weights", 1000)
+    assert (failure.code, failure.stage, failure.asked_bytes) == ("out_of_ram", "weights", 1000)
 
 
 @pytest.mark.parametrize(

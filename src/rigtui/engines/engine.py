@@ -85,15 +85,23 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The log line, cleaned, where it is worth showing."""
 
 
+Stage = Literal["weights", "kv", "compute", "runtime"]
+
+
 class Failure(Struct, frozen=True, kw_only=True):
     """Why an attempt ended: a stable code, one sentence, and the log line that shows it."""
 
     code: str
-    """`out_of_vram`, `out_of_ram`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `killed`, `crash`, `exited`, `timeout`,
-    `engine_missing`, `disk_full`, `gpu_lost`, `driver`."""
+    """`out_of_vram`, `no_fit` (more than the card has at all), `context_too_long` (the KV cache alone is), `out_of_ram`, `oom_killed` (by
+    the system), `spill`, `port_in_use`, `model_bad`, `unsupported_model`, `bad_argument`, `gpu_lost`, `driver`, `toolkit_missing`,
+    `engine_missing`, `disk_full`, `timeout`, `killed`, `crash`, `exited`."""
     text: str
     line: str | None = None
     device: str | None = None
-    stage: Literal["weights", "kv", "compute", "runtime"] | None = None
+    """As the engine calls it."""
+    stage: Stage | None = None
+    """`runtime`: while computing, the first request included."""
+    asked_bytes: int | None = None
+    """What was asked for in the allocation that failed."""
     missing_bytes: int | None = None
-    """How much was asked for in the allocation that failed."""
+    """How much more should have been free for it; None where it is not known what was free."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol, cast
 
 from rigtui.engines.engine import Build, Event, Failure, Found, Spawn
+from rigtui.engines.ladder import Ladder, Setback
 from rigtui.errors import MissingError
 from rigtui.planning.plan import Plan
 
@@ -40,6 +41,9 @@ class Room(Protocol):
         self, events: Iterable[Event], tail_lines: Sequence[str], exit_code: int | None, signal: int | None, asked_to_stop: bool
     ) -> Failure:
         """Why the engine ended."""
+
+    def ladder(self, setback: Setback) -> Ladder:
+        """What may mend a failure, most promising first. Pure."""
 
 
 def room(engine: str) -> Room:

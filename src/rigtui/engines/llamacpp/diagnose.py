@@ -9,16 +9,14 @@ from __future__ import annotations
 import re
 import signal as signals
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
-from rigtui.engines.engine import Event, Failure
+from rigtui.engines.engine import Event, Failure, Stage
 from rigtui.engines.llamacpp.causes import CAUSES
 from rigtui.engines.llamacpp.loglines import Message, messages
 from rigtui.text import MIB, clean, mib
 
 _MAX_TEXT = 1024
 _RETRY = "retrying without pipeline parallelism"
-Stage = Literal["weights", "kv", "compute", "runtime"]
 
 # ggml-cuda.cu (a HIP build says "ROCm error" and hipMalloc), ggml-alloc.c, ggml-backend: "allocating 41.49 MiB on device 0: cudaMalloc
 # failed: out of memory", "failed to allocate CUDA0 buffer of size 43503616".
@@ -121,9 +119,9 @@ def _out_of_memory(said: Sequence[Message]) -> Failure | None:
     doing = f" while {_STAGE_WORDS[stage]}" if stage else ""
     if device is not None and (device.startswith("CPU") or device.endswith("_Host")):
         text = f"the system had no RAM left{what}{doing}; choose a smaller context or model, or free memory"
-        return Failure(code="out_of_ram", text=text, line=line, device=device, stage=stage, missing_bytes=size)
+        return Failure(code="out_of_ram", text=text, line=line, device=device, stage=stage, asked_bytes=size)
     return Failure(
-        code="out_of_vram", text=f"{where} had no VRAM left{what}{doing}", line=line, device=device, stage=stage, missing_bytes=size
+        code="out_of_vram", text=f"{where} had no VRAM left{what}{doing}", line=line, device=device, stage=stage, asked_bytes=size
     )
 
 
