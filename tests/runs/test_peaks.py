@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nvml_stub import MIXED, StubRig
+from rigtui.intent.intent import Overrides
 from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.peaks import Peaks
 from rigtui.runs.results import load_results
@@ -87,3 +88,11 @@ def test_a_run_keeps_the_peak_of_its_engine(
     assert (first.planned_bytes, first.peak_bytes) == (6 * GIB, 15_700 * MIB)
     assert second.peak_bytes is None
     assert round((first.weights_bytes or 0) / MIB) == 2846
+    before, least = first.free_before_bytes, first.free_least_bytes
+    assert before is not None
+    assert least is not None
+    assert before - least == 15_700 * MIB, "what the card had free before, and at the worst moment"
+    # "using device CUDA0 (…) - … MiB free" of the recorded log
+    assert first.engine_free_bytes is not None
+    assert (result.platform, result.attempt[0].ubatch) == ("linux", 512)
+    assert result.requested == Overrides()

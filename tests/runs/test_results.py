@@ -70,6 +70,38 @@ def test_what_a_newer_rigtui_wrote_survives_an_append() -> None:
         load_results("coder")
 
 
+def test_a_file_of_an_older_rigtui_is_read_and_what_it_lacks_is_unknown() -> None:
+    path = results_path("coder")
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        """[[run]]
+run = "a"
+started = "2026-01-01T00:00:00Z"
+node = "desk"
+model = "tiny"
+use_case = "chat"
+engine = "llama.cpp"
+build = "b1"
+outcome = "ready"
+command = ["llama-server"]
+gpus = [{uuid = "GPU-1", name = "A"}]
+
+[[run.attempt]]
+outcome = "ready"
+context = 8192
+context_per_slot = 8192
+parallel = 1
+kv_type = ["f16", "f16"]
+split_mode = "layer"
+devices = [{device = "CUDA0", name = "A", layers = 3, headroom_bytes = 1, planned_bytes = 2}]
+"""
+    )
+    (run,) = load_results("coder")
+    assert run.requested is None
+    assert run.gpus[0].total_bytes is None
+    assert run.attempt[0].devices[0].free_before_bytes is None
+
+
 def test_writers_at_the_same_time_lose_nothing() -> None:
     threads = [threading.Thread(target=record, args=("coder", a_result(f"r{n}"))) for n in range(8)]
     for thread in threads:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 Status = Literal["fits", "tight", "offload", "no_fit"]
 PLAN_SCHEMA = "rigtui.plan/1"
@@ -90,6 +90,8 @@ class Expected(Struct, frozen=True, kw_only=True):
     decode_tok_s: float | None = None
     prefill_tok_s: float | None = None
     basis: Literal["measured", "calibrated", "estimated"] = "estimated"
+    estimated_tok_s: float | UnsetType | None = UNSET
+    """Decode speed from bandwidths alone, where measurements have taken its place."""
 
 
 class Alternative(Struct, frozen=True, kw_only=True):

@@ -6,6 +6,8 @@ from rigtui.engines.engine import Event
 
 _KEPT_EVENTS = 4000
 _LOADING = frozenset({"load_started", "progress", "offloaded", "buffer"})
+_NUMBERS = {"offloaded": "layers", "graph_splits": "graph_splits", "context": "context"}
+"""Events that carry one whole number, and where it is kept."""
 
 
 class Observed:
@@ -22,6 +24,10 @@ class Observed:
         self.graph_splits: int | None = None
         self.kv_tokens: int | None = None
         self.context: int | None = None
+        self.pipeline: bool | None = None
+        """Whether it keeps several copies of the inputs; None: it never said so."""
+        self.engine_free: dict[str, int] = {}
+        """Per device as the engine calls it: bytes free when its runtime was there and nothing else."""
         self._uuids = uuids
         self._buffers: dict[tuple[str, str], int] = {}
 
@@ -39,14 +45,15 @@ class Observed:
             case "buffer":
                 if event.device is not None and event.bytes is not None:
                     self._buffers[event.device, event.buffer or ""] = event.bytes
-            case "offloaded":
-                self.layers = _whole(event.value)
-            case "graph_splits":
-                self.graph_splits = _whole(event.value)
+            case "using_device":
+                if event.device is not None and event.free_bytes is not None:
+                    self.engine_free[event.device] = event.free_bytes
+            case "pipeline":
+                self.pipeline = bool(event.value)
             case "kv_cells":
                 self.kv_tokens = max(self.kv_tokens or 0, _whole(event.value) or 0) or None
-            case "context":
-                self.context = _whole(event.value)
+            case kind if kind in _NUMBERS:
+                setattr(self, _NUMBERS[kind], _whole(event.value))
 
     def buffers(self) -> dict[str, dict[str, int]]:
         """Bytes by kind of buffer, per device as the engine calls it."""

@@ -1,4 +1,4 @@
-"""The highest use of each card while an engine loads and works, from readings taken again and again."""
+"""The highest use of each card and the least that was free there while an engine loads and works, from readings taken again and again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Peaks:
     def __init__(self, before: Rig | None) -> None:
         """`before`: a reading from before the engine started; None: there is none."""
         gpus = [g for g in (before.gpus if before else ()) if g.uuid is not None]
-        self.driver = before.driver if before else None
-        self.gpus = tuple((g.uuid or "", g.name) for g in gpus)
+        self.before = before
+        self.free_least: dict[str, int] = {}
+        """Per card UUID, bytes."""
         self._used_before = {g.uuid: used for g in gpus if (used := used_bytes(g)) is not None}
         self._processes: dict[str, int] = {}
         self._growth: dict[str, int] = {}
@@ -28,6 +29,8 @@ class Peaks:
         for gpu in rig.gpus:
             if gpu.uuid is None or gpu.error is not None:
                 continue
+            if gpu.free_bytes is not None:
+                self.free_least[gpu.uuid] = min(self.free_least.get(gpu.uuid, gpu.free_bytes), gpu.free_bytes)
             held = [p.bytes for p in gpu.processes or () if p.engine]
             if held and None not in held:
                 total = sum(size for size in held if size is not None)
@@ -35,6 +38,10 @@ class Peaks:
             used, before = used_bytes(gpu), self._used_before.get(gpu.uuid)
             if used is not None and before is not None:
                 self._growth[gpu.uuid] = max(self._growth.get(gpu.uuid, 0), used - before)
+
+    def free_before(self, uuid: str | None) -> int | None:
+        """Bytes that were free on a card before the engine started."""
+        return next((g.free_bytes for g in (self.before.gpus if self.before else ()) if uuid is not None and g.uuid == uuid), None)
 
     def result(self, cards: Iterable[str]) -> tuple[dict[str, int], str | None]:
         """Peak per card, and how it was found: `process`, or `card` where no process list names the engine.

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from rigtui.planning.plan import PlanDevice
+from rigtui.intent.intent import Intent, Overrides
+from rigtui.planning.constraints import Constraint, smallest
+from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult
+from rigtui.planning.plan import Expected, PlanDevice
 from rigtui.runs import identity, results
 from rigtui.runs.observe import Observed
+from rigtui.runs.peaks import Peaks
 from rigtui.runs.state import Asked, Measured, RunState
 from rigtui.text import slug
 
@@ -51,65 +57,110 @@ def with_log(measured: Measured, observed: Observed) -> Measured:
     )
 
 
-def save(asked: Asked, state: RunState, observed: Observed, gpus: tuple[tuple[str, str], ...], driver: str | None) -> str | None:
+def save(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> str | None:
     """Keep the run's result. Returns a warning, or None. Raises RigtuiError when it cannot be written."""
     request, plan = asked.request, asked.request.plan
-    result = results.RunResult(
+    rig = peaks.before
+    result = RunResult(
         run=asked.run,
         started=asked.started,
         node=state.node,
         profile=request.name,
         model=state.model,
         fingerprint=request.fingerprint,
+        architecture=plan.model.architecture,
         use_case=plan.use_case,
+        requested=_requested(request.intent),
         engine=state.engine,
         build=state.build,
-        driver=driver,
+        driver=rig.driver if rig else None,
+        platform=rig.platform if rig else None,
         simulated=request.simulated,
+        trial=request.trial,
         outcome=state.attempts[-1].outcome or "failed",
-        gpus=tuple(results.ResultGpu(uuid=uuid, name=name) for uuid, name in gpus),
+        gpus=tuple(
+            ResultGpu(uuid=gpu.uuid, name=gpu.name, total_bytes=gpu.total_bytes, free_bytes=gpu.free_bytes)
+            for gpu in (rig.gpus if rig else ())
+        ),
         command=results.without_secrets(asked.spawn.argv),
-        attempt=(_attempt(asked, state, observed),),
+        attempt=(_attempt(asked, state, observed, peaks),),
     )
     return results.record(request.name or slug(request.model), result)
 
 
-def _attempt(asked: Asked, state: RunState, observed: Observed) -> results.AttemptResult:
+def _requested(intent: Intent) -> Overrides:
+    """What the user set. An environment may hold secrets and stays out, like the keys among the arguments."""
+    return replace(intent.overrides, env={}, engine_args=results.without_secrets(intent.overrides.engine_args))
+
+
+def _batches(intent: Intent, constraints: Sequence[Constraint]) -> tuple[int, int]:
+    """Batch and micro-batch, as `planning.wants` resolves them."""
+    own, use_case = intent.overrides, intent.use_case
+    ubatch = own.ubatch or min(use_case.ubatch, int(smallest(constraints, "ubatch") or use_case.ubatch))
+    return own.batch or max(use_case.batch, own.ubatch or use_case.ubatch), ubatch
+
+
+def _attempt(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> AttemptResult:
     plan, attempt, measured = asked.request.plan, state.attempts[-1], state.measured or Measured()
-    return results.AttemptResult(
+    failure = attempt.failure
+    batch, ubatch = _batches(asked.request.intent, asked.request.constraints)
+    return AttemptResult(
         outcome=attempt.outcome or "failed",
-        failure=attempt.failure.code if attempt.failure else None,
-        line=attempt.failure.line if attempt.failure else None,
+        failure=failure.code if failure else None,
+        line=failure.line if failure else None,
+        failed_device=failure.device if failure else None,
+        stage=failure.stage if failure else None,
+        missing_bytes=failure.missing_bytes if failure else None,
         change=attempt.change,
+        constraints=asked.request.constraints,
         context=measured.context or plan.context,
         context_per_slot=plan.context_per_slot,
         parallel=plan.parallel,
         kv_type=plan.kv_type,
         split_mode=plan.split_mode,
+        batch=batch,
+        ubatch=ubatch,
         layers=measured.layers,
+        offloaded_layers=plan.host.offloaded_layers,
         fit_target_mib=plan.fit_target_mib,
+        pipeline=observed.pipeline,
         graph_splits=measured.graph_splits,
         kv_tokens=measured.kv_tokens,
         load_s=measured.load_s,
         ttft_s=measured.ttft_s,
         prefill_tok_s=measured.prefill_tok_s,
         decode_tok_s=measured.decode_tok_s,
+        estimated_tok_s=_estimated(plan.expected),
         prompt_tokens=measured.prompt_tokens,
         peak_basis=measured.peak_basis,
-        devices=tuple(_device(d, measured, observed.buffers().get(d.device, {})) for d in plan.devices),
+        devices=tuple(_device(d, measured, observed, peaks) for d in plan.devices),
     )
 
 
-def _device(device: PlanDevice, measured: Measured, buffers: dict[str, int]) -> results.ResultDevice:
+def _estimated(expected: Expected) -> float | None:
+    """The decode speed that bandwidths alone gave, whatever stands in the plan by now."""
+    if expected.estimated_tok_s is not UNSET:
+        return expected.estimated_tok_s
+    return expected.decode_tok_s if expected.basis == "estimated" else None
+
+
+def _device(device: PlanDevice, measured: Measured, observed: Observed, peaks: Peaks) -> ResultDevice:
+    buffers = observed.buffers().get(device.device, {})
     kv = [buffers[kind] for kind in ("kv", "recurrent") if kind in buffers]
-    return results.ResultDevice(
+    return ResultDevice(
         device=device.device,
         uuid=device.uuid,
         name=device.name,
         layers=device.layers,
+        first_layer=device.first_layer,
+        output=device.output,
         headroom_bytes=device.headroom_bytes,
         planned_bytes=device.used_bytes,
+        floor_bytes=device.floor_bytes,
         peak_bytes=measured.peak_bytes.get(device.uuid or device.device),
+        free_before_bytes=peaks.free_before(device.uuid),
+        free_least_bytes=peaks.free_least.get(device.uuid or ""),
+        engine_free_bytes=observed.engine_free.get(device.device),
         weights_bytes=buffers.get("weights"),
         kv_bytes=sum(kv) if kv else None,
         compute_bytes=buffers.get("compute"),

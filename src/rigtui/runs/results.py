@@ -10,92 +10,28 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from rigtui import files, paths
 from rigtui.errors import RigtuiError, UsageError
+from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult
 from rigtui.text import slug
+
+__all__ = [
+    "RESULTS_SCHEMA",
+    "AttemptResult",
+    "ResultDevice",
+    "ResultGpu",
+    "RunResult",
+    "load_results",
+    "move_results",
+    "record",
+    "results_path",
+    "without_secrets",
+]
 
 RESULTS_SCHEMA = "rigtui.results/1"
 _FULL_BYTES = files.MAX_TOML_BYTES * 3 // 4
 _SECRET_FLAGS = ("--api-key", "--hf-token", "-hft", "--api_key")
-
-
-class ResultGpu(Struct, frozen=True, kw_only=True):
-    """A card of the rig."""
-
-    uuid: str
-    name: str
-
-
-class ResultDevice(Struct, frozen=True, kw_only=True):
-    """One device of the plan: planned beside observed."""
-
-    device: str
-    uuid: str | None = None
-    name: str
-    layers: int
-    """Planned."""
-    headroom_bytes: int
-    """Wanted."""
-    planned_bytes: int
-    peak_bytes: int | None = None
-    """Observed by NVML."""
-    weights_bytes: int | None = None
-    """This and the next two: as the engine's log says."""
-    kv_bytes: int | None = None
-    compute_bytes: int | None = None
-
-
-class AttemptResult(Struct, frozen=True, kw_only=True):
-    """One plan launched and observed."""
-
-    outcome: str
-    failure: str | None = None
-    """Code."""
-    line: str | None = None
-    """The log line that shows it."""
-    change: str | None = None
-    context: int
-    """Total over all slots."""
-    context_per_slot: int
-    parallel: int
-    kv_type: tuple[str, ...]
-    split_mode: str
-    layers: int | None = None
-    """Layers on GPUs as the engine counts them, the output head as one."""
-    fit_target_mib: tuple[int, ...] = ()
-    graph_splits: int | None = None
-    kv_tokens: int | None = None
-    load_s: float | None = None
-    ttft_s: float | None = None
-    prefill_tok_s: float | None = None
-    decode_tok_s: float | None = None
-    prompt_tokens: int | None = None
-    peak_basis: str | None = None
-    devices: tuple[ResultDevice, ...] = ()
-
-
-class RunResult(Struct, frozen=True, kw_only=True):
-    """One `[[run]]`."""
-
-    run: str
-    started: str
-    node: str
-    profile: str | None = None
-    model: str
-    fingerprint: str = ""
-    use_case: str
-    engine: str
-    build: str
-    driver: str | None = None
-    simulated: bool = False
-    """Planned for another rig: never a lesson."""
-    outcome: str
-    gpus: tuple[ResultGpu, ...] = ()
-    command: tuple[str, ...]
-    """Without secrets."""
-    attempt: tuple[AttemptResult, ...] = ()
 
 
 def results_path(name: str) -> Path:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from rigtui import __version__
 from rigtui.engines.engine import Build, Failure, Phase, Spawn
 from rigtui.intent.intent import Intent
+from rigtui.planning.constraints import Constraint
 from rigtui.planning.plan import Plan
 
 STATE_SCHEMA = "rigtui.state/1"
@@ -36,6 +37,10 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """The key itself is never stored."""
     simulated: bool = False
     """Planned on the rig of a rig file: what is measured here says nothing about that rig."""
+    constraints: tuple[Constraint, ...] = ()
+    """What the plan had to respect beside the user's settings: lessons, steps taken by hand."""
+    trial: str | None = None
+    """The tuning that the run is a part of."""
     replace: bool = False
     probe: str = "quick"
     """How the run is measured: `quick`, or `full` with a prompt near the whole context."""

@@ -244,7 +244,7 @@ class Supervisor:
             measured = replace(speeds or Measured(), load_s=before.load_s if before else None, peak_bytes=peaks, peak_basis=basis)
             self._keeper.update(measured=record.with_log(measured, self._observed))
         try:
-            warning = record.save(self._asked, self._keeper.state, self._observed, self._peaks.gpus, self._peaks.driver)
+            warning = record.save(self._asked, self._keeper.state, self._observed, self._peaks)
         except (RigtuiError, OSError) as error:
             warning = f"the results could not be saved: {error}"
         if warning is not None:
