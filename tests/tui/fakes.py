@@ -22,6 +22,7 @@ from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
 from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow, Services
+from rigtui.tui.tips import TIPS
 
 MIB = 1 << 20
 
@@ -475,6 +476,7 @@ class World:
         self.checks = CHECKS
         self.examined = 0
         self.launch_problem: str | None = None
+        self.tips: frozenset[str] = frozenset(TIPS)
         self.derive_gate = threading.Event()
         self.derive_gate.set()
 
@@ -514,6 +516,9 @@ class World:
         self.saved.append((name, candidate.path, intent))
         return f"/config/profiles/{name}.toml"
 
+    def keep_tips(self, tips: frozenset[str]) -> None:
+        self.tips = tips
+
     def services(self) -> Services:
         """The services of this world."""
         return Services(
@@ -538,5 +543,7 @@ class World:
             export=lambda candidate, intent, plan: (
                 f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
             ),
+            read_tips=lambda: self.tips,
+            keep_tips=self.keep_tips,
             run_interval_s=0.05,
         )

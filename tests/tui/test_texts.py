@@ -13,6 +13,7 @@ from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.plan import Expected, PlanHost, Reason
 from rigtui.runs.state import AttemptState
 from rigtui.tui.guide import guide
+from rigtui.tui.keys import Keys
 from rigtui.tui.plan_text import Marks, context_gauge, plan_lines
 from rigtui.tui.rows import gib_cell, middle, size
 from rigtui.tui.run_text import base_url, curl_command, headline, run_lines
@@ -98,7 +99,7 @@ def test_sizes_read_as_people_say_them():
 @pytest.mark.parametrize("width", [50, 78])
 @pytest.mark.parametrize("phase", ["starting", "loading", "ready", "stopping", "stopped", "failed"])
 def test_no_line_of_a_run_is_wider_than_its_panel(phase, width):
-    lines = run_lines(run_state("a", phase, notes=("the disk is nearly full, so the log may end early",)), width, others=2)
+    lines = run_lines(run_state("a", phase, notes=("the disk is nearly full, so the log may end early",)), width, Keys(), others=2)
     assert max(line.cell_length for line in lines) <= width
     assert phase in words(lines)
 
@@ -106,7 +107,7 @@ def test_no_line_of_a_run_is_wider_than_its_panel(phase, width):
 def test_earlier_attempts_tell_what_failed_and_what_was_changed():
     failure = Failure(code="out_of_vram", text="GPU 1 ran out by 372 MiB")
     attempts = (AttemptState(outcome="failed", failure=failure, change="headroom 1024 → 1536"), AttemptState())
-    text = words(run_lines(run_state("a", "loading", attempt=2, attempts=attempts), 78))
+    text = words(run_lines(run_state("a", "loading", attempt=2, attempts=attempts), 78, Keys()))
     assert "attempt 2" in text and "attempt 1: GPU 1 ran out by 372 MiB; then: headroom 1024 → 1536" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rigtui.tui.state import Cockpit
+from rigtui.tui.tips import TIPS
 
 ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 WITH_MODEL = (
@@ -35,6 +36,8 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
         found += ["engine.ask", "engine.copy"] if run.phase == "ready" else []
     if len(state.runs) > (1 if run else 0):
         found.append("engine.next")
+    if len(state.learned) < len(TIPS):
+        found.append("tips.hide")
     if state.changed:
         found.append("plan.reset")
     return tuple(found)

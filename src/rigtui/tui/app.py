@@ -13,8 +13,10 @@ from textual.binding import BindingType
 
 from rigtui.errors import UsageError
 from rigtui.text import clean
-from rigtui.tui.actions import bindings
+from rigtui.tui.bindings import bindings
 from rigtui.tui.colors import variable_defaults
+from rigtui.tui.keymap import read_keymap
+from rigtui.tui.keys import Keys
 from rigtui.tui.palette import ActionCommands
 from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.screens.help import help_screen
@@ -33,14 +35,25 @@ class RigtuiApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     COMMANDS = App.COMMANDS | {ActionCommands}
 
-    def __init__(self, services: Services, *, themes: Themes | None = None, theme: str | None = None, no_color: bool = False) -> None:
+    def __init__(
+        self,
+        services: Services,
+        *,
+        keymap: tuple[Keys, tuple[str, ...]] = (Keys(), ()),
+        themes: Themes | None = None,
+        theme: str | None = None,
+        no_color: bool = False,
+    ) -> None:
         plain = no_color or "NO_COLOR" in os.environ
         if plain:
             # Textual looks at the variable alone.
             os.environ["NO_COLOR"] = "1"
         super().__init__(ansi_color=True if plain else None)
         self._services = services
-        self._problems: tuple[str, ...] = ()
+        self.keys, problems = keymap
+        """Which keys do what."""
+        self.set_keymap(self.keys.own)
+        self._problems = [(problem, "keymap") for problem in problems]
         if themes is not None:
             self._use(themes, theme, plain=plain)
 
@@ -50,12 +63,12 @@ class RigtuiApp(App[None]):
         own = [theme.name for theme in themes.themes]
         name, problem = pick(wanted, [*own, *(name for name in self.available_themes if name not in own)])
         self.theme = PLAIN_THEME if plain else name or self.theme
-        self._problems = (*themes.problems, *([problem] if problem else []))
+        self._problems += [(text, "theme") for text in (*themes.problems, *([problem] if problem else []))]
 
     def on_ready(self) -> None:
-        """Say which themes could not be used."""
-        for problem in self._problems:
-            self.notify(problem, title="theme", severity="warning", timeout=12, markup=False)
+        """Say which themes and keys could not be used."""
+        for problem, title in self._problems:
+            self.notify(problem, title=title, severity="warning", timeout=12, markup=False)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of the bars for themes that do not set them."""
@@ -63,7 +76,7 @@ class RigtuiApp(App[None]):
 
     def get_default_screen(self) -> CockpitScreen:
         """The cockpit."""
-        return CockpitScreen(self._services)
+        return CockpitScreen(self._services, self.keys)
 
     @property
     def cockpit(self) -> CockpitScreen:
@@ -74,7 +87,7 @@ class RigtuiApp(App[None]):
 
     def action_help(self) -> None:
         """What every key does."""
-        self.push_screen(help_screen(self.size.width))
+        self.push_screen(help_screen(self.screen, self.keys))
 
     def action_leave(self) -> None:
         """Leave; engines keep running, and that is said."""
@@ -99,6 +112,6 @@ def main(args: argparse.Namespace) -> int:
 
     if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("the screen needs a terminal; `rigtui gpus`, `rigtui models` and `rigtui plan MODEL` print the same facts as text")
-    app = RigtuiApp(services(args), themes=load_themes(), theme=load_config().theme, no_color=args.no_color)
+    app = RigtuiApp(services(args), keymap=read_keymap(), themes=load_themes(), theme=load_config().theme, no_color=args.no_color)
     app.run()
     return app.return_code or 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.content import Content
 
 from rigtui.text import clean
+from rigtui.tui.keys import Keys
 from rigtui.tui.rows import hang, row, wrapped
 from rigtui.tui.state import Cockpit
 
@@ -16,11 +17,11 @@ def guide(state: Cockpit, width: int) -> list[Content]:
     if not state.candidates and state.scanning:
         return wrapped(f"Looking for models … {state.scanned:,} files seen", width, "$foreground-muted")
     if not state.candidates:
-        return no_models(state.folders, width)
+        return no_models(state.folders, width, state.keys)
     candidate = state.candidate
     if candidate is None:
         text = "None of the models found can be used; their rows say why."
-        return [*wrapped(text, width, "$warning"), Content(""), *_key("f", "adds a folder with others", width)]
+        return [*wrapped(text, width, "$warning"), Content(""), *_key(state.keys.shown("model.folder"), "adds a folder with others", width)]
     if candidate.model is None:
         head = Content.styled("This model cannot be used", "$warning bold")
         return [head, Content(""), *wrapped(clean(candidate.error or ""), width)]
@@ -31,15 +32,19 @@ def _key(key: str, text: str, width: int) -> list[Content]:
     return hang(Content.styled(f"  {key:<4}", "$accent bold"), text, width)
 
 
-def no_models(folders: tuple[str, ...], width: int) -> list[Content]:
+def no_models(folders: tuple[str, ...], width: int, keys: Keys) -> list[Content]:
     """Nothing found: the ways on first, then where was looked."""
     return [
         Content.styled("No models found yet", "bold"),
         Content(""),
-        *_key("f", "type a folder that holds GGUF files or safetensors; it is kept in config.toml under [models] folders", width),
-        *_key("F5", "search again, for example after", width),
+        *_key(
+            keys.shown("model.folder"),
+            "type a folder that holds GGUF files or safetensors; it is kept in config.toml under [models] folders",
+            width,
+        ),
+        *_key(keys.shown("model.rescan"), "search again, for example after", width),
         *hang(Content("      "), "hf download OWNER/REPO FILE.gguf --local-dir ~/models", width, "$foreground-muted"),
-        *_key("q", "leave, then see everything with no GPU and no download:", width),
+        *_key(keys.shown("app.quit"), "leave, then see everything with no GPU and no download:", width),
         *hang(Content("      "), "rigtui demo", width, "$foreground-muted"),
         Content(""),
         *row("looked in", ", ".join(clean(folder) for folder in folders), width, "$foreground-muted"),

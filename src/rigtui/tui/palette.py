@@ -8,6 +8,7 @@ from typing import Any
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from rigtui.tui.actions import ACTIONS, Action
+from rigtui.tui.bindings import keys_of
 
 
 class ActionCommands(Provider):
@@ -23,7 +24,7 @@ class ActionCommands(Provider):
         return partial(self.app.run_action, action.method, self.app if action.screen == "app" else self.screen)
 
     def _name(self, action: Action) -> str:
-        return f"{action.id.partition('.')[0]}: {action.hint} ({action.shown})"
+        return f"{action.id.partition('.')[0]}: {action.hint} ({keys_of(self.screen).shown(action.id)})"
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""

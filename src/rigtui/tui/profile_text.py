@@ -18,10 +18,10 @@ COLUMNS = (("date", 10), ("build", 7), ("context", 7), ("KV", 6), ("decode", 6),
 PEAKS = "peak/planned GiB"
 
 
-def profile_row(row: ProfileRow, width: int, *, removed: bool) -> Content:
-    """One line of the list: name, use case, model, and what is in the way."""
+def profile_row(row: ProfileRow, width: int, *, removed: str = "") -> Content:
+    """One line of the list: name, use case, model, and what is in the way; `removed` says that it was removed."""
     profile = row.profile
-    state = "removed, z brings it back" if removed else "" if row.model_state == "here" else row.model_state
+    state = removed or ("" if row.model_state == "here" else row.model_state)
     origin = "ships with rigtui" if row.shipped and width >= 96 else ""
     right = joined((state, origin), width // 2) if state else origin
     name = min(26, width // 3)

@@ -11,6 +11,7 @@ from textual.content import Content
 from rigtui.engines.engine import Failure
 from rigtui.runs.state import RunState
 from rigtui.text import clean
+from rigtui.tui.keys import Keys
 from rigtui.tui.rows import joined, middle
 
 QUESTION = "In one sentence: what is a model at home good for?"
@@ -55,24 +56,28 @@ def progress_bar(share: float, width: int) -> Content:
     return Content.assemble(("▓" * done, "$warning"), ("░" * (width - done), "$foreground-muted"), f" {share:.0%}")
 
 
-def run_lines(run: RunState | None, width: int, *, launching: bool = False, others: int = 0, planned: bool = True) -> list[Content]:
+def run_lines(
+    run: RunState | None, width: int, keys: Keys, *, launching: bool = False, others: int = 0, planned: bool = True
+) -> list[Content]:
     """The engine panel: at most six short lines."""
     if run is None:
         if launching:
             return [Content.styled("launching: the plan is derived once more from a fresh reading of the rig", "$warning")]
         line = Content.styled("No engine is running.", "$foreground-muted")
-        line += Content("  ") + _hint("", "l", "launches this plan") if planned else Content("")
-        return [line + Content("  ") + _hint("", "n", "shows the last run") if others else line]
+        line += Content("  ") + _hint("", keys.shown("engine.launch"), "launches this plan") if planned else Content("")
+        return [line + Content("  ") + _hint("", keys.shown("engine.next"), "shows the last run") if others else line]
     lines = [_status_line(run, width)]
     if others:
-        lines.append(_hint(f"{others} more run{'s' if others > 1 else ''} on this rig", "n", "shows the next"))
+        lines.append(_hint(f"{others} more run{'s' if others > 1 else ''} on this rig", keys.shown("engine.next"), "shows the next"))
     lines += _earlier_attempts(run, width)
     if run.phase == "ready":
-        lines += _ready(run, width)
+        lines += _ready(run, width, keys)
     elif run.phase == "failed" and run.failure is not None:
-        lines += _failure(run.failure, width)
+        lines += _failure(run.failure, width, keys)
     elif run.phase == "stopped":
-        lines.append(_hint("Its result is kept.", "l", "launches this plan") if planned else Content("Its result is kept."))
+        lines.append(
+            _hint("Its result is kept.", keys.shown("engine.launch"), "launches this plan") if planned else Content("Its result is kept.")
+        )
     lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
     return lines
 
@@ -101,7 +106,7 @@ def _earlier_attempts(run: RunState, width: int) -> list[Content]:
     return lines
 
 
-def _ready(run: RunState, width: int) -> list[Content]:
+def _ready(run: RunState, width: int, keys: Keys) -> list[Content]:
     lines = [
         Content.assemble(("base URL  ", "$accent"), (base_url(run), "bold")),
         Content.assemble(("model id  ", "$accent"), clean(run.model_id)),
@@ -109,7 +114,9 @@ def _ready(run: RunState, width: int) -> list[Content]:
     speed = _measured(run, width - 10)
     if speed:
         lines.append(Content.assemble(("measured  ", "$accent"), speed))
-    lines.append(_hint("", "a", "asks a test question  ") + _hint("", "y", "copies a curl command"))
+    lines.append(
+        _hint("", keys.shown("engine.ask"), "asks a test question  ") + _hint("", keys.shown("engine.copy"), "copies a curl command")
+    )
     return [line if line.cell_length <= width else line.truncate(width, ellipsis=True) for line in lines]
 
 
@@ -126,11 +133,11 @@ def _measured(run: RunState, width: int) -> str:
     return joined(parts, width)
 
 
-def _failure(failure: Failure, width: int) -> list[Content]:
+def _failure(failure: Failure, width: int, keys: Keys) -> list[Content]:
     lines = [Content.styled(part, "$error") for part in wrap(clean(failure.text), width)]
     if failure.line:
         lines += [Content.styled(part, "$foreground-muted") for part in wrap(clean(failure.line), width)[:2]]
-    return [*lines, _hint("", "o", "shows the whole log")]
+    return [*lines, _hint("", keys.shown("engine.log"), "shows the whole log")]
 
 
 def _hint(text: str, key: str, what: str) -> Content:

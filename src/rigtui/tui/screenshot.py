@@ -19,6 +19,7 @@ from rigtui.models.library import LibraryEntry
 from rigtui.tui.app import RigtuiApp
 from rigtui.tui.services import ScanReport, Services
 from rigtui.tui.theme import load_themes
+from rigtui.tui.tips import TIPS
 from rigtui.tui.wiring import services as local_services
 
 _TEXT = re.compile(r'(<text [^>]*?x=")([0-9.]+)("[^>]*?textLength=")([0-9.]+)("[^>]*>)((?:&#160;)+)?([^<]*?)((?:&#160;)*)(</text>)')
@@ -41,13 +42,13 @@ def tidy(svg: str) -> str:
 
 
 def only_below(services: Services, folder: Path) -> Services:
-    """The same services with the models of one folder alone, and without the runs of this machine."""
+    """The same services with the models of one folder alone, without the runs of this machine and the first steps of its user."""
 
     def scan(_report: ScanReport, cancelled: Callable[[], bool]) -> tuple[LibraryEntry, ...]:
         found = services.scan(lambda _found, _looked: None, cancelled)
         return tuple(entry for entry in found if Path(entry.path).is_relative_to(folder))
 
-    return replace(services, scan=scan, read_runs=lambda: ())
+    return replace(services, scan=scan, read_runs=lambda: (), read_tips=lambda: frozenset(TIPS))
 
 
 async def picture(app: RigtuiApp, size: tuple[int, int], keys: list[str]) -> str:

@@ -136,4 +136,7 @@ class Services:
     profiles: ProfileStore
     export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
+    read_tips: Callable[[], frozenset[str]]
+    """The first steps that were taken once, by id."""
+    keep_tips: Callable[[frozenset[str]], None]
     run_interval_s: float = 0.25

@@ -12,7 +12,9 @@ from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.text import clean
+from rigtui.tui.keys import Keys
 from rigtui.tui.segments import card_key
+from rigtui.tui.tips import TIPS
 
 HISTORY = 32
 """Readings kept per card for the sparkline."""
@@ -28,6 +30,8 @@ LEAST_CONTEXT = 1024
 class Cockpit(Struct, frozen=True, kw_only=True):
     """Everything the screen shows."""
 
+    keys: Keys = Keys()
+    """The keys that texts name."""
     rig: Rig | None = None
     history: dict[str, tuple[float, ...]] = {}
     use_cases: tuple[UseCase, ...] = ()
@@ -58,6 +62,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     launched_choice: tuple[str, int, Overrides] | None = None
     """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
     launching: bool = False
+    learned: frozenset[str] = frozenset(TIPS)
+    """First steps that were taken once, by id; they are not shown again."""
     saved: tuple[str, tuple[str, int, Overrides]] | None = None
     """The last profile saved here, and the choice it holds."""
 

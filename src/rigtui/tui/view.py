@@ -10,21 +10,23 @@ from rigtui.tui.widgets.choices import ChoiceRow
 
 def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
     """Use case, context and KV type as they are now."""
-    use_case, plan = state.chosen_use_case, state.plan
+    use_case, plan, keys = state.chosen_use_case, state.plan, state.keys
     if use_case is None:
         return ()
     context = context_now(state)
     kv = state.overrides.kv_type or (plan.kv_type if plan else None)
     wanted = f"wants {use_case.context:,}" if use_case.context else "wants the model's own"
     return (
-        ChoiceRow(name="use_case", label="use case", value=use_case.name, note=clean(use_case.description), keys="u"),
+        ChoiceRow(
+            name="use_case", label="use case", value=use_case.name, note=clean(use_case.description), keys=keys.shown("plan.use_case")
+        ),
         ChoiceRow(
             name="context",
             label="context",
             value=f"{context:,}" if context else "–",
             note=f"{use_case.name} {wanted}",
             yours=state.overrides.context is not None,
-            keys="[ ] =",
+            keys=" ".join(keys.shown(f"plan.context_{way}") for way in ("less", "more", "exact")),
         ),
         ChoiceRow(
             name="kv_type",
@@ -32,7 +34,7 @@ def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
             value="–" if kv is None else kv[0] if kv[0] == kv[1] else f"{kv[0]}/{kv[1]}",
             yours=state.overrides.kv_type is not None,
             note="allowed: " + ", ".join(use_case.kv_types),
-            keys="k",
+            keys=keys.shown("plan.kv_type"),
         ),
         *what_if_rows(state),
     )
@@ -49,7 +51,7 @@ def what_if_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
             value=f"{slots:,}",
             yours=own.parallel is not None,
             note="requests at once",
-            keys="w",
+            keys=state.keys.shown("plan.what_if"),
             more=True,
         )
     ]

@@ -20,6 +20,7 @@ from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import pending, watch
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui import tip_store
 from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import LogTail
 from rigtui.tui.model_folders import add_folder
@@ -213,4 +214,6 @@ def services(args: argparse.Namespace) -> Services:
         examine=here.examine,
         profiles=LocalProfiles(args),
         export=here.export,
+        read_tips=tip_store.read,
+        keep_tips=tip_store.keep,
     )

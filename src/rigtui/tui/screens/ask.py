@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -16,6 +14,7 @@ from textual.widgets import Input, Static
 from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui import tasks
+from rigtui.tui.bindings import bindings, close_line
 from rigtui.tui.messages import Answered
 from rigtui.tui.run_text import QUESTION, base_url
 from rigtui.tui.services import Conversation
@@ -27,7 +26,7 @@ MAX_ANSWER = 20_000
 class AskScreen(ModalScreen[None]):
     """A question, and the answer below it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "close")]
+    BINDINGS = bindings("line")
 
     def __init__(self, run: RunState, ask: Callable[[RunState, str], Conversation]) -> None:
         super().__init__(classes="dialog")
@@ -40,7 +39,7 @@ class AskScreen(ModalScreen[None]):
         """Question and answer."""
         with Vertical(classes="box tall") as box:
             box.border_title = f"Ask {clean(self._served.model)}"
-            box.border_subtitle = "Enter asks · Esc closes"
+            box.border_subtitle = close_line(self, "line.close", "Enter asks")
             yield Static(f"POST {base_url(self._served)}/chat/completions", markup=False, classes="quiet")
             yield Input(QUESTION, id="question")
             with VerticalScroll(id="answer-box"):

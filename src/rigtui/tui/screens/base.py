@@ -11,18 +11,20 @@ from textual.screen import Screen
 
 from rigtui.tui import state as st
 from rigtui.tui import tasks
+from rigtui.tui.keys import Keys
 from rigtui.tui.services import Services
 from rigtui.tui.state import Cockpit
+from rigtui.tui.tip_text import learned
 from rigtui.tui.widgets.engine_dock import LOG_LINES
 
 
 class CockpitBase(Screen[None]):
     """Owns the state. Everything that happens goes through `change`."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, keys: Keys) -> None:
         super().__init__()
         self.services = services
-        self.state = Cockpit()
+        self.state = Cockpit(keys=keys)
         self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
 
@@ -31,7 +33,9 @@ class CockpitBase(Screen[None]):
         if state.attached != self.watch_runs.shown:
             self.watch_runs.shown = state.attached
             self.log_lines.clear()
-        self.state = state
+        before, self.state = self.state, replace(state, learned=learned(self.state, state))
+        if self.state.learned != before.learned:
+            self.background("tips", partial(self.services.keep_tips, self.state.learned))
         if plan:
             self.replan()
         self.show()

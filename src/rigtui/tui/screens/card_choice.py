@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
@@ -15,26 +12,19 @@ from textual.widgets.option_list import Option
 
 from rigtui.rig.rig import Gpu
 from rigtui.text import gib
+from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import middle, padded
 from rigtui.tui.segments import short_name
 from rigtui.tui.whatif import HEADROOM_STEP_MIB, MOST_HEADROOM_MIB
 
 Chosen = tuple[tuple[Gpu, ...], tuple[int, ...]]
 NAME = 22
-HELP = "Space takes a card in or out · + and - move it · ← and → change its headroom"
 
 
 class CardChoice(ModalScreen[Chosen | None]):
     """Gives the cards in their order and the MiB to leave free on each; None when it was closed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "close", "close"),
-        Binding("space", "take", "in or out"),
-        Binding("plus,shift+up", "move(-1)", "earlier"),
-        Binding("minus,shift+down", "move(1)", "later"),
-        Binding("left", "headroom(-1)", "less headroom"),
-        Binding("right", "headroom(1)", "more headroom"),
-    ]
+    BINDINGS = bindings("card_choice", "dialog")
 
     def __init__(self, cards: tuple[Gpu, ...], used: frozenset[int], headroom: tuple[int, ...]) -> None:
         """All usable cards in their present order, the indices of those in use, and MiB of headroom for each card."""
@@ -46,8 +36,10 @@ class CardChoice(ModalScreen[Chosen | None]):
         """The cards."""
         with Vertical(classes="box") as box:
             box.border_title = "Cards, their order and their headroom"
-            box.border_subtitle = "Enter takes it · Esc closes"
-            yield Static(HELP, markup=False, classes="quiet")
+            box.border_subtitle = close_line(self, "dialog.close", "Enter takes it")
+            take, up, down, less, more = (keys_of(self).shown(f"card_choice.{key}") for key in ("take", "earlier", "later", "less", "more"))
+            text = f"{take} takes a card in or out · {up} and {down} move it · {less} and {more} change its headroom"
+            yield Static(text, markup=False, classes="quiet")
             yield OptionList(markup=False)
             yield Static("", markup=False, id="wrong")
 

@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 
 from rigtui.rig.process_facts import ProcessFacts
 from rigtui.tui import tasks
-from rigtui.tui.actions import bindings
+from rigtui.tui.bindings import bindings
 from rigtui.tui.holder_text import Holder, holder_lines, holder_row, holders
 from rigtui.tui.messages import ProcessesRead
 from rigtui.tui.screens.page import Page

@@ -14,8 +14,9 @@ from textual.worker import Worker, WorkerState
 from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.actions import ACTIONS, bindings
+from rigtui.tui.actions import ACTIONS
 from rigtui.tui.allowed import allowed
+from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.log import LogScreen
@@ -23,11 +24,12 @@ from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
 from rigtui.tui.screens.what_if_actions import WhatIfActions
 from rigtui.tui.segments import rows
+from rigtui.tui.tips import TIPS
 from rigtui.tui.view import choice_rows, models_subtitle, remark
 from rigtui.tui.widgets.bars import RigBars
 from rigtui.tui.widgets.choices import Choices
 from rigtui.tui.widgets.engine_dock import EngineDock
-from rigtui.tui.widgets.lines import HintLine, TopLine
+from rigtui.tui.widgets.lines import HintLine, TipLine, TopLine
 from rigtui.tui.widgets.picker import ModelPicker
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
@@ -55,10 +57,12 @@ class CockpitScreen(EngineActions, PlanActions, WhatIfActions, PageActions):
                 yield Choices(id="choices").add_class("panel")
             yield PlanPanel(id="plan").add_class("panel")
         yield EngineDock(id="engine").add_class("panel")
+        yield TipLine(id="tips")
         yield HintLine(id="hints")
 
     def on_mount(self) -> None:
         """Start to watch, and show what is known: nothing yet."""
+        self.state = replace(self.state, learned=self.services.read_tips())
         self.show()
         services, post = self.services, self.post_message
         self._end_watch = services.watch_rig(lambda rig: post(RigRead(rig)))
@@ -82,8 +86,13 @@ class CockpitScreen(EngineActions, PlanActions, WhatIfActions, PageActions):
             self.query_one(PlanPanel).show(state)
             others = len(state.runs) - (1 if state.run else 0)
             self.query_one(EngineDock).show(state.run, launching=state.launching, others=others, planned=state.plan is not None)
+            self.query_one(TipLine).show(state)
             self.query_one(HintLine).show(allowed(state))
             self.show_pages()
+
+    def action_hide_tips(self) -> None:
+        """The first steps are known."""
+        self.change(replace(self.state, learned=frozenset(TIPS)))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys whose action does nothing now are dead."""

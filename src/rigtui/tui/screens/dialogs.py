@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
 
 from msgspec import Struct
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
+
+from rigtui.tui.bindings import bindings, close_line, keys_of
 
 
 class Answer(Struct, frozen=True):
@@ -26,7 +26,7 @@ class Answer(Struct, frozen=True):
 class QuestionScreen(ModalScreen[str | None]):
     """Asks, and gives the chosen answer's name; None when it was closed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "close")]
+    BINDINGS = bindings("dialog")
 
     def __init__(self, title: str, text: str, answers: tuple[Answer, ...]) -> None:
         super().__init__(classes="dialog")
@@ -36,7 +36,7 @@ class QuestionScreen(ModalScreen[str | None]):
         """Text and answers."""
         with Vertical(classes="box") as box:
             box.border_title = self._title
-            box.border_subtitle = "Enter chooses · Esc closes"
+            box.border_subtitle = close_line(self, "dialog.close", "Enter chooses")
             yield Static(self._text, markup=False, classes="say")
             yield OptionList(*(Option(Content(answer.text), id=answer.name) for answer in self._answers), markup=False)
 
@@ -52,7 +52,7 @@ class QuestionScreen(ModalScreen[str | None]):
 class LineScreen(ModalScreen[str | None]):
     """Asks for one line; `check` returns what is wrong with it, or None."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", "close")]
+    BINDINGS = bindings("line")
 
     def __init__(self, title: str, text: str, value: str, check: Callable[[str], str | None]) -> None:
         super().__init__(classes="dialog")
@@ -62,7 +62,7 @@ class LineScreen(ModalScreen[str | None]):
         """Text, line, and what is wrong with it."""
         with Vertical(classes="box") as box:
             box.border_title = self._title
-            box.border_subtitle = "Enter takes it · Esc closes"
+            box.border_subtitle = close_line(self, "line.close", "Enter takes it")
             yield Static(self._text, markup=False, classes="say")
             yield Input(self._value)
             yield Static("", markup=False, id="wrong")
@@ -87,7 +87,7 @@ class LineScreen(ModalScreen[str | None]):
 class TextScreen(ModalScreen[None]):
     """A text to read, and to copy where it is worth it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "close", "close"), Binding("y", "copy", "copy")]
+    BINDINGS = bindings("text", "dialog")
 
     def __init__(self, title: str, text: Content, copy: str | None = None) -> None:
         super().__init__(classes="dialog")
@@ -97,7 +97,7 @@ class TextScreen(ModalScreen[None]):
         """The text, which scrolls."""
         with VerticalScroll(classes="box tall") as box:
             box.border_title = self._title
-            box.border_subtitle = ("y copies · " if self._copy else "") + "Esc closes"
+            box.border_subtitle = close_line(self, "dialog.close", *([f"{keys_of(self).shown('text.copy')} copies"] if self._copy else []))
             yield Static(self._text, markup=False)
 
     def on_mount(self) -> None:

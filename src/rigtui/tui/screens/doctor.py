@@ -15,7 +15,7 @@ from rigtui.cli.doctor_command import WORDS
 from rigtui.doctor.check import Check
 from rigtui.text import clean
 from rigtui.tui import tasks
-from rigtui.tui.actions import bindings
+from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import Examined, Noted
 from rigtui.tui.rows import hang, wrapped
 from rigtui.tui.screens.page import Page

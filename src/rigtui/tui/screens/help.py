@@ -1,50 +1,76 @@
-"""Help: every key with one sentence, made from the registry, and how to read the picture."""
+"""Help that fits the place it was asked from: the keys of this screen first, made from the registry, and how to read what it shows."""
 
 from __future__ import annotations
 
-from textual.content import Content
+from collections.abc import Sequence
 
-from rigtui.tui.actions import ACTIONS
+from textual.content import Content
+from textual.screen import Screen
+
+from rigtui.tui.actions import ACTIONS, PLACES
+from rigtui.tui.keys import Keys
 from rigtui.tui.rows import hang
 from rigtui.tui.screens.dialogs import TextScreen
 
-GROUPS = {
-    "engine": "Engine",
-    "model": "Models",
-    "plan": "Plan",
-    "profile": "Profile",
-    "cards": "VRAM: who holds it",
-    "profiles": "Profiles",
-    "doctor": "Doctor",
-    "page": "Pages",
-    "app": "rigtui",
+GROUPS = {"engine": "Engine", "model": "Models", "plan": "Plan", "profile": "Profile"}
+"""The cockpit's actions by the first part of their ids; the others stand under `Pages`."""
+READING = {
+    "cockpit": (
+        "Each bar is one card: what is taken now (reserved by the driver, desktop, others, engines that rigtui started, unknown), "
+        "then what the plan adds (weights, KV, compute, floor), the headroom it leaves on purpose, and what stays free. "
+        "The figures beside it are free memory now → after the launch. Tab moves between models, choices, plan and log; the arrows move "
+        "and change what is under the cursor; Enter types an exact value. What you set yourself is marked (yours) and never changed."
+    ),
+    "cards": (
+        "Under each card stand the programs that hold its memory, the largest first. `unknown` is held by nobody the driver names: "
+        "under WSL by Windows and its programs."
+    ),
+    "doctor": "FAILED keeps something from working, a warning may; the line below the list says why, and which command mends it.",
+    "profiles": (
+        "A profile keeps a model, a use case and your own settings. Below it stand its runs, newest first: tokens per second while "
+        "answering (decode) and while reading (prefill), seconds to the first token, and per card the peak beside what was planned."
+    ),
 }
-READING = (
-    "Each bar is one card: what is taken now (reserved by the driver, desktop, others, engines that rigtui started, unknown), "
-    "then what the plan adds (weights, KV, compute, floor), the headroom it leaves on purpose, and what stays free. "
-    "The figures beside it are free memory now → after the launch."
-)
-MOVING = "Tab moves between models, choices, plan and log; the arrows move and change what is under the cursor; Enter types an exact value."
-
-
 WIDTH = 84
 
 
-def help_lines(width: int) -> list[Content]:
-    """The whole help in lines of `width` cells."""
+def help_lines(width: int, keys: Keys, *places: str) -> list[Content]:
+    """What the keys of `places` do, in their order, in lines of `width` cells."""
     lines: list[Content] = []
-    for prefix, title in GROUPS.items():
-        lines.append(Content.styled(title, "$accent bold"))
-        for action in ACTIONS:
-            if action.id.startswith(prefix + "."):
-                lines += hang(Content.styled(f"  {action.shown:<6}", "bold"), action.help, width)
-        lines.append(Content(""))
-    lines += hang(Content.styled("  ^p    ", "bold"), "Every command by name.", width)
-    for title, text in (("Moving", MOVING), ("Reading the bars", READING)):
-        lines += [Content(""), Content.styled(title, "$accent bold"), *hang(Content("  "), text, width)]
-    return lines
+    for place in places:
+        if place == "cockpit":
+            for prefix, title in {**GROUPS, "": "Pages"}.items():
+                lines += _section(title, [a.id for a in ACTIONS if a.screen == "cockpit" and _group(a.id) == prefix], keys, width)
+        else:
+            lines += _section(PLACES[place], [a.id for a in ACTIONS if a.screen == place], keys, width)
+        if place in READING:
+            lines += [Content.styled("Reading it", "$accent bold"), *hang(Content("  "), READING[place], width), Content("")]
+    lines[-1:] = hang(Content.styled("  ^p    ", "bold"), "Every command by name.", width)
+    own = 'Other keys: ~/.config/rigtui/keymap.toml, one line each, such as engine.launch = "f2"; docs/keys.md has the names.'
+    return [*lines, Content(""), *hang(Content("  "), own, width, "$foreground-muted")]
 
 
-def help_screen(width: int) -> TextScreen:
-    """The help as a dialog in a terminal of `width` columns."""
-    return TextScreen("Help", Content("\n").join(help_lines(min(WIDTH, width - 18))))
+def _group(action: str) -> str:
+    prefix = action.partition(".")[0]
+    return prefix if prefix in GROUPS else ""
+
+
+def _section(title: str, actions: Sequence[str], keys: Keys, width: int) -> list[Content]:
+    lines = [Content.styled(title, "$accent bold")]
+    for action in actions:
+        sentence = next(one.help for one in ACTIONS if one.id == action)
+        lines += hang(Content.styled(f"  {keys.shown(action):<5} ", "bold"), sentence, width)
+    return [*lines, Content("")]
+
+
+def places_of(screen: Screen[object]) -> list[str]:
+    """Where the keys that work now come from, the nearest first: the part in focus, the page, every page, the program."""
+    page = getattr(screen, "PLACE", "cockpit")
+    part = getattr(screen.focused, "PLACE", None)
+    return [*([part] if part else []), page, *(["page"] if page != "cockpit" else []), "app"]
+
+
+def help_screen(screen: Screen[object], keys: Keys) -> TextScreen:
+    """The help as a dialog over `screen`."""
+    width = min(WIDTH, screen.app.size.width - 18)
+    return TextScreen("Help", Content("\n").join(help_lines(width, keys, *places_of(screen))))

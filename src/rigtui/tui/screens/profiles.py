@@ -16,7 +16,7 @@ from rigtui.errors import RigtuiError
 from rigtui.runs.results import RunResult
 from rigtui.text import clean
 from rigtui.tui import profile_tasks as tasks
-from rigtui.tui.actions import bindings
+from rigtui.tui.bindings import bindings, keys_of
 from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
 from rigtui.tui.profile_text import about_profile, profile_row, results_table
 from rigtui.tui.rows import wrapped
@@ -90,12 +90,18 @@ class ProfilesPage(Page):
         here = self._wanted or (self._here.profile.name if self._here is not None else None)
         at = listed.highlighted
         names = [row.profile.name for row in self._rows]
-        listed.border_title = f"Profiles · {len(names)}" if names else "Profiles · none yet: p in the cockpit keeps one"
-        listed.set_options(Option(profile_row(row, width, removed=row.profile.name in self._removed)) for row in self._rows)
+        listed.border_title = (
+            f"Profiles · {len(names)}" if names else f"Profiles · none yet: {keys_of(self).shown('profile.save')} in the cockpit keeps one"
+        )
+        listed.set_options(Option(profile_row(row, width, removed=self._mark(row))) for row in self._rows)
         if names:
             listed.highlighted = names.index(here) if here in names else min(at or 0, len(names) - 1)
             self._wanted = None
         self._show_details()
+
+    def _mark(self, row: ProfileRow) -> str:
+        undo = keys_of(self).shown("profiles.undo")
+        return f"removed, {undo} brings it back" if row.profile.name in self._removed else ""
 
     @property
     def _here(self) -> ProfileRow | None:

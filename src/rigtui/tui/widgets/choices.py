@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from msgspec import Struct
-from textual.binding import Binding
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
+
+from rigtui.tui.bindings import bindings, keys_of
 
 ROOMY = 44
 """Terminals of this height show every row."""
@@ -32,14 +33,8 @@ class ChoiceRow(Struct, frozen=True, kw_only=True):
 class Choices(Widget, can_focus=True):
     """Rows with a value each. Left and right change the one under the cursor."""
 
-    BINDINGS = [  # noqa: RUF012 - Textual reads it as a class variable
-        Binding("up", "cursor(-1)", "up", show=False),
-        Binding("down", "cursor(1)", "down", show=False),
-        Binding("left", "turn(-1)", "less", show=False),
-        Binding("right,space", "turn(1)", "more", show=False),
-        Binding("enter", "open", "type a value", show=False),
-        Binding("backspace,delete", "give_back", "let rigtui decide", show=False),
-    ]
+    PLACE = "choices"
+    BINDINGS = bindings("choices")
 
     class Turned(Message):
         """A row is to change by one step; step 0 asks for an exact value."""
@@ -81,7 +76,7 @@ class Choices(Widget, can_focus=True):
         self.refresh(layout=True)
 
     def _title(self) -> None:
-        title = "Choices · w more" if len(self._visible()) < len(self._rows) else "Choices"
+        title = f"Choices · {keys_of(self).shown('plan.what_if')} more" if len(self._visible()) < len(self._rows) else "Choices"
         if title != self.border_title:
             self.border_title = title
 

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widgets import RichLog, Static
 
 from rigtui.runs.state import RunState
+from rigtui.tui.bindings import keys_of
 from rigtui.tui.run_text import run_lines
 
 LOG_LINES = 5000
@@ -53,7 +54,7 @@ class EngineDock(Horizontal):
         width = facts.scrollable_content_region.width
         if width <= 0:
             return
-        lines = run_lines(self._run, width, launching=self._launching, others=self._others, planned=self._planned)
+        lines = run_lines(self._run, width, keys_of(self), launching=self._launching, others=self._others, planned=self._planned)
         text = Content("\n").join(lines)
         if self._text is None or not text.is_same(self._text):
             self._text = text

@@ -12,8 +12,11 @@ from textual.widget import Widget
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import RunState
 from rigtui.text import clean
-from rigtui.tui.actions import hints
+from rigtui.tui.bindings import keys_of
+from rigtui.tui.keys import hints
 from rigtui.tui.run_text import headline
+from rigtui.tui.state import Cockpit
+from rigtui.tui.tip_text import next_tip, tip_line
 
 PLATFORMS = {"linux": "Linux", "wsl2": "WSL2", "macos": "macOS", "windows": "Windows"}
 
@@ -66,6 +69,27 @@ def rig_facts(rig: Rig | None) -> tuple[str, ...]:
     return tuple(facts)
 
 
+class TipLine(Widget):
+    """The next of the first steps; gone once they are taken."""
+
+    DEFAULT_CSS = "TipLine { height: 1; width: 100%; display: none; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+        super().__init__(id=id)
+        self._state = Cockpit()
+
+    def show(self, state: Cockpit) -> None:
+        """Show what comes next; nothing is painted when that is what is shown already."""
+        if state.learned != self._state.learned:
+            self._state = state
+            self.display = next_tip(state) is not None
+            self.refresh()
+
+    def render(self) -> Content:
+        """The step, and how to be rid of them."""
+        return tip_line(self._state, self.size.width)
+
+
 class HintLine(Widget):
     """The keys that do something now; each can be clicked."""
 
@@ -84,11 +108,12 @@ class HintLine(Widget):
     def render(self) -> Content:
         """As many hints as fit, the most needed ones first."""
         parts: list[Content] = [Content(" ")]
-        for action in hints(self._allowed, self.size.width):
+        keys = keys_of(self)
+        for action in hints(self._allowed, self.size.width, keys):
             target = action.method if "(" in action.method else f"{action.method}()"
             scope = "app" if action.screen == "app" else "screen"
             click = Style.from_meta({"@click": f"{scope}.{target}"})
-            text = Content.assemble((action.shown, "$accent bold"), (f" {action.hint}", "$foreground-muted"))
+            text = Content.assemble((keys.shown(action.id), "$accent bold"), (f" {action.hint}", "$foreground-muted"))
             parts.append(text.stylize(click))
             parts.append(Content("  "))
         return Content("").join(parts)

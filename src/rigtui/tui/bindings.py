@@ -1,0 +1,37 @@
+"""The registry's actions as Textual's bindings, and the keys of the program that a part belongs to."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
+
+from rigtui.tui.actions import ACTIONS
+from rigtui.tui.keys import Keys, key_text
+
+
+def bindings(*places: str) -> list[BindingType]:
+    """The bindings of these places, with the ids by which the program's keymap replaces their keys."""
+    return [
+        Binding(
+            action.keys,
+            action.method,
+            action.hint,
+            show=False,
+            key_display=key_text(action.keys.split(",")[0]),
+            tooltip=action.help,
+            id=action.id,
+        )
+        for action in ACTIONS
+        if action.screen in places
+    ]
+
+
+def keys_of(node: DOMNode) -> Keys:
+    """The keys that the program uses; the registry's where it has no others."""
+    keys = getattr(node.app, "keys", None)
+    return keys if isinstance(keys, Keys) else Keys()
+
+
+def close_line(node: DOMNode, closes: str, *before: str) -> str:
+    """What a dialog's border says of its keys: some texts, then how it is closed."""
+    return " · ".join([*before, f"{keys_of(node).shown(closes)} closes"])
