@@ -29,7 +29,7 @@ def test_more_headroom_on_one_card() -> None:
 
 
 def test_headroom_that_leaves_too_little_moves_the_model_to_the_other_card() -> None:
-    constraint = Constraint(kind="headroom", gpu="GPU-0", value=3500 * MIB, text="too little was left")
+    constraint = Constraint(kind="headroom", gpu="GPU-0", value=3950 * MIB, text="too little was left")
     assert [device.name for device in plan(constraint).devices] == ["Card 1"]
 
 

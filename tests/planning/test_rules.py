@@ -30,9 +30,21 @@ def test_fastest_card_alone_when_the_wanted_context_fits_it() -> None:
     assert plan.env == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-1"}
 
 
-def test_slower_card_that_holds_it_beats_a_split() -> None:
-    plan = choose(rig(gpu(0, 4000, bandwidth=450), gpu(1, 900, bandwidth=500)), toy_model(), intent(), [])
+def test_one_card_that_holds_it_beats_a_split_that_is_hardly_faster() -> None:
+    plan = choose(rig(gpu(0, 4000, bandwidth=490), gpu(1, 900, bandwidth=500)), toy_model(), intent(), [])
     assert [device.name for device in plan.devices] == ["Card 0"]
+
+
+def test_a_split_beats_a_slow_card_that_holds_it_alone() -> None:
+    plan = choose(rig(gpu(0, 4000, bandwidth=200), gpu(1, 900, bandwidth=900)), toy_model(), intent(), [])
+    assert {device.name: device.layers for device in plan.devices} == {"Card 0": 4, "Card 1": 6}
+
+
+def test_as_few_cards_as_hold_it_the_fast_ones_first() -> None:
+    cards = (gpu(0, 900, bandwidth=300), gpu(1, 900, bandwidth=900), gpu(2, 900, bandwidth=700), gpu(3, 900, bandwidth=300))
+    plan = choose(rig(*cards), toy_model(), intent(), [])
+    assert sorted(device.name for device in plan.devices) == ["Card 1", "Card 2"]
+    assert plan.env["CUDA_VISIBLE_DEVICES"].split(",") == [f"GPU-{device.name[-1]}" for device in plan.devices]
 
 
 def test_two_cards_when_one_does_not_hold_it() -> None:

@@ -12,44 +12,59 @@ from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.known import NOTHING, Known
 from rigtui.planning.plan import Alternative, Plan
 from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
-KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.9, "q5_1": 0.85, "q5_0": 0.84, "q4_1": 0.8, "q4_0": 0.78, "iq4_nl": 0.8}
-"""What a cache type is worth against speed: a coarser cache must buy a card less or a tenth more speed."""
-SEVERAL_CARDS = 0.85
-"""One card alone leaves the others free and has no hand-over: it wins even with the coarser cache, unless it is much slower."""
+KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.975, "q5_1": 0.95, "q5_0": 0.94, "q4_1": 0.92, "q4_0": 0.9, "iq4_nl": 0.92}
+"""What a cache type is worth against speed: a coarser cache must buy a card less, or speed."""
+SEVERAL_CARDS = 0.97
+"""One card alone leaves the others free: several must be faster by this much, as far as speeds can be told in advance."""
 WEIGHTS = {"context": (0.5, 1.0), "speed": (1.0, 0.25)}
 """Exponents of speed and of context: who prefers speed gives up three quarters of the context for half as much speed again, no more."""
 MOST_ALTERNATIVES = 4
 
 
 def choose(
-    rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False, constraints: Sequence[Constraint] = ()
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    builds: Sequence[Build],
+    *,
+    here: bool = False,
+    constraints: Sequence[Constraint] = (),
+    known: Known = NOTHING,
 ) -> Plan:
     """The best plan for `intent`, with the next few different ones as alternatives.
 
     `here`: the plan is launched on this machine even though `rig` is simulated, so its command must be one that this machine's build
-    takes. `constraints`: what failures and earlier runs taught. A plan is always given; when nothing fits its status is `no_fit` and
-    its reasons say what is missing.
+    takes. `constraints`: what failures and earlier runs taught. `known`: what engines have shown of it, in place of the estimate. A plan
+    is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
     Raises UsageError for settings that cannot be, MissingError for an engine or a format that is not served.
     """
-    candidates = ranked(rig, model, intent, builds, here=here, constraints=constraints)
+    candidates = ranked(rig, model, intent, builds, here=here, constraints=constraints, known=known)
     best = candidates[0]
     return replace(best, alternatives=_alternatives(best, candidates[1:]))
 
 
 def ranked(
-    rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False, constraints: Sequence[Constraint] = ()
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    builds: Sequence[Build],
+    *,
+    here: bool = False,
+    constraints: Sequence[Constraint] = (),
+    known: Known = NOTHING,
 ) -> list[Plan]:
     """All plans, best first."""
     if intent.engine not in ("auto", "llama.cpp"):
         raise MissingError(f"rigtui cannot launch {intent.engine} yet; use --engine llama.cpp")
     build = next((build for build in builds if build.engine == "llama.cpp"), None)
     want = wants(model, intent)
-    found = llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints)
+    found = llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints, known=known)
     return sorted(found, key=lambda plan: score(plan, want, intent), reverse=True)
 
 
@@ -60,10 +75,10 @@ def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
         # The nearest miss says best what is missing: all cards together.
         missing = sum(min(device.free_after_bytes - device.headroom_bytes, 0) for device in plan.devices)
         return (STATUS_RANK[plan.status], len(plan.devices), quality, missing)
-    speed = plan.expected.decode_tok_s
     context = min(plan.context_per_slot / want.context, 1.0)
     weight_speed, weight_context = WEIGHTS[intent.use_case.prefer]
-    value = quality * (SEVERAL_CARDS if len(plan.devices) > 1 else 1.0) * context**weight_context * (speed**weight_speed if speed else 1.0)
+    speed = (plan.expected.decode_tok_s or 1.0) * (SEVERAL_CARDS if len(plan.devices) > 1 else 1.0)
+    value = quality * context**weight_context * speed**weight_speed
     return (STATUS_RANK[plan.status], value, quality, -len(plan.devices))
 
 

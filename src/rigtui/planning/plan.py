@@ -11,6 +11,8 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 Status = Literal["fits", "tight", "offload", "no_fit"]
+Basis = Literal["estimated", "verified", "remembered"]
+"""Rigtui's own arithmetic, the engine's dry run, or an earlier run."""
 PLAN_SCHEMA = "rigtui.plan/1"
 
 
@@ -122,7 +124,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     devices: tuple[PlanDevice, ...] = ()
     host: PlanHost = PlanHost()
     engine_view: EngineView = EngineView()
-    basis: Literal["estimated", "verified", "remembered"] = "estimated"
+    basis: Basis = "estimated"
     fit_target_mib: tuple[int, ...] = ()
     command: tuple[str, ...] = ()
     env: dict[str, str] = {}

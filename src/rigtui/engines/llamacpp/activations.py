@@ -12,6 +12,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from rigtui.engines.llamacpp.kv import has_state
+from rigtui.engines.llamacpp.memo import per_model
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.engines.llamacpp.weights import HEADLESS
 from rigtui.models.model import Model, Recurrent
@@ -57,6 +58,7 @@ class Widths(Struct, frozen=True):
     """Bytes of the largest matrix of attention."""
 
 
+@per_model
 def widths_of(model: Model) -> Widths:
     """Read them off the tensors where the header does not say."""
     shapes = {name: tensor.shape for tensor in model.tensors if (name := _first_of_its_kind(tensor.name))}

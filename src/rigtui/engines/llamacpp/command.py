@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rigtui.engines.engine import Build, Spawn
-from rigtui.engines.llamacpp.derive import Candidate
+from rigtui.engines.llamacpp.search import Candidate
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.plan import Plan

@@ -12,6 +12,7 @@ from msgspec import Struct
 from rigtui.engines.llamacpp import activations
 from rigtui.engines.llamacpp.activations import ENCODERS, F32, PARALLEL, Widths, widths_of
 from rigtui.engines.llamacpp.kv import cells, is_sliding, kv_per_layer, widths
+from rigtui.engines.llamacpp.memo import per_model
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.models.model import Model
 
@@ -225,11 +226,13 @@ def compute_needs(model: Model, settings: Settings, context: int) -> ComputeNeed
     )
 
 
+@per_model
 def _widest_value(model: Model) -> int:
     """The cache of V is transposed without flash attention, and each new value has its own place (8 bytes); MLA keeps none."""
     return max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
 
 
+@per_model
 def _leading_dense(model: Model) -> bool:
     return any(tensor.layer == 0 and tensor.name.endswith("ffn_up.weight") for tensor in model.tensors)
 

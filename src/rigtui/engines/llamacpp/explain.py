@@ -9,7 +9,9 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp.command import FIT_OFF, offers
 from rigtui.engines.llamacpp.compute import Use, compute_needs, is_measured
-from rigtui.engines.llamacpp.derive import Candidate, Derivation
+from rigtui.engines.llamacpp.derive import Derivation
+from rigtui.engines.llamacpp.fit import Fitted
+from rigtui.engines.llamacpp.search import Candidate
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
@@ -156,6 +158,8 @@ def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candid
         found.append(Reason("cpu_build", _cpu_build(rig, build)))
     elif build is not None and candidate.gpus and not offers(build, "--fit-target"):
         found.append(Reason("old_build", f"{build.label} has no --fit-target: it cannot be told what to leave free; a newer build can"))
+    if candidate.expected is not None:
+        found.append(Reason("verify_differs", _difference(candidate, candidate.expected)))
     if candidate.gpus:
         found += _fit_switched_off(own.engine_args)
     if candidate.settings.ubatch > USUAL_UBATCH:
@@ -178,6 +182,20 @@ def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candid
         )
     found += [Reason("model", note) for note in model.notes]
     return tuple(found)
+
+
+def _difference(candidate: Candidate, expected: Fitted) -> str:
+    """Where the engine's own answer and rigtui's expectation part."""
+
+    def layers(fitted: Fitted) -> str:
+        counts = [sum(1 for home in fitted.placement.home[:-1] if home == index) for index in range(len(candidate.gpus))]
+        ram = fitted.footprint.offloaded_layers
+        return ", ".join(map(str, counts)) + (f" and {ram} at least in part in RAM" if ram else "")
+
+    return (
+        f"the engine itself places the layers otherwise than expected: {layers(candidate.fitted)} on the cards in this order "
+        f"instead of {layers(expected)}; its own figures are shown"
+    )
 
 
 def _cpu_build(rig: Rig, build: Build) -> str:

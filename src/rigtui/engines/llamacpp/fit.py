@@ -117,7 +117,8 @@ class _Fit:
         )
 
     def measure(self, placement: Placement) -> list[int]:
-        return [use.total for use in footprint(self.need(), placement, self.count, projected=True).devices]
+        uses = footprint(self.need(), placement, self.count, projected=True).devices
+        return [use.total + (device.beside_bytes if use.total else 0) for use, device in zip(uses, self.devices, strict=True)]
 
     def placed(self, fills: Sequence[Fill]) -> Placement:
         """The placement of `-ngl`, `-ts` and `-ot` as fit writes them."""

@@ -10,14 +10,16 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import explain
 from rigtui.engines.llamacpp.arguments import keeps_to_cpu
-from rigtui.engines.llamacpp.builds import device_names
+from rigtui.engines.llamacpp.builds import build_id, device_names
 from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
-from rigtui.engines.llamacpp.derive import Candidate, Derivation, derive
+from rigtui.engines.llamacpp.derive import Derivation, Evidence, derive
 from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, plan_model
+from rigtui.engines.llamacpp.search import Candidate
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.known import NOTHING, Known
 from rigtui.planning.plan import EngineView, Expected, FitView, Plan, Reason
 from rigtui.planning.reserve import SYSTEM_RAM
 from rigtui.rig.rig import Rig
@@ -37,12 +39,19 @@ class _Scene(Struct, frozen=True, kw_only=True):
 
 
 def plans(
-    rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: bool = False, constraints: Sequence[Constraint] = ()
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    build: Build | None,
+    *,
+    here: bool = False,
+    constraints: Sequence[Constraint] = (),
+    known: Known = NOTHING,
 ) -> list[Plan]:
     """Every way to run `model` on `rig` with llama.cpp, unfit ones too.
 
     On a simulated rig the cards of its file are planned for, whatever this machine's build sees, and the command is one for that rig
-    unless it is to be run `here`. `constraints` bound what the user did not set.
+    unless it is to be run `here`. `constraints` bound what the user did not set; what is `known` of the model replaces the estimate.
     Raises MissingError for a model that llama.cpp cannot load.
     """
     if model.format != "gguf":
@@ -52,13 +61,20 @@ def plans(
     own_cpu = keeps_to_cpu(intent.overrides.engine_args)
     sees_gpus = own_cpu is None and (rig.simulated or build is None or build.gpu)
     seen = seen_by(rig, build)
+    rig = known.on(rig)
+    evidence = Evidence(
+        # What other cards than this rig's have shown is not about it.
+        constraints=tuple(constraints),
+        known=NOTHING if rig.simulated else known,
+        build=build_id(build) if build else "",
+    )
     derivation = derive(
         replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)),
         model,
         intent,
         sees_gpus=sees_gpus,
         own_cpu=own_cpu,
-        constraints=constraints,
+        evidence=evidence,
     )
     scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation, seen=seen)
     return [_plan(scene, candidate) for candidate in derivation.candidates]
@@ -101,6 +117,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),
+        basis=candidate.basis,
         fit_target_mib=settings.fit_target_mib if candidate.gpus else (),
         command=server_command(model, scene.intent, candidate, scene.build, _device_flag(scene, names), cache_ram),
         env=env | scene.intent.overrides.env,

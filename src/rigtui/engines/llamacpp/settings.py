@@ -52,6 +52,8 @@ class Device(Struct, frozen=True, kw_only=True):
 
     name: str
     free_bytes: int
+    beside_bytes: int = 0
+    """What the engine is known to allocate here beyond rigtui's own estimate; less, where negative."""
 
 
 def padded(cells: int) -> int:

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from rigtui.engines.llamacpp.memo import per_model
 from rigtui.models.model import Model, Tensor
 
 GPU_ALIGNMENT = 128
@@ -96,6 +97,11 @@ class WeightTable(Struct, frozen=True):
     """There are overrides, whether or not they match anything."""
 
     @property
+    def gpu_bytes(self) -> int:
+        """All that can lie on GPUs."""
+        return sum(layer.whole.gpu for layer in self.layers) + self.output.gpu
+
+    @property
     def blocks(self) -> int:
         """Blocks that count in the split (`n_layer_all`)."""
         return len(self.layers) + self.unloaded
@@ -163,6 +169,12 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
         pinned=tuple(Pinned(layer, device, _sizes(tensors)) for (layer, device), tensors in pinned.items()),
         overridden=bool(overrides),
     )
+
+
+@per_model
+def plain_table(model: Model) -> WeightTable:
+    """The table without overrides."""
+    return weight_table(model)
 
 
 def _layer(tensors: list[Tensor]) -> LayerWeights:

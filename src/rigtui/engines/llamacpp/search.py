@@ -1,0 +1,250 @@
+"""One way to run a model on one set of cards, judged: what `--fit` makes of it, what is left, how fast it will be. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rigtui.engines.llamacpp.activity import bytes_per_token
+from rigtui.engines.llamacpp.fit import Fitted, fit
+from rigtui.engines.llamacpp.footprint import HOST, Placement, footprint, needs
+from rigtui.engines.llamacpp.kv import kv_per_layer
+from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Device, Settings
+from rigtui.engines.llamacpp.shown import Shown
+from rigtui.engines.llamacpp.weights import plain_table
+from rigtui.models.model import Model
+from rigtui.planning.plan import Basis, Status
+from rigtui.planning.reserve import SYSTEM_RAM, runtime_bytes
+from rigtui.planning.speed import Stage, decode_tok_s
+from rigtui.planning.wants import Wants
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.text import MIB
+
+SETTLING_TRIES = 4
+SETTLING_STEP_MIB = 16
+"""The least by which a target that was missed is raised; doubled each time."""
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One way to run it, judged."""
+
+    status: Status
+    gpus: tuple[Gpu, ...]
+    """In engine order; empty: the CPU."""
+    headroom: tuple[int, ...]
+    """Wanted per GPU, bytes."""
+    floor: tuple[int, ...]
+    """Runtime per GPU, bytes."""
+    settings: Settings
+    fitted: Fitted
+    decode_tok_s: float | None = None
+    steered: bool = False
+    """Targets are raised and cards ordered so that `--fit` fills the fast cards first."""
+    basis: Basis = "estimated"
+    expected: Fitted | None = None
+    """What rigtui had expected where the engine itself showed another placement."""
+
+    @property
+    def free_after(self) -> tuple[int, ...]:
+        """Bytes left on every GPU."""
+        return tuple(
+            (gpu.free_bytes or 0) - floor - use.total
+            for gpu, floor, use in zip(self.gpus, self.floor, self.fitted.footprint.devices, strict=True)
+        )
+
+    @property
+    def short(self) -> tuple[int, ...]:
+        """Bytes of the wanted headroom that would be missing on every GPU."""
+        return tuple(max(wanted - after, 0) for wanted, after in zip(self.headroom, self.free_after, strict=True))
+
+    @property
+    def in_vram(self) -> bool:
+        """Everything but the token embedding lies on GPUs."""
+        return bool(self.gpus) and self.fitted.footprint.offloaded_layers == 0 and self.fitted.placement.home[-1] != HOST
+
+    @property
+    def host_bytes(self) -> int:
+        """RAM for weights, KV and compute."""
+        return self.fitted.footprint.host.total
+
+
+class Search:
+    """Judges the ways to run one model on one rig."""
+
+    def __init__(self, rig: Rig, model: Model, want: Wants, headrooms: dict[int, int], shown: Shown, *, own_targets: bool = False) -> None:
+        """`headrooms`: wanted per card index, bytes; `own_targets`: they are the user's, and passed as they are."""
+        self.rig = rig
+        self.model = model
+        self.want = want
+        self.headrooms = headrooms
+        self.shown = shown
+        self.own_targets = own_targets
+        self.table = plain_table(model)
+
+    def settings(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Settings:
+        """For `context` tokens per request, with the wanted headroom as target."""
+        return Settings(
+            context=context * self.want.slots,
+            slots=self.want.slots,
+            kv_type=kv,
+            batch=self.want.batch,
+            ubatch=self.want.ubatch,
+            split_mode="none" if len(cards) == 1 else "layer",
+            fit_target_mib=tuple(-(-headroom // MIB) for headroom in self.headroom(cards)),
+            embedding=self.want.embedding,
+        )
+
+    def headroom(self, cards: Sequence[Gpu]) -> tuple[int, ...]:
+        """Wanted on each card, bytes."""
+        return tuple(self.headrooms[card.index] for card in cards)
+
+    def floor(self, cards: Sequence[Gpu]) -> tuple[int, ...]:
+        """Runtime on each card, bytes."""
+        return tuple(runtime_bytes(card, self.rig) for card in cards)
+
+    def devices(self, cards: Sequence[Gpu]) -> list[Device]:
+        """The cards as the engine finds them."""
+        taken = zip(cards, self.floor(cards), strict=True)
+        return [Device(name=card.name, free_bytes=max((card.free_bytes or 0) - floor, 0)) for card, floor in taken]
+
+    def least_bytes(self, kv: tuple[str, str], context: int) -> int:
+        """What all cards together must hold at least: weights and cache, without any compute buffer."""
+        return self.table.gpu_bytes + sum(kv_per_layer(self.model, self.settings((), kv, context), context * self.want.slots))
+
+    def most_context(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> int:
+        """No context above this can lie on `cards`: weights and cache alone are more than there is. 0 where not even the least can."""
+        room, low, high = self.room(cards), 0, self.want.context
+        if self.least_bytes(kv, high) <= room:
+            return high
+        while high - low > PAD_CONTEXT:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.least_bytes(kv, middle) <= room else (low, middle)
+        return high
+
+    def room(self, cards: Sequence[Gpu]) -> int:
+        """What the cards together can give, beyond the headroom."""
+        return sum(max(d.free_bytes - h, 0) for d, h in zip(self.devices(cards), self.headroom(cards), strict=True))
+
+    @staticmethod
+    def per_slot(candidate: Candidate) -> int:
+        """Its context per request."""
+        return candidate.settings.context_per_slot(candidate.fitted.context)
+
+    def candidate(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Candidate:
+        """One set of cards in this order, KV type and context per request."""
+        return self.settled(cards, self.settings(cards, kv, context))
+
+    def settled(self, cards: Sequence[Gpu], settings: Settings) -> Candidate:
+        """As `judged`, with targets raised until the wanted headroom is really left: `--fit` itself misses its target at times.
+
+        It fills the cards without pipeline parallelism, which the last step may switch on (common/fit.cpp of llama.cpp 0.5.0-dev).
+        """
+        found = self.judged(cards, settings)
+        for attempt in range(SETTLING_TRIES):
+            if self.own_targets or not any(found.short) or found.basis != "estimated" or found.fitted.status != "ok":
+                break
+            more = [-(-size // MIB) for size in found.short]
+            raised = tuple(
+                target + (max(size, SETTLING_STEP_MIB << attempt) if size else 0)
+                for target, size in zip(found.settings.fit_target_mib, more, strict=True)
+            )
+            found = self.judged(cards, replace(found.settings, fit_target_mib=raised))
+        return found
+
+    def judged(self, cards: Sequence[Gpu], settings: Settings) -> Candidate:
+        """One set of cards under just these settings."""
+        basis: Basis = "estimated"
+        expected = None
+        if cards:
+            fitted = fit(self.model, self.table, self.devices(cards), settings)
+            fitted, basis, expected = self.shown.instead(self.table, cards, self.devices(cards), settings, fitted)
+        else:
+            fitted = self._fit_in_ram(settings)
+        judged = Candidate(
+            status="no_fit",
+            gpus=tuple(cards),
+            headroom=self.headroom(cards),
+            floor=self.floor(cards),
+            settings=settings,
+            fitted=fitted,
+            basis=basis,
+            expected=expected,
+        )
+        return replace(judged, status=self._status(judged))
+
+    def _fit_in_ram(self, settings: Settings) -> Fitted:
+        context = settings.context or self.model.context_trained
+        placement = Placement((HOST,) * (self.table.blocks + 1))
+        taken = footprint(needs(self.model, self.table, settings, context), placement, 0)
+        return Fitted(context=context, ngl=0, tensor_split=None, fills=None, placement=placement, footprint=taken, status="ok")
+
+    def _status(self, judged: Candidate) -> Status:
+        ram = self.rig.ram_free_bytes
+        if ram is not None and judged.host_bytes + SYSTEM_RAM > ram:
+            return "no_fit"
+        wanted = judged.fitted.context >= self.want.context * self.want.slots
+        if not judged.gpus:
+            if self.rig.usable_gpus:
+                return "offload"
+            return "fits" if wanted else "tight"
+        short = any(judged.short)
+        if short and not (self.own_targets and all(after >= 0 for after in judged.free_after)):
+            return "no_fit"
+        if not judged.in_vram:
+            return "offload"
+        return "fits" if wanted and not short else "tight"
+
+    def rated(self, candidate: Candidate) -> Candidate:
+        """The candidate with its expected speed."""
+        if candidate.decode_tok_s is not None:
+            return candidate
+        fitted, settings, cards = candidate.fitted, candidate.settings, candidate.gpus
+        need = needs(self.model, self.table, settings, fitted.context)
+        per_slot = settings.context_per_slot(fitted.context)
+        read, read_in_ram = bytes_per_token(need, fitted.placement, fitted.footprint, self.model.experts, per_slot)
+        homes = fitted.placement.home
+        stages = [
+            Stage(size, card.bandwidth_gb_s, sum(1 for home in homes if home == index))
+            for index, (card, size) in enumerate(zip(cards, read, strict=True))
+        ]
+        shared = fitted.footprint.offloaded_layers if cards else 0
+        stages.append(Stage(read_in_ram, self.rig.ram_bandwidth_gb_s, shared, ram=True))
+        return replace(candidate, decode_tok_s=decode_tok_s(stages, sparse=self.model.experts is not None))
+
+    def largest(
+        self,
+        judge: Callable[[int], Candidate],
+        good: Callable[[Candidate], bool],
+        *,
+        most: int | None = None,
+        known: Candidate | None = None,
+    ) -> Candidate:
+        """The candidate with the most context that is good, or the one with the least context when none is.
+
+        `most`: no context above can be good. `known`: one that is good already.
+        """
+        least, high = self.want.context_least, self.want.context
+        if self.want.context_fixed:
+            return judge(high)
+        if most is None or most >= high:
+            best = judge(high)
+            if good(best):
+                return best
+        else:
+            high = most // PAD_CONTEXT * PAD_CONTEXT + PAD_CONTEXT
+        best = known or judge(least)
+        if not good(best):
+            return best
+        low = least if known is None else self.per_slot(known)
+        while high - low > PAD_CONTEXT:
+            middle = (low + high) // 2 // PAD_CONTEXT * PAD_CONTEXT
+            if middle <= low:
+                break
+            candidate = judge(middle)
+            if good(candidate):
+                low, best = middle, candidate
+            else:
+                high = middle
+        return best
