@@ -10,6 +10,7 @@ import re
 import signal as signals
 from collections.abc import Iterable, Sequence
 
+from rigtui.engines.endings import STOPPED_FROM_OUTSIDE, ended_by, known_cause, status_of
 from rigtui.engines.engine import Event, Failure, Stage
 from rigtui.engines.llamacpp.causes import CAUSES
 from rigtui.engines.llamacpp.loglines import Message, messages
@@ -38,7 +39,6 @@ _STAGE_WORDS = {
     "compute": "making the compute buffers",
     "runtime": "computing",
 }
-_FROM_OUTSIDE = frozenset({signals.SIGTERM, signals.SIGINT, signals.SIGHUP, signals.SIGQUIT})
 _BACKENDS = {"cuda": "CUDA", "hip": "ROCm", "musa": "MUSA"}
 
 
@@ -48,21 +48,17 @@ def diagnose(events: Iterable[Event], tail_lines: Sequence[str], exit_code: int 
     `events` and `tail_lines` are what it said (all events, the last lines of its output, raw or cleaned), `exit_code` or
     `signal` how it ended (the other is None), `asked_to_stop` whether rigtui had asked it to.
     """
-    if exit_code is not None and 128 < exit_code < 160:
-        # A shell or a wrapper between says 128 + the signal.
-        signal = exit_code - 128
-        exit_code = None
-    if asked_to_stop and (exit_code == 0 or signal in _FROM_OUTSIDE):
+    exit_code, signal = status_of(exit_code, signal)
+    if asked_to_stop and (exit_code == 0 or signal in STOPPED_FROM_OUTSIDE):
         return Failure(code="exited", text="the engine stopped when it was asked to")
     said = _errors(events, tail_lines)
-    failure = (
-        None if exit_code == 0 or signal in {signals.SIGKILL, signals.SIGTERM, signals.SIGINT} else _out_of_memory(said) or _known(said)
-    )
+    outside = exit_code == 0 or signal in {signals.SIGKILL, signals.SIGTERM, signals.SIGINT}
+    failure = None if outside else _out_of_memory(said) or known_cause(CAUSES, said)
     if failure is not None:
         return failure
     last = next((message.line for message in reversed(said) if message.level == "error"), None)
     if signal is not None:
-        return _ended_by(signal, last, asked_to_stop)
+        return ended_by(signal, last, asked_to_stop=asked_to_stop)
     if exit_code == 0:
         return Failure(code="exited", text="the engine ended by itself without an error, though nobody asked it to", line=last)
     shown = f": {last}" if last else ""
@@ -123,30 +119,3 @@ def _out_of_memory(said: Sequence[Message]) -> Failure | None:
     return Failure(
         code="out_of_vram", text=f"{where} had no VRAM left{what}{doing}", line=line, device=device, stage=stage, asked_bytes=size
     )
-
-
-def _known(said: Sequence[Message]) -> Failure | None:
-    for cause in CAUSES:
-        for message in said:
-            if match := cause.pattern.search(message.text):
-                groups = {name: value for name, value in match.groupdict().items() if value}
-                found = next(iter(groups.values()), "")
-                return Failure(code=cause.code, text=cause.sentence.format_map({"x": found} | groups), line=message.line)
-    return None
-
-
-def _ended_by(signal: int, last: str | None, asked_to_stop: bool) -> Failure:
-    try:
-        name = signals.Signals(signal).name
-    except ValueError:
-        name = f"signal {signal}"
-    if asked_to_stop:
-        return Failure(code="killed", text=f"the engine was ended by {name} while it was stopping", line=last)
-    if signal == signals.SIGKILL:
-        text = (
-            "the engine was killed (SIGKILL): probably the system ran out of memory; look at dmesg, and choose a smaller context or model"
-        )
-        return Failure(code="killed", text=text, line=last)
-    if signal in _FROM_OUTSIDE:
-        return Failure(code="killed", text=f"another program ended the engine ({name})", line=last)
-    return Failure(code="crash", text=f"the engine crashed ({name})" + (f": {last}" if last else ""), line=last)
