@@ -62,12 +62,12 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kinds, and the fields they set:
 
-    - `version`, `listening` (URL), `fit`, `error`, `retry` (a recovery the engine makes by itself): text
-    - `using_device`: device, text (its name), free_bytes
+    - `version`, `listening` (URL), `fit`, `error` (device, where one said it), `retry` (a recovery the engine makes by itself): text
+    - `using_device`: device, text (its name, where the engine says it), free_bytes
     - `load_started`, `ready`: nothing
     - `progress`: value (0..1)
     - `offloaded`: value, total (layers, the output head counts as one)
-    - `buffer`: device, buffer (weights, kv, compute, output, recurrent), bytes
+    - `buffer`: device, buffer (weights, kv, compute, output, recurrent, graphs), bytes
     - `context` (n_ctx), `kv_cells`, `slots`, `pipeline` (0 or 1), `flash_attention` (0 or 1): value
     - `graph_splits`: value (prompt), total (generation, where it differs)
     - `timing`: text (prefill, decode), value (tok/s), total (tokens)
@@ -105,3 +105,7 @@ class Failure(Struct, frozen=True, kw_only=True):
     """What was asked for in the allocation that failed."""
     missing_bytes: int | None = None
     """How much more should have been free for it; None where it is not known what was free."""
+    utilization: float | None = None
+    """The share of the card that the engine says would have passed."""
+    context: int | None = None
+    """The longest request, in tokens, that the engine says would have passed."""

@@ -1,0 +1,1 @@
+"""Everything rigtui knows about vLLM."""
