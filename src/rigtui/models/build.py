@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from rigtui.models.keys import Keys
 from rigtui.models.layers import LayerKinds
-from rigtui.models.model import Experts, Model, Tensor
+from rigtui.models.model import Experts, Model, Tensor, Transformers
 
 _STATE_NOTE = "the size of its recurrent state is not known to rigtui and not counted"
 
@@ -31,6 +31,7 @@ class Origin(Struct, frozen=True, kw_only=True):
     embedding_model: bool = False
     parameters: int | None = None
     """None: the elements of the tensors."""
+    transformers: Transformers | None = None
 
 
 def build(keys: Keys, tensors: tuple[Tensor, ...], origin: Origin, kinds: LayerKinds) -> Model:
@@ -66,6 +67,7 @@ def build(keys: Keys, tensors: tuple[Tensor, ...], origin: Origin, kinds: LayerK
         weights_bytes=sum(t.bytes for t in tensors),
         fingerprint=_fingerprint(keys, origin.architecture, tensors),
         chat_template=origin.chat_template,
+        transformers=origin.transformers,
         notes=(*kinds.notes, _STATE_NOTE) if unknown_state else kinds.notes,
     )
 

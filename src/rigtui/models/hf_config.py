@@ -7,11 +7,11 @@ Names: transformers' PretrainedConfig and the configurations of the named model 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from rigtui.models.keys import Keys, Value
 from rigtui.models.layers import LayerKinds
-from rigtui.models.model import Recurrent
+from rigtui.models.model import Recurrent, Transformers
 from rigtui.text import clean
 
 Config = Mapping[str, Any]
@@ -33,6 +33,15 @@ _KEYS = {
 }
 """llama.cpp's key -> transformers' names for it."""
 
+_DTYPES: dict[object, Literal["bf16", "f16", "f32"]] = {
+    "bfloat16": "bf16",
+    "torch.bfloat16": "bf16",
+    "float16": "f16",
+    "torch.float16": "f16",
+    "half": "f16",
+    "float32": "f32",
+    "torch.float32": "f32",
+}
 _NO_HEADS = "config.json leaves out how many attention heads there are, so the size of the KV cache is not known"
 # Layers that keep a state: names in `layer_types` and `layers_block_type`, letters in `hybrid_override_pattern`.
 _STATE_KINDS = frozenset({"linear_attention", "mamba", "mamba2", "conv", "recurrent", "M"})
@@ -120,6 +129,9 @@ def _layer_names(config: Config, layers: int) -> tuple[str, ...]:
         given = config.get(name)
         if isinstance(given, list | str) and len(given) >= layers:
             return tuple(str(kind) for kind in given[:layers])
+    interval = _whole(config, "full_attention_interval")
+    if interval and _whole(config, "linear_num_value_heads"):  # Qwen3-Next: every so-many-th layer attends, the others keep a state
+        return tuple("linear_attention" if (il + 1) % interval else "full_attention" for il in range(layers))
     return ()
 
 
@@ -143,9 +155,51 @@ def _sliding(config: Config, keys: Keys, named: tuple[str, ...]) -> tuple[int, t
 def _recurrent(config: Config, layers: tuple[bool, ...]) -> Recurrent:
     names = ("linear_conv_kernel_dim", "linear_num_value_heads", "linear_value_head_dim", "linear_num_key_heads", "linear_key_head_dim")
     kernel, value_heads, value_length, key_heads, key_length = (_whole(config, name) for name in names)
-    if not all((kernel, value_heads, value_length, key_heads, key_length)):
+    if all((kernel, value_heads, value_length, key_heads, key_length)):
+        return Recurrent(
+            layers=layers, conv_kernel=kernel, inner_size=value_heads * value_length, state_size=key_length, group_count=key_heads
+        )
+    # Mamba 2, under the names of Bamba, Granite, Falcon-H1 and of Nemotron-H.
+    kernel, state = _first(config, "mamba_d_conv", "conv_kernel"), _first(config, "mamba_d_state", "ssm_state_size")
+    inner = _first(config, "mamba_n_heads", "mamba_num_heads") * _first(config, "mamba_d_head", "mamba_head_dim")
+    if not all((kernel, state, inner)):
         return Recurrent(layers=layers, known=False)
-    return Recurrent(layers=layers, conv_kernel=kernel, inner_size=value_heads * value_length, state_size=key_length, group_count=key_heads)
+    groups = _first(config, "mamba_n_groups", "n_groups") or 1
+    return Recurrent(layers=layers, conv_kernel=kernel, inner_size=inner, state_size=state, group_count=groups)
+
+
+def _first(config: Config, *names: str) -> int:
+    """The first of the named whole numbers that is given, or 0."""
+    return next((value for name in names if (value := _whole(config, name))), 0)
+
+
+def loading(config: Config, text: Config) -> Transformers:
+    """How the weights are to be read: `config` is the whole configuration, `text` the language model's part of it."""
+    given = config.get("quantization_config", text.get("quantization_config"))
+    quantizer = given if isinstance(given, dict) else {}
+    named = quantizer.get("quant_method") or ("modelopt" if quantizer.get("quant_algo") else "")
+    return Transformers(
+        dtype=_dtype(text, "dtype", "torch_dtype") or _dtype(config, "dtype", "torch_dtype") or "bf16",
+        quant_method=clean(str(named)).lower()[:40],
+        quant_group=_group(quantizer),
+        tied=text.get("tie_word_embeddings", config.get("tie_word_embeddings")) is True,
+        state_dtype=_dtype(text, "mamba_ssm_dtype", "mamba_ssm_cache_dtype") or "",
+    )
+
+
+def _dtype(config: Config, *names: str) -> Literal["bf16", "f16", "f32"] | None:
+    found = (config.get(name) for name in names)
+    return next((_DTYPES[value] for value in found if isinstance(value, str) and value in _DTYPES), None)
+
+
+def _group(quantizer: Config) -> int:
+    """Elements that share a scale, wherever the quantizer writes it down."""
+    found = _whole(quantizer, "group_size") or _whole(quantizer, "q_group_size")
+    groups = quantizer.get("config_groups")
+    if not found and isinstance(groups, dict):
+        weights = [group.get("weights") for group in groups.values() if isinstance(group, dict)]
+        found = next((_whole(part, "group_size") for part in weights if isinstance(part, dict)), 0)
+    return found
 
 
 def quantization(config: Config) -> tuple[str, int]:

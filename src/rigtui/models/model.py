@@ -57,6 +57,21 @@ class Experts(Struct, frozen=True, kw_only=True):
     shared: int = 0
 
 
+class Transformers(Struct, frozen=True, kw_only=True):
+    """What only a transformers checkpoint says: how its weights are to be read."""
+
+    dtype: Literal["bf16", "f16", "f32"] = "bf16"
+    """Of the activations, and of weights that are not packed, once they are loaded."""
+    quant_method: str = ""
+    """`awq`, `gptq`, `fp8`, `compressed-tensors`, `mxfp4` …; empty: the weights are as trained."""
+    quant_group: int = 0
+    """Input elements that share a scale; 0: a whole row, or not said."""
+    tied: bool = False
+    """The configuration says that the output head is the token embedding again."""
+    state_dtype: Literal["", "bf16", "f16", "f32"] = ""
+    """Of a recurrent layer's state matrix; empty: as `dtype`."""
+
+
 class Model(Struct, frozen=True, kw_only=True):
     """A model, as its header describes it."""
 
@@ -104,10 +119,14 @@ class Model(Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     """Hex digest over architecture, sizes and tensor list: the same model and quantization, whatever the file is called."""
     chat_template: bool = False
+    transformers: Transformers | None = None
+    """None for a format that is not transformers'."""
     notes: tuple[str, ...] = ()
     """What rigtui could not read for certain, one sentence each."""
 
     @property
     def tied(self) -> bool:
         """The output head is the token embedding again."""
+        if self.transformers is not None and self.transformers.tied:
+            return True
         return not any(t.name in ("output.weight", "lm_head.weight") for t in self.tensors)

@@ -69,6 +69,7 @@ def read_safetensors(folder: Path | str) -> Model:
             chat_template=any((folder / name).exists() for name in ("chat_template.jinja", "chat_template.json")),
             embedding_model=_makes_vectors(config, folder),
             parameters=sum(_elements(tensor, bits) for tensor in tensors),
+            transformers=hf_config.loading(config, text),
         ),
         hf_config.layer_kinds(text, keys),
     )

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp.plans import plans as llamacpp_plans
+from rigtui.engines.vllm.plans import plans as vllm_plans
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
@@ -18,7 +19,18 @@ from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
-KV_QUALITY = {"f32": 1.0, "f16": 1.0, "bf16": 1.0, "q8_0": 0.975, "q5_1": 0.95, "q5_0": 0.94, "q4_1": 0.92, "q4_0": 0.9, "iq4_nl": 0.92}
+KV_QUALITY = {
+    "f32": 1.0,
+    "f16": 1.0,
+    "bf16": 1.0,
+    "q8_0": 0.975,
+    "fp8": 0.96,
+    "q5_1": 0.95,
+    "q5_0": 0.94,
+    "q4_1": 0.92,
+    "q4_0": 0.9,
+    "iq4_nl": 0.92,
+}
 """What a cache type is worth against speed: a coarser cache must buy a card less, or speed."""
 SEVERAL_CARDS = 0.97
 """One card alone leaves the others free: several must be faster by this much, as far as speeds can be told in advance."""
@@ -60,12 +72,35 @@ def ranked(
     known: Known = NOTHING,
 ) -> list[Plan]:
     """All plans, best first."""
-    if intent.engine not in ("auto", "llama.cpp"):
-        raise MissingError(f"rigtui cannot launch {intent.engine} yet; use --engine llama.cpp")
-    build = next((build for build in builds if build.engine == "llama.cpp"), None)
     want = wants(model, intent)
-    found = llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints, known=known)
+    found = _plans(engine_for(model, intent), rig, model, intent, builds, here=here, constraints=constraints, known=known)
     return sorted(found, key=lambda plan: score(plan, want, intent), reverse=True)
+
+
+def engine_for(model: Model, intent: Intent) -> str:
+    """The engine that was asked for, or the one that reads the model's files: GGUF is llama.cpp's, safetensors are vLLM's."""
+    if intent.engine != "auto":
+        return intent.engine
+    return "llama.cpp" if model.format == "gguf" else "vllm"
+
+
+def _plans(
+    engine: str,
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    builds: Sequence[Build],
+    *,
+    here: bool,
+    constraints: Sequence[Constraint],
+    known: Known,
+) -> list[Plan]:
+    build = next((build for build in builds if build.engine == engine), None)
+    if engine == "llama.cpp":
+        return llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints, known=known)
+    if engine == "vllm":
+        return vllm_plans(rig, model, intent, build, here=here, constraints=constraints)
+    raise MissingError(f"rigtui cannot launch {engine} yet; use --engine llama.cpp or vllm")
 
 
 def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:

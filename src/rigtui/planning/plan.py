@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from rigtui.models.model import Model
+
 Status = Literal["fits", "tight", "offload", "no_fit"]
 Basis = Literal["estimated", "verified", "remembered"]
 """Rigtui's own arithmetic, the engine's dry run, or an earlier run."""
@@ -33,6 +35,19 @@ class PlanModel(Struct, frozen=True, kw_only=True):
     weights_bytes: int
     context_trained: int
     experts: int = 0
+
+
+def plan_model(model: Model) -> PlanModel:
+    """The model as a plan names it."""
+    return PlanModel(
+        name=model.name,
+        path=model.path,
+        architecture=model.architecture,
+        layers=model.layers,
+        weights_bytes=model.weights_bytes,
+        context_trained=model.context_trained,
+        experts=model.experts.count if model.experts else 0,
+    )
 
 
 class PlanDevice(Struct, frozen=True, kw_only=True):
@@ -75,7 +90,7 @@ class FitView(Struct, frozen=True, kw_only=True):
 
 
 class EngineView(Struct, frozen=True, kw_only=True):
-    """The plan in the engine's own terms (llama.cpp: what `--fit` ends with)."""
+    """The plan in the engine's own terms (llama.cpp: what `--fit` ends with). What only one engine has is left out for the others."""
 
     ngl: int | None = None
     tensor_split: tuple[int, ...] | None = None
@@ -83,6 +98,12 @@ class EngineView(Struct, frozen=True, kw_only=True):
     pipeline_parallel: bool | None = None
     flash_attention: bool | None = None
     slots: int | None = None
+    kv_tokens: int | UnsetType = UNSET
+    """vLLM: the size of its cache as it logs it."""
+    utilization: float | UnsetType = UNSET
+    """vLLM: the share of every card that it may take."""
+    eager: bool | UnsetType = UNSET
+    """vLLM: without CUDA graphs."""
     fit: FitView = FitView()
 
 

@@ -38,7 +38,8 @@ def wants(model: Model, intent: Intent) -> Wants:
     slots = own.parallel or use_case.parallel
     kv_types = (own.kv_type,) if own.kv_type else tuple((kind, kind) for kind in use_case.kv_types)
     for kind in {kind for pair in kv_types for kind in pair}:
-        if kind not in KV_TYPES:
+        # vLLM has names of its own; its room refuses what it does not know.
+        if kind not in KV_TYPES and not (own.kv_type and model.format == "safetensors"):
             raise UsageError(f"'{kind}' is not a KV cache type; known are {', '.join(KV_TYPES)}")
     ubatch = own.ubatch or use_case.ubatch
     for name, number in (("context", context), ("parallel", slots), ("ubatch", ubatch)):

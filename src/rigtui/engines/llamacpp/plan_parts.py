@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from rigtui.engines.llamacpp.fit import Fitted
 from rigtui.engines.llamacpp.weights import Part
-from rigtui.models.model import Model
-from rigtui.planning.plan import PlanDevice, PlanHost, PlanModel
+from rigtui.planning.plan import PlanDevice, PlanHost
 from rigtui.rig.rig import Gpu
 
 _PATTERNS = {
@@ -16,19 +15,6 @@ _PATTERNS = {
     Part.GATE: "ffn_down.*",
     Part.EXPERTS: "ffn_(up|down|gate_up|gate)_(ch|)exps",
 }
-
-
-def plan_model(model: Model) -> PlanModel:
-    """The model as a plan names it."""
-    return PlanModel(
-        name=model.name,
-        path=model.path,
-        architecture=model.architecture,
-        layers=model.layers,
-        weights_bytes=model.weights_bytes,
-        context_trained=model.context_trained,
-        experts=model.experts.count if model.experts else 0,
-    )
 
 
 def plan_host(fitted: Fitted) -> PlanHost:

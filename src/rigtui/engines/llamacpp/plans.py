@@ -13,14 +13,14 @@ from rigtui.engines.llamacpp.arguments import keeps_to_cpu
 from rigtui.engines.llamacpp.builds import build_id, device_names
 from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
 from rigtui.engines.llamacpp.derive import Derivation, Evidence, derive
-from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, plan_model
+from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
 from rigtui.engines.llamacpp.search import Candidate
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.known import NOTHING, Known
-from rigtui.planning.plan import EngineView, Expected, FitView, Plan, Reason
+from rigtui.planning.plan import EngineView, Expected, FitView, Plan, Reason, plan_model
 from rigtui.planning.reserve import SYSTEM_RAM
 from rigtui.rig.rig import Rig
 from rigtui.text import MIB

@@ -9,12 +9,12 @@ from msgspec.structs import replace
 from rigtui.engines.llamacpp.arguments import Asked
 from rigtui.engines.llamacpp.fit import Fitted, fit
 from rigtui.engines.llamacpp.footprint import HOST
-from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, plan_model
+from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
 from rigtui.engines.llamacpp.settings import Device
 from rigtui.engines.llamacpp.weights import Override, weight_table
 from rigtui.errors import UsageError
 from rigtui.models.model import Model
-from rigtui.planning.plan import EngineView, FitView, Plan, PlanDevice, Reason, Status
+from rigtui.planning.plan import EngineView, FitView, Plan, PlanDevice, Reason, Status, plan_model
 from rigtui.planning.reserve import SYSTEM_RAM, runtime_bytes
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, gib
