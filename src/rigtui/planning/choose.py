@@ -36,6 +36,7 @@ SEVERAL_CARDS = 0.97
 """One card alone leaves the others free: several must be faster by this much, as far as speeds can be told in advance."""
 WEIGHTS = {"context": (0.5, 1.0), "speed": (1.0, 0.25)}
 """Exponents of speed and of context: who prefers speed gives up three quarters of the context for half as much speed again, no more."""
+TOGETHER = {"tensor": " in tensor parallel", "pipeline": " in a pipeline"}
 MOST_ALTERNATIVES = 4
 
 
@@ -118,8 +119,8 @@ def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
 
 
 def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]:
-    """The first few that differ in cards, KV type or context and can be run."""
-    found: list[Alternative] = []
+    """What the plan itself offers, then the first few that differ in cards, KV type or context and can be run."""
+    found = list(best.alternatives)
     seen = {_kind(best)}
     for plan in others:
         if plan.status == "no_fit" or _kind(plan) in seen:
@@ -128,13 +129,11 @@ def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]
         found.append(
             Alternative(engine=plan.engine, summary=summary(plan), status=plan.status, context=plan.context, expected=plan.expected)
         )
-        if len(found) == MOST_ALTERNATIVES:
-            break
-    return tuple(found)
+    return tuple(found[:MOST_ALTERNATIVES])
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:
-    return plan.engine, tuple(sorted(device.name for device in plan.devices)), plan.kv_type, plan.context
+    return plan.engine, plan.split_mode, tuple(sorted(device.name for device in plan.devices)), plan.kv_type, plan.context
 
 
 def summary(plan: Plan) -> str:
@@ -144,7 +143,7 @@ def summary(plan: Plan) -> str:
     elif len(plan.devices) == 1:
         where = f"{plan.devices[0].name} alone"
     else:
-        where = f"{len(plan.devices)} GPUs"
+        where = f"{len(plan.devices)} GPUs{TOGETHER.get(plan.split_mode, '')}"
     kv = "/".join(dict.fromkeys(plan.kv_type))
     ram = f", {plan.host.offloaded_layers} layers in RAM" if plan.devices and plan.host.offloaded_layers else ""
     return f"{where}, KV {kv}{ram}"

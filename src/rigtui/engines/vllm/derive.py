@@ -15,7 +15,7 @@ from rigtui.engines.vllm.footprint import Demand, budget, demand, most_utilizati
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import best, even, least_blocks
 from rigtui.engines.vllm.reserve import headroom_bytes
-from rigtui.engines.vllm.settings import DEFAULT_BATCHED_TOKENS, Settings
+from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, Settings
 from rigtui.engines.vllm.speed import decode_tok_s
 from rigtui.engines.vllm.weights import Weights, weights
 from rigtui.errors import UsageError
@@ -50,6 +50,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     refusal: Reason | None = None
     """Why vLLM would not start, whatever else fits."""
     decode_tok_s: float | None = None
+    otherwise: Candidate | None = None
+    """The same with CUDA graphs instead of without, or the other way round."""
 
     @property
     def settings(self) -> Settings:
@@ -151,9 +153,9 @@ class _Search:
             chosen = [Layout(stages=tuple((card,) for card in cards))]
             if len(cards) > 1 and rules.tensor_parallel_problem(self.model, len(cards)) is None:
                 chosen.append(Layout(stages=(cards,)))
-            return [candidate for layout in chosen for candidate in self.both(layout)]
-        single = layouts.alone(cards) + layouts.divided(self.model, cards)
-        found = [c for layout in single if len(layout.stages) >= self.least_stages for c in self.both(layout)]
+            return [self.settled(layout) for layout in chosen]
+        single = layouts.alone(cards) + layouts.paired(self.model, cards)
+        found = [self.settled(layout) for layout in single if len(layout.stages) >= self.least_stages]
         for stages in range(max(2, self.least_stages), len(cards) + 1):
             best_found = self._pipeline(cards, stages)
             if best_found is not None:
@@ -181,7 +183,7 @@ class _Search:
         if size == 1 and stages > 1 and not ordered and self._own_partition(stages) is None:
             found = self._pipeline(cards, stages)
             return [found] if found is not None else []
-        return self.both(Layout(stages=groups))
+        return [self.settled(Layout(stages=groups))]
 
     def _division_refusal(self, cards: Sequence[Gpu], size: int, stages: int) -> Reason | None:
         problem = rules.tensor_parallel_problem(self.model, size)
@@ -197,13 +199,19 @@ class _Search:
         found = self.judged(layout, eager=self._eager(True))
         return replace(found, status="no_fit", refusal=refusal)
 
-    def both(self, layout: Layout) -> list[Candidate]:
-        """With CUDA graphs and without; a pipeline over PCIe gains too little from them."""
-        if len(layout.stages) > 1:
-            return [self.judged(layout, eager=self._eager(True))]
-        if self.own.eager is not None or any(c.kind == "eager" for c in self.constraints):
-            return [self.judged(layout, eager=self._eager(True))]
-        return [self.judged(layout, eager=False), self.judged(layout, eager=True)]
+    def settled(self, layout: Layout) -> Candidate:
+        """With CUDA graphs or without, and the other way beside it where that is a choice.
+
+        A pipeline over PCIe gains too little from graphs. Otherwise they are worth having where what is wanted fits beside them; who
+        prefers speed also gives up context for them.
+        """
+        if len(layout.stages) > 1 or self.own.eager is not None or any(c.kind == "eager" for c in self.constraints):
+            return self.judged(layout, eager=self._eager(True))
+        graphs, eager = self.judged(layout, eager=False), self.judged(layout, eager=True)
+        quick = self.intent.use_case.prefer == "speed" and graphs.status != "no_fit"
+        if graphs.status == "fits" or (quick and _worth(graphs) >= _worth(eager)):
+            return replace(graphs, otherwise=eager)
+        return replace(eager, otherwise=graphs)
 
     def _eager(self, otherwise: bool) -> bool:
         return otherwise if self.own.eager is None else self.own.eager
@@ -261,7 +269,7 @@ class _Search:
             eager=eager,
             dtype=own.dtype or dtype,
             kv_type=kv,
-            block_tokens=own.block_tokens or Settings.block_tokens,
+            block_tokens=own.block_tokens or BLOCK_TOKENS,
             prefix_caching=own.prefix_caching is not False,
         )
 
@@ -317,6 +325,11 @@ def over_free_text(card: Gpu, utilization: float, free: int, most: float) -> str
 def _whole_steps(context: int, want: Wants) -> int:
     """Rounded down to steps people can read, unless it is what is wanted."""
     return context if context >= want.context or context < CONTEXT_STEP else context // CONTEXT_STEP * CONTEXT_STEP
+
+
+def _worth(candidate: Candidate) -> float:
+    """To who prefers speed: three quarters of the context for half as much speed again, as in `planning.choose`."""
+    return (candidate.decode_tok_s or 1.0) * candidate.settings.context**0.25 if candidate.status != "no_fit" else 0.0
 
 
 def _better(one: Candidate, other: Candidate) -> bool:

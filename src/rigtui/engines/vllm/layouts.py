@@ -7,11 +7,10 @@ config/model.py:1715).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from msgspec import Struct
 
-from rigtui.engines.vllm.rules import capability, divisors
+from rigtui.engines.vllm.rules import capability, tensor_parallel_problem
 from rigtui.models.model import Model
 from rigtui.rig.rig import Gpu
 
@@ -51,18 +50,19 @@ def alone(cards: Sequence[Gpu]) -> list[Layout]:
     return [Layout(stages=((card,),)) for card in _distinct(cards)]
 
 
-def divided(model: Model, cards: Sequence[Gpu]) -> list[Layout]:
-    """Tensor-parallel groups over alike cards, also several of them in a pipeline."""
+def paired(model: Model, cards: Sequence[Gpu]) -> list[Layout]:
+    """Tensor-parallel pairs of alike cards, the roomiest of each kind.
+
+    Larger groups are left to who asks for them: without NVLink, which no reading shows, their sums go through the host (vLLM's custom
+    all-reduce serves no more than two PCIe-only cards) and its documentation advises a pipeline.
+    """
+    if tensor_parallel_problem(model, 2) is not None:
+        return []
     found = []
-    by_name = groupby(sorted(cards, key=lambda card: (card.name, card.index)), key=lambda card: card.name)
-    for group in (list(members) for _, members in by_name):
-        if len(group) < 2 or not alike(group):
-            continue
-        roomiest = sorted(group, key=lambda card: -(card.free_bytes or 0))
-        for size in divisors(model, len(group)):
-            for stages in range(1, len(group) // size + 1):
-                used = sorted(roomiest[: size * stages], key=lambda card: card.index)
-                found.append(Layout(stages=tuple(tuple(used[at : at + size]) for at in range(0, len(used), size))))
+    for name in dict.fromkeys(card.name for card in cards):
+        pair = sorted((card for card in cards if card.name == name), key=lambda card: -(card.free_bytes or 0))[:2]
+        if len(pair) == 2 and alike(pair):
+            found.append(Layout(stages=(tuple(sorted(pair, key=lambda card: card.index)),)))
     return found
 
 

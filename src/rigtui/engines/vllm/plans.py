@@ -16,7 +16,7 @@ from rigtui.engines.vllm.partition import even, firsts
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
-from rigtui.planning.plan import EngineView, Expected, FitView, Plan, PlanDevice, Reason, plan_model
+from rigtui.planning.plan import Alternative, EngineView, Expected, FitView, Plan, PlanDevice, Reason, plan_model
 from rigtui.planning.wants import wants
 from rigtui.rig.rig import Rig
 
@@ -108,10 +108,33 @@ def _plan(scene: _Scene, candidate: Candidate, own: Own) -> Plan:
         ),
         command=serve_command(model, scene.intent, candidate, own, scene.build),
         env=_env(scene, candidate) | scene.intent.overrides.env,
-        expected=Expected(decode_tok_s=candidate.decode_tok_s, basis="estimated" if model.experts else "calibrated"),
+        expected=_expected(candidate),
         reasons=explain.reasons(scene.rig, model, scene.derivation, candidate),
+        alternatives=_otherwise(candidate, want.slots),
         warnings=_no_engine(scene) + explain.warnings(model, scene.intent, scene.derivation, candidate),
     )
+
+
+def _otherwise(candidate: Candidate, slots: int) -> tuple[Alternative, ...]:
+    """The same cards with CUDA graphs instead of without, or the other way round."""
+    other = candidate.otherwise
+    if other is None or other.status == "no_fit":
+        return ()
+    how = "without CUDA graphs" if other.settings.eager else "with CUDA graphs"
+    where = f"{other.layout.cards[0].name} alone" if other.settings.workers == 1 else f"{other.settings.workers} GPUs"
+    return (
+        Alternative(
+            engine=ENGINE,
+            summary=f"{where}, {how}, KV {other.settings.kv_type}",
+            status=other.status,
+            context=other.settings.context * slots,
+            expected=_expected(other),
+        ),
+    )
+
+
+def _expected(candidate: Candidate) -> Expected:
+    return Expected(decode_tok_s=candidate.decode_tok_s, basis="estimated" if candidate.demand.model.experts else "calibrated")
 
 
 def _no_engine(scene: _Scene) -> tuple[Reason, ...]:
