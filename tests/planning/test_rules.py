@@ -227,7 +227,7 @@ def test_settings_that_cannot_be_are_one_sentence(own: dict[str, object], words:
 
 def test_safetensors_are_not_for_llamacpp() -> None:
     with pytest.raises(MissingError, match="GGUF"):
-        choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), intent(), [])
+        choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), replace(intent(), engine="llama.cpp"), [])
 
 
 def test_the_fast_card_is_filled_first_where_that_pays() -> None:
