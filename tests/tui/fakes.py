@@ -22,6 +22,7 @@ from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
 from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow, Services
+from rigtui.tui.shelf import Shelf
 from rigtui.tui.tips import TIPS
 
 MIB = 1 << 20
@@ -471,6 +472,8 @@ class World:
         self.hurried: list[bool] = []
         self.taken: set[str] = set()
         self.folders: list[str] = []
+        self.shelf = Shelf()
+        self.used: dict[str, str] = {}
         self.processes: dict[int, ProcessFacts] = {}
         self.profiles = FakeProfiles()
         self.checks = CHECKS
@@ -506,6 +509,9 @@ class World:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
 
+    def keep_shelf(self, shelf: Shelf) -> None:
+        self.shelf = shelf
+
     def examine(self) -> tuple[Check, ...]:
         self.examined += 1
         return self.checks
@@ -528,6 +534,9 @@ class World:
             find_builds=lambda: (BUILD,),
             scan=lambda report, cancelled: self.models,
             model_folders=lambda: ("~/models", "~/.cache/huggingface/hub", "~/.lmstudio/models"),
+            read_shelf=lambda: self.shelf,
+            keep_shelf=self.keep_shelf,
+            last_used=lambda: self.used,
             add_folder=self.folders.append,
             derive=self.derive,
             read_runs=lambda: self.runs,

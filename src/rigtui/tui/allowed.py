@@ -8,6 +8,9 @@ from rigtui.tui.tips import TIPS
 ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 WITH_MODEL = (
     "model.filter",
+    "model.favourite",
+    "model.sort",
+    "model.group",
     "plan.use_case",
     "plan.use_case_back",
     "plan.context_less",

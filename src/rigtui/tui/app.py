@@ -17,6 +17,7 @@ from rigtui.tui.bindings import bindings
 from rigtui.tui.colors import variable_defaults
 from rigtui.tui.keymap import read_keymap
 from rigtui.tui.keys import Keys
+from rigtui.tui.keys_in_turn import KeysInTurn
 from rigtui.tui.palette import ActionCommands
 from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.screens.help import help_screen
@@ -27,7 +28,7 @@ PLAIN_THEME = "ansi-dark"
 """Without colours: only the themes of the terminal's own colours can be drawn with none at all."""
 
 
-class RigtuiApp(App[None]):
+class RigtuiApp(KeysInTurn):
     """One cockpit."""
 
     TITLE = "rigtui"

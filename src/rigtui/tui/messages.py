@@ -13,7 +13,9 @@ from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui.placing import Placement
 from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow
+from rigtui.tui.shelf import Shelf
 
 
 class RigRead(Message):
@@ -54,6 +56,22 @@ class PlanDerived(Message):
     def __init__(self, stamp: int, plan: Plan | None, problem: str | None) -> None:
         super().__init__()
         self.stamp, self.plan, self.problem = stamp, plan, problem
+
+
+class ShelfRead(Message):
+    """Favourites, the order of the models, and when each was last run."""
+
+    def __init__(self, shelf: Shelf, used: dict[str, str]) -> None:
+        super().__init__()
+        self.shelf, self.used = shelf, used
+
+
+class Placed(Message):
+    """Some more models were derived for the survey `stamp`, by path; `done` with the last ones."""
+
+    def __init__(self, stamp: int, placements: dict[str, Placement], *, done: bool) -> None:
+        super().__init__()
+        self.stamp, self.placements, self.done = stamp, placements, done
 
 
 class RunsRead(Message):

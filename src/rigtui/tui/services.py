@@ -20,6 +20,7 @@ from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.tui.shelf import Shelf
 
 
 class LogChunk(Struct, frozen=True):
@@ -113,6 +114,11 @@ class Services:
     """All models on this machine; the second argument says when to give up."""
     model_folders: Callable[[], tuple[str, ...]]
     """Where models are looked for, for people."""
+    read_shelf: Callable[[], Shelf]
+    """Favourites and the order of the models, as they were kept."""
+    keep_shelf: Callable[[Shelf], None]
+    last_used: Callable[[], dict[str, str]]
+    """When each model was last run (ISO 8601), by path."""
     add_folder: Callable[[str], None]
     """Keep another folder with models in the user's configuration."""
     derive: Callable[[Rig, Model, Intent, tuple[Build, ...]], Plan]

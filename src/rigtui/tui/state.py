@@ -8,12 +8,15 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Build
 from rigtui.intent.intent import EngineName, Intent, Overrides, UseCase
 from rigtui.models.library import LibraryEntry
+from rigtui.models.model import Model
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.text import clean
 from rigtui.tui.keys import Keys
+from rigtui.tui.placing import Placement, placement
 from rigtui.tui.segments import card_key
+from rigtui.tui.shelf import Shelf, ordered
 from rigtui.tui.tips import TIPS
 
 HISTORY = 32
@@ -46,6 +49,15 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Where models are looked for, for people."""
     selected: str | None = None
     """Path of the chosen model."""
+    picked: bool = False
+    """The user chose the model; until then the first of the list is chosen."""
+    shelf: Shelf = Shelf()
+    used: dict[str, str] = {}
+    """When models were last run (ISO 8601), by path, as it was when the screen opened."""
+    placements: dict[str, Placement] = {}
+    """Where models would go on this rig, by path, as far as derived."""
+    survey: int = 0
+    """Which choice the placements are derived for now; older ones are shown as such."""
     use_case: int = 0
     engine: EngineName = "auto"
     """Which engine is asked for: a profile's."""
@@ -88,6 +100,11 @@ class Cockpit(Struct, frozen=True, kw_only=True):
         return tuple(run for run in self.runs if run.live)
 
     @property
+    def used_now(self) -> dict[str, str]:
+        """When models were last run, with the runs that are seen here."""
+        return self.used | {run.model_path: run.started for run in self.runs}
+
+    @property
     def choice(self) -> tuple[str, int, Overrides]:
         """What the user has chosen, comparable."""
         return (self.selected or "", self.use_case, self.overrides)
@@ -110,6 +127,26 @@ def intent(state: Cockpit) -> Intent | None:
         return None
     profile = state.saved[0] if state.saved and state.saved[1] == state.choice else None
     return Intent(use_case=use_case, overrides=state.overrides, engine=state.engine, profile=profile)
+
+
+def wanted_of_all(state: Cockpit) -> dict[str, tuple[Model, Intent]]:
+    """What is asked of every model that can be used, by path: the present choice, with a context that the model can have."""
+    use_case = state.chosen_use_case
+    if use_case is None:
+        return {}
+    models = {entry.path: entry.model for entry in state.candidates if entry.model is not None}
+    return {
+        path: (model, Intent(use_case=use_case, overrides=within(state.overrides, model), engine=state.engine))
+        for path, model in models.items()
+    }
+
+
+def within(overrides: Overrides, model: Model) -> Overrides:
+    """The overrides with a context that is no longer than the model was trained for."""
+    wanted = overrides.context
+    if wanted is None or not model.context_trained or wanted <= model.context_trained:
+        return overrides
+    return replace(overrides, context=model.context_trained)
 
 
 def default_name(candidate: LibraryEntry, intent: Intent) -> str:
@@ -148,22 +185,21 @@ def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bo
     known = {candidate.path for candidate in found}
     found = (*found, *(candidate for candidate in state.outside if candidate.path not in known))
     keep = state.selected is not None and (not done or state.launched_choice is not None)
-    if keep or state.selected in {candidate.path for candidate in found}:
+    chosen = state.picked or state.changed or not done
+    if keep or (chosen and state.selected in {candidate.path for candidate in found}):
         selected = state.selected
     else:
-        selected = next((candidate.path for candidate in found if candidate.model is not None), None)
+        listed = ordered(found, state.shelf, state.used_now, {})
+        selected = next((candidate.path for candidate in listed if candidate.model is not None), None)
     return replace(state, candidates=found, scanning=not done, selected=selected)
 
 
 def select(state: Cockpit, path: str) -> Cockpit:
     """Another model. The use case stays; a context of the user's stays, too, unless the model cannot have it."""
     # Engine and starting point were those of a profile for the model before.
-    chosen = state if path == state.selected else replace(state, selected=path, engine="auto", initial=Overrides())
+    chosen = state if path == state.selected else replace(state, selected=path, picked=True, engine="auto", initial=Overrides())
     model = chosen.candidate.model if chosen.candidate else None
-    wanted = chosen.overrides.context
-    if model is not None and wanted is not None and model.context_trained and wanted > model.context_trained:
-        chosen = replace(chosen, overrides=replace(chosen.overrides, context=model.context_trained))
-    return chosen
+    return replace(chosen, overrides=within(chosen.overrides, model)) if model else chosen
 
 
 def with_profile(state: Cockpit, model: LibraryEntry, wanted: Intent) -> Cockpit:
@@ -179,6 +215,7 @@ def with_profile(state: Cockpit, model: LibraryEntry, wanted: Intent) -> Cockpit
         candidates=candidates,
         outside=outside,
         selected=model.path,
+        picked=True,
         use_cases=use_cases,
         use_case=at,
         engine=wanted.engine,
@@ -243,7 +280,12 @@ def ask_plan(state: Cockpit) -> Cockpit:
 
 def with_plan(state: Cockpit, stamp: int, plan: Plan | None, problem: str | None = None) -> Cockpit:
     """The answer of the derivation `stamp`; a stale one changes nothing."""
-    return replace(state, plan=plan, plan_problem=problem) if stamp == state.asked else state
+    if stamp != state.asked:
+        return state
+    placements = state.placements
+    if plan is not None and state.rig is not None and state.selected is not None:
+        placements = placements | {state.selected: placement(plan, state.rig, state.survey)}
+    return replace(state, plan=plan, plan_problem=problem, placements=placements)
 
 
 def with_runs(state: Cockpit, runs: tuple[RunState, ...]) -> Cockpit:
@@ -267,6 +309,7 @@ def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
     adopted = replace(
         state,
         selected=request.plan.model.path,
+        picked=True,
         use_cases=use_cases,
         use_case=at,
         overrides=request.intent.overrides,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 
 from textual.message import Message
 from textual.worker import Worker, get_current_worker
@@ -26,13 +28,17 @@ from rigtui.tui.messages import (
     ModelsFound,
     Noted,
     NotSaved,
+    Placed,
     PlanDerived,
     Prepared,
     ProcessesRead,
     RunsRead,
     Saved,
+    ShelfRead,
 )
+from rigtui.tui.placing import Placement, placement
 from rigtui.tui.services import Conversation, LogSource, Services
+from rigtui.tui.shelf import Shelf
 
 Post = Callable[[Message], object]
 
@@ -48,6 +54,10 @@ def cancelled(worker: Worker[object]) -> bool:
 
 def prepare(services: Services, post: Post) -> None:
     """Read what does not change while the screen is open: use cases, installed engines, folders."""
+    try:
+        post(ShelfRead(services.read_shelf(), services.last_used()))
+    except RigtuiError as error:
+        post(Noted(str(error), title="favourites", failed=True))
     try:
         message: Message = Prepared(services.read_use_cases(), services.find_builds(), services.model_folders())
     except RigtuiError as error:
@@ -85,6 +95,51 @@ def derive(services: Services, post: Post, stamp: int, rig: Rig, model: Model, i
         problem = str(error)
     if not cancelled(worker):
         post(PlanDerived(stamp, plan, problem))
+
+
+PLACED_EVERY_S = 0.15
+"""How often models that were derived meanwhile are passed on."""
+
+
+def place(
+    services: Services,
+    post: Post,
+    stamp: int,
+    choice: int,
+    rig: Rig,
+    wanted: Mapping[str, tuple[Model, Intent]],
+    builds: tuple[Build, ...],
+) -> None:
+    """Where each of the models would go. The thread rests as long as it worked, so that keys never wait for it."""
+    worker = get_current_worker()
+    found: dict[str, Placement] = {}
+    reported = time.monotonic()
+    for path, (model, intent) in wanted.items():
+        began = time.monotonic()
+        try:
+            found[path] = placement(services.derive(rig, model, intent, builds), rig, choice)
+        except RigtuiError:
+            found[path] = Placement(status="no_fit", choice=choice)
+        now = time.monotonic()
+        if now - reported > PLACED_EVERY_S and not cancelled(worker):
+            post(Placed(stamp, found, done=False))
+            found, reported = {}, now
+        if worker.cancelled_event.wait(now - began):
+            return
+    if not cancelled(worker):
+        post(Placed(stamp, found, done=True))
+
+
+_SHELF_LOCK = threading.Lock()
+
+
+def keep_shelf(services: Services, post: Post, latest: Callable[[], Shelf]) -> None:
+    """Keep favourites and order; of several at once the last one writes what holds then."""
+    try:
+        with _SHELF_LOCK:
+            services.keep_shelf(latest())
+    except RigtuiError as error:
+        post(Noted(str(error), title="favourites", failed=True))
 
 
 class RunWatch:

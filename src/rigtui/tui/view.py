@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rigtui.models.library import LibraryEntry
 from rigtui.text import clean
 from rigtui.tui import whatif
+from rigtui.tui.shelf import SORT_WORDS, Section
 from rigtui.tui.state import Cockpit, context_now
 from rigtui.tui.widgets.choices import ChoiceRow
+from rigtui.tui.widgets.model_rows import ModelRow, row_of
 
 
 def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
@@ -74,7 +79,27 @@ def models_subtitle(state: Cockpit) -> str:
     if state.scanning:
         return f"searching, {state.scanned:,} seen"
     count = len(state.candidates)
-    return f"{count} model{'s' if count != 1 else ''}" if count else ""
+    if not count:
+        return ""
+    sort, group = state.shelf.sort, state.shelf.group
+    order = "" if sort == "used" else f" · by {SORT_WORDS[sort]}"
+    return f"{count} model{'s' if count != 1 else ''}{order}{' · by family' if group == 'family' else ''}"
+
+
+def model_groups(state: Cockpit, sections: Sequence[Section], running: Sequence[str]) -> tuple[tuple[str, tuple[ModelRow, ...]], ...]:
+    """The sections as titles and rows."""
+    return tuple((section.title, tuple(_model_row(state, entry, running) for entry in section.entries)) for section in sections)
+
+
+def _model_row(state: Cockpit, entry: LibraryEntry, running: Sequence[str]) -> ModelRow:
+    found = state.placements.get(entry.path)
+    return row_of(
+        entry,
+        placement=found,
+        current=found is not None and found.choice == state.survey,
+        favourite=entry.ref in state.shelf.favourites,
+        running=entry.path in running,
+    )
 
 
 def remark(state: Cockpit) -> str:

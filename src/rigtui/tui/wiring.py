@@ -26,6 +26,7 @@ from rigtui.tui.log_tail import LogTail
 from rigtui.tui.model_folders import add_folder
 from rigtui.tui.profile_wiring import LocalProfiles
 from rigtui.tui.services import Launch, ScanReport, Services
+from rigtui.tui.shelf_file import keep_shelf, read_shelf
 from rigtui.tui.state import default_name
 
 ENDED_SHOWN = 1
@@ -93,6 +94,10 @@ class Local:
         from rigtui.models.library import scan
 
         return scan(self.folders(), report, cancelled)
+
+    def last_used(self) -> dict[str, str]:
+        """When each model was last run, from this rig's run directories, which keep the last ones of every model."""
+        return {run.model_path: run.started for run in sorted(watch.all_runs(), key=lambda run: run.started)}
 
     def derive(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         """The plan on this reading; what loading runs will still take counts as taken."""
@@ -201,6 +206,9 @@ def services(args: argparse.Namespace) -> Services:
         find_builds=installed_builds,
         scan=here.scan,
         model_folders=here.model_folders,
+        read_shelf=read_shelf,
+        keep_shelf=keep_shelf,
+        last_used=here.last_used,
         add_folder=add_folder,
         derive=here.derive,
         read_runs=here.runs,

@@ -38,6 +38,7 @@ class CockpitBase(Screen[None]):
             self.background("tips", partial(self.services.keep_tips, self.state.learned))
         if plan:
             self.replan()
+        self.survey()
         self.show()
 
     def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:
@@ -58,6 +59,10 @@ class CockpitBase(Screen[None]):
         """Search the models, in the background."""
         self.change(replace(self.state, scanning=True))
         self.background("scan", partial(tasks.scan, self.services, self.post_message), exclusive=True)
+
+    def survey(self) -> None:
+        """See whether all models are to be derived again."""
+        raise NotImplementedError
 
     def show(self) -> None:
         """Bring every part up to the state."""

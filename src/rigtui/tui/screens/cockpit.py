@@ -20,6 +20,7 @@ from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.log import LogScreen
+from rigtui.tui.screens.model_actions import ModelActions
 from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
 from rigtui.tui.screens.what_if_actions import WhatIfActions
@@ -34,7 +35,7 @@ from rigtui.tui.widgets.picker import ModelPicker
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
 
-class CockpitScreen(EngineActions, PlanActions, WhatIfActions, PageActions):
+class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, PageActions):
     """Cards, models, choices, plan and engine on one screen."""
 
     PLACE = "cockpit"
@@ -81,7 +82,7 @@ class CockpitScreen(EngineActions, PlanActions, WhatIfActions, PageActions):
             self.query_one(TopLine).show(state.rig, state.run, launching=state.launching)
             shown = state.plan if state.preview else None
             self.query_one(RigBars).show(rows(state.rig, shown, state.history) if state.rig else (), remark(state))
-            self.query_one(ModelPicker).show(state.candidates, state.selected, models_subtitle(state))
+            self.show_models(models_subtitle(state))
             self.query_one(Choices).show(choice_rows(state))
             self.query_one(PlanPanel).show(state)
             others = len(state.runs) - (1 if state.run else 0)

@@ -38,10 +38,6 @@ def name_problem(text: str) -> str | None:
 class PlanActions(CockpitBase):
     """The part of the cockpit that changes choices."""
 
-    def action_filter(self) -> None:
-        """Type to filter the models."""
-        self.query_one(ModelPicker).open_filter()
-
     def action_rescan(self) -> None:
         """Search the models again, and the engines."""
         self.background("prepare", partial(tasks.prepare, self.services, self.post_message))

@@ -1,0 +1,97 @@
+"""What the keys of the model list do, and the derivation for all models in the background: where would each go on this rig right now?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from msgspec.structs import replace
+from textual import on
+
+from rigtui.rig.rig import Rig
+from rigtui.tui import shelf as sh
+from rigtui.tui import state as st
+from rigtui.tui import tasks
+from rigtui.tui.messages import Placed, ShelfRead
+from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.shelf import Shelf
+from rigtui.tui.view import model_groups
+from rigtui.tui.widgets.picker import Groups, ModelPicker
+
+
+class ModelActions(CockpitBase):
+    """The part of the cockpit that lists models."""
+
+    _asked_for: tuple[object, ...] | None = None
+    """What the placements were asked for: models, use case, settings, builds."""
+    _placed_on: Rig | None = None
+    _placing = 0
+    """Request id of the last survey; answers to older ones are dropped."""
+    _busy = False
+    _listed: tuple[tuple[object, ...], Groups] = ((), ())
+    """What the list was last made of, and the list: making it anew costs a key's worth of time with hundreds of models."""
+
+    def survey(self) -> None:
+        """Derive all models again where the choice changed, or what is free did."""
+        state, rig, builds = self.state, self.state.rig, self.state.builds
+        if rig is None or builds is None or state.scanning or state.chosen_use_case is None:
+            return
+        asked_for = (state.candidates, state.chosen_use_case, state.overrides, state.engine, builds)
+        if asked_for == self._asked_for:
+            # While an engine loads the memory moves all the time; what is derived then is wrong before it is shown.
+            moving = self._busy or any(run.phase in ("starting", "loading") for run in state.live_runs)
+            if moving or not st.needs_new_plan(self._placed_on, rig):
+                return
+        else:
+            self.state = state = replace(state, survey=state.survey + 1)
+        self._asked_for, self._placed_on, self._busy = asked_for, rig, True
+        self._placing += 1
+        wanted = st.wanted_of_all(state)
+        shown = [entry.path for section in self._sections() for entry in section.entries]
+        jobs = {path: wanted[path] for path in [state.selected or "", *shown] if path in wanted}
+        work = partial(tasks.place, self.services, self.post_message, self._placing, state.survey, rig, jobs, builds)
+        self.background("place", work, exclusive=True)
+
+    @on(Placed)
+    def _placed(self, event: Placed) -> None:
+        if event.stamp != self._placing:
+            return
+        self._busy = not event.done
+        self.change(replace(self.state, placements=self.state.placements | event.placements))
+
+    @on(ShelfRead)
+    def _shelf_read(self, event: ShelfRead) -> None:
+        self.change(replace(self.state, shelf=event.shelf, used=event.used))
+
+    def _sections(self) -> tuple[sh.Section, ...]:
+        state = self.state
+        return sh.sections(sh.ordered(state.candidates, state.shelf, state.used_now, state.placements), state.shelf, state.used_now)
+
+    def show_models(self, subtitle: str) -> None:
+        """Bring the list up to the state."""
+        state = self.state
+        running = tuple(run.model_path for run in state.live_runs)
+        key = (state.candidates, state.placements, state.survey, state.shelf, state.used_now, running)
+        if key != self._listed[0]:
+            self._listed = (key, model_groups(state, self._sections(), running))
+        self.query_one(ModelPicker).show(self._listed[1], state.selected, state.shelf.sort, subtitle)
+
+    def action_filter(self) -> None:
+        """Type to filter the models."""
+        self.query_one(ModelPicker).open_filter()
+
+    def action_favourite(self) -> None:
+        """The chosen model becomes a favourite, or is none any more."""
+        if self.state.candidate is not None:
+            self._keep(sh.starred(self.state.shelf, self.state.candidate.ref))
+
+    def action_sort(self) -> None:
+        """The next order."""
+        self._keep(sh.next_sort(self.state.shelf))
+
+    def action_group(self) -> None:
+        """The next grouping."""
+        self._keep(sh.next_group(self.state.shelf))
+
+    def _keep(self, shelf: Shelf) -> None:
+        self.change(replace(self.state, shelf=shelf))
+        self.background("shelf", partial(tasks.keep_shelf, self.services, self.post_message, lambda: self.state.shelf))

@@ -1,0 +1,182 @@
+"""Picking a model: where each would go, in which order they stand, and that keys never wait for the derivation."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from msgspec.structs import replace
+from textual.events import Key
+
+from rigtui.errors import RigtuiError
+from rigtui.intent.intent import Intent
+from rigtui.tui.placing import Placement, placement, speed_text
+from rigtui.tui.shelf import Shelf
+from rigtui.tui.widgets.model_list import ModelList
+from tui.fakes import BROKEN, MIB, MODELS, USE_CASES, World, candidates, eight_cards, model, no_gpu_rig, plan_for, run_state, two_cards
+
+
+def plan(rig, chosen=MODELS[0]):
+    return plan_for(rig, chosen, Intent(use_case=USE_CASES[0]), ())
+
+
+def test_a_plan_in_one_row():
+    found = placement(plan(two_cards()), two_cards(), 3)
+    assert found == Placement(status="fits", cards="GPU 0+1", tok_s=38.0, choice=3)
+    assert placement(plan(no_gpu_rig()), no_gpu_rig(), 0).cards == "CPU"
+    whole = plan(eight_cards())
+    apart = tuple(replace(whole.devices[0], device=f"CUDA{at}", uuid=f"GPU-{at}", name="NVIDIA GeForce RTX 3060") for at in (0, 1, 2, 3))
+    assert placement(replace(whole, devices=apart), eight_cards(), 0).cards == "GPU 0–3"
+    assert placement(replace(whole, devices=apart[::2]), eight_cards(), 0).cards == "GPU 0+2"
+    spilt = replace(plan(two_cards()), status="offload", host=replace(plan(two_cards()).host, offloaded_layers=7))
+    assert placement(spilt, two_cards(), 0).cards == "GPU 0+1 + RAM"
+    nothing = placement(replace(plan(two_cards()), status="no_fit"), two_cards(), 0)
+    assert (nothing.cards, nothing.tok_s, speed_text(nothing)) == ("", None, "")
+
+
+def test_an_expected_speed_reads_differently_from_a_measured_one():
+    assert speed_text(Placement(status="fits", tok_s=38.2)) == "~38 tok/s"
+    assert speed_text(Placement(status="fits", tok_s=1204.0, basis="measured")) == "1,204 tok/s"
+
+
+async def test_every_row_says_where_its_model_would_go(cockpit):
+    async with cockpit(World(two_cards()), size=(160, 48)) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        await screen.until(lambda: screen.part("#model-list").count("fits on GPU 0+1 · ~38 tok/s") == len(MODELS))
+        assert "qwen3moe · 256k" in screen.part("#model-list")
+
+
+async def test_rows_follow_the_choice_and_the_rig(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(160, 48)) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        first = screen.state.survey
+        await screen.press("u")
+        await screen.until(lambda: {one.choice for one in screen.state.placements.values()} == {first + 1})
+        world.rig = replace(world.rig, gpus=tuple(replace(card, free_bytes=1000 * MIB) for card in world.rig.gpus))
+        world.derive = lambda *asked: replace(plan_for(*asked), status="no_fit")
+        object.__setattr__(screen.app.cockpit.services, "derive", world.derive)
+        await screen.until(lambda: screen.part("#model-list").count("no fit") == len(MODELS))
+
+
+async def test_a_model_that_cannot_be_planned_does_not_fit(cockpit):
+    world = World(two_cards())
+
+    def derive(rig, chosen, intent, builds):
+        if chosen.name == MODELS[2].name:
+            raise RigtuiError("no such cache")
+        return plan_for(rig, chosen, intent, builds)
+
+    world.derive = derive
+    async with cockpit(world, size=(160, 48)) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        assert screen.state.placements[MODELS[2].path].status == "no_fit"
+        assert screen.state.placements[MODELS[1].path].status == "fits"
+
+
+async def test_answers_for_an_older_choice_are_dropped(cockpit):
+    world = World(two_cards())
+    async with cockpit(world) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        held, seen = threading.Event(), []
+
+        def derive(rig, chosen, intent, builds):
+            if intent.use_case.name == "coding" and chosen is not MODELS[0]:
+                seen.append(chosen.name)
+                held.wait(10)
+            return plan_for(rig, chosen, intent, builds)
+
+        object.__setattr__(screen.app.cockpit.services, "derive", derive)
+        await screen.press("u")
+        await screen.until(lambda: seen)
+        await screen.press("u")
+        now = screen.state.survey
+        await screen.until(lambda: {one.choice for one in screen.state.placements.values()} == {now})
+        held.set()
+        await screen.pilot.pause(0.1)
+        assert {one.choice for one in screen.state.placements.values()} == {now}
+
+
+async def test_keys_do_not_wait_while_two_hundred_models_are_derived(cockpit):
+    many = tuple(model(f"{at:03d}-model-Q4_K_M", 4 + at / 10, "llama", "Q4_K_M", 131072) for at in range(200))
+    world = World(two_cards(), candidates(*many))
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.press(*["down"] * 30, *["up"] * 5)
+        assert screen.state.selected == many[25].path
+        await screen.press("slash", *"07", "backspace", *"8", "down", "down")
+        await screen.until(lambda: screen.state.selected == many[81].path)
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.state.placements) == 200, "all derived")
+        assert "081-" in screen.part("#model-list")
+
+
+async def test_what_is_typed_right_behind_the_key_belongs_to_the_filter(cockpit):
+    world = World(two_cards())
+    async with cockpit(world) as screen:
+        for key in ("slash", "q", "l", "backspace", "backspace", "g", "p", "backspace", "l"):
+            screen.app.post_message(Key(key, key if len(key) == 1 else None))
+        await screen.until(lambda: screen.app.cockpit.query_one("#model-filter").value == "gl")
+        assert not world.launched and screen.app.is_running
+
+
+async def test_what_is_typed_right_behind_the_key_of_a_dialog_belongs_to_the_dialog(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        for key in ("f", "l", "q", "backspace", "s"):
+            screen.app.post_message(Key(key, key if len(key) == 1 else None))
+        await screen.until(lambda: len(screen.app.screen_stack) == 2)
+        await screen.until(lambda: screen.app.screen.query_one("Input").value == "ls")
+
+
+async def test_favourites_orders_and_groups_by_key_and_kept(cockpit):
+    world = World(two_cards(), (*candidates(*MODELS), BROKEN))
+    async with cockpit(world, size=(120, 36)) as screen:
+        models = screen.app.cockpit.query_one(ModelList)
+        await screen.press("down", "down", "asterisk")
+        await screen.until(lambda: models.rows[0].path == MODELS[2].path)
+        assert screen.state.selected == MODELS[2].path
+        assert "★gemma" in screen.part("#model-list") and "favourites" in screen.part("#model-list")
+        await screen.until(lambda: world.shelf.favourites == (MODELS[2].path,))
+        await screen.press("S", "S")
+        await screen.until(lambda: "by size" in screen.part("#models"))
+        assert [row.path for row in models.rows[1:3]] == [MODELS[1].path, MODELS[0].path]
+        await screen.press("g")
+        await screen.until(lambda: "qwen" in screen.part("#model-list").split())
+        await screen.press("g")
+        await screen.until(lambda: models.rows[0].path == MODELS[1].path)
+        await screen.until(lambda: world.shelf == Shelf(favourites=(MODELS[2].path,), sort="size", group="none"))
+
+
+async def test_the_screen_opens_on_what_was_used_last(cockpit):
+    world = World(two_cards())
+    world.used = {MODELS[3].path: "2026-02-27T18:00:00Z", MODELS[1].path: "2026-03-01T19:20:21Z"}
+    async with cockpit(world, size=(160, 48)) as screen:
+        await screen.until(lambda: screen.state.selected == MODELS[1].path)
+        assert screen.part("#model-list").startswith("last used Qwen3-32B")
+
+
+async def test_a_model_that_runs_is_marked(cockpit):
+    world = World(eight_cards())
+    world.runs = (run_state("a"),)
+    async with cockpit(world) as screen:
+        await screen.until(lambda: screen.state.runs)
+        await screen.until(lambda: f"●{MODELS[0].name[:6]}" in screen.text())
+
+
+async def test_the_mouse_picks_a_model(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await screen.pilot.click(ModelList, offset=(4, 3))
+        await screen.until(lambda: screen.state.selected == MODELS[2].path)
+
+
+@pytest.mark.parametrize("width", [24, 31, 45, 60])
+@pytest.mark.parametrize("roomy", [True, False])
+def test_rows_have_exactly_the_width(width, roomy):
+    from rigtui.tui.widgets.model_rows import row_lines, row_of
+
+    wide = candidates(replace(MODELS[0], name="模型" * 30, path="/m/wide.gguf"))[0]
+    placed = Placement(status="offload", cards="GPU 0–7 + RAM", tok_s=1204.0)
+    for entry in (wide, BROKEN, *candidates(*MODELS)):
+        for found in (placed, None):
+            row = row_of(entry, placement=found, favourite=True)
+            lines = row_lines(row, width, roomy=roomy, open_=True, sort="used")
+            assert lines[0].cell_length == width and lines[1].cell_length <= width, (entry.name, [line.plain for line in lines])
