@@ -110,16 +110,25 @@ def test_a_file_that_is_no_model_fails_with_the_engines_line(runs: Runs, build: 
     assert state.failure.code == "model_bad"
 
 
-def test_a_port_taken_between_the_check_and_the_start_is_diagnosed(
-    runs: Runs, build: Build, model: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("own", [False, True])
+def test_a_port_taken_between_the_check_and_the_start_is_left_for_the_next_unless_it_is_the_users(
+    own: bool, runs: Runs, build: Build, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(1)
-        monkeypatch.setattr(launch, "choose_port", lambda *_: server.getsockname()[1])
-        state = runs.wait(started(runs, build, the_plan(build, model)), "failed")
-    assert state.failure is not None
-    assert state.failure.code == "port_in_use"
+        port = server.getsockname()[1]
+        monkeypatch.setattr(launch, "choose_port", lambda *_: port)
+        state = runs.wait(started(runs, build, the_plan(build, model), port=port if own else None), "failed" if own else "ready")
+    first = state.attempts[0].failure
+    assert first is not None
+    assert first.code == "port_in_use"
+    if own:
+        assert state.failure is not None
+        assert f"your --port {port}" in state.failure.text
+    else:
+        assert state.port != port
+        assert f"port {port} was taken" in (state.attempts[1].change or "")
 
 
 def test_the_command_of_a_run_is_that_of_its_plan(runs: Runs, build: Build, model: Path) -> None:

@@ -65,8 +65,10 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     """As the engine calls it."""
     stage: str | None = None
     """Where it failed: weights, kv, compute, runtime."""
-    missing_bytes: int | None = None
+    asked_bytes: int | None = None
     """Asked for in the allocation that failed."""
+    missing_bytes: int | None = None
+    """How much more should have been free for it; None where it is not known what was free."""
     change: str | None = None
     constraints: tuple[Constraint, ...] = ()
     """What this attempt's plan had to respect beside the user's settings."""

@@ -46,6 +46,11 @@ class StateKeeper:
         if now:
             self.write()
 
+    def set_outcome(self, outcome: str, failure: Failure | None) -> None:
+        """How the attempt that is going on turned out."""
+        *before, last = self.state.attempts
+        self.update(attempts=(*before, replace(last, outcome=outcome, failure=failure)))
+
     def note(self, text: str) -> None:
         """Add a remark, once."""
         if text not in self.state.notes:

@@ -33,6 +33,8 @@ class LogPump(threading.Thread):
         """Why the log is incomplete, or None."""
         self.line_problem: str | None = None
         """Why some lines were not understood, or None."""
+        self.taken = 0
+        """Bytes read so far."""
         self._source = source
         self._log = log
         self._on_line = on_line
@@ -41,6 +43,7 @@ class LogPump(threading.Thread):
         """Read until the engine and its children have closed their output."""
         rest = b""
         while chunk := os.read(self._source.fileno(), _CHUNK):
+            self.taken += len(chunk)
             self._keep(chunk)
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import UNSET
 from msgspec.structs import replace
@@ -13,41 +14,69 @@ from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.constraints import Constraint, smallest
 from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult
 from rigtui.planning.plan import Expected, PlanDevice
+from rigtui.rig.rig import Rig
 from rigtui.runs import identity, results
 from rigtui.runs.observe import Observed
 from rigtui.runs.peaks import Peaks
-from rigtui.runs.state import Asked, Measured, RunState
+from rigtui.runs.state import Asked, AttemptState, Measured, RunState
 from rigtui.text import slug
 
 
 def first_state(asked: Asked) -> RunState:
     """The state of a run whose supervisor, this process, has just begun."""
-    request, plan = asked.request, asked.request.plan
-    host = f"[{asked.spawn.host}]" if ":" in asked.spawn.host else asked.spawn.host
-    # What a client on this machine can use; a wildcard is an address to listen on, not one to call.
-    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 compared, not bound
+    request = asked.request
     return RunState(
         run=asked.run,
         node=identity.node(),
         boot_id=identity.boot_id(),
         supervisor_pid=os.getpid(),
         supervisor_started=identity.start_time(os.getpid()),
-        host=asked.spawn.host,
-        port=asked.spawn.port,
-        url=f"http://{host}:{asked.spawn.port}",
         model=request.model,
-        model_id=asked.spawn.model_name,
-        model_path=plan.model.path,
+        model_path=request.plan.model.path,
         profile=request.name,
-        engine=request.build.engine,
-        build=request.build.label,
-        context=plan.context,
-        planned_bytes={d.uuid or d.device: d.used_bytes for d in plan.devices},
-        runtime_bytes={d.uuid or d.device: d.floor_bytes for d in plan.devices},
+        attempts_most=request.attempts,
         started=asked.started,
         heartbeat=time.time(),
         simulated=request.simulated,
+        **_of_plan(asked),
     )
+
+
+def next_attempt(state: RunState, asked: Asked, change: str) -> RunState:
+    """The state when the next attempt begins; `asked` has its plan and command, `change` says what is different."""
+    return replace(
+        state,
+        phase="starting",
+        attempt=state.attempt + 1,
+        attempts=(*state.attempts, AttemptState(change=change)),
+        pid=None,
+        pid_started=None,
+        logged_bytes={},
+        progress=None,
+        ready_at=None,
+        measured=None,
+        measuring=False,
+        **_of_plan(asked),
+    )
+
+
+def _of_plan(asked: Asked) -> dict[str, Any]:
+    """What the state says of the plan that is launched."""
+    plan, spawn = asked.request.plan, asked.spawn
+    host = f"[{spawn.host}]" if ":" in spawn.host else spawn.host
+    # What a client on this machine can use; a wildcard is an address to listen on, not one to call.
+    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 compared, not bound
+    return {
+        "host": spawn.host,
+        "port": spawn.port,
+        "url": f"http://{host}:{spawn.port}",
+        "model_id": spawn.model_name,
+        "engine": asked.request.build.engine,
+        "build": asked.request.build.label,
+        "context": plan.context,
+        "planned_bytes": {d.uuid or d.device: d.used_bytes for d in plan.devices},
+        "runtime_bytes": {d.uuid or d.device: d.floor_bytes for d in plan.devices},
+    }
 
 
 def with_log(measured: Measured, observed: Observed) -> Measured:
@@ -57,10 +86,12 @@ def with_log(measured: Measured, observed: Observed) -> Measured:
     )
 
 
-def save(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> str | None:
-    """Keep the run's result. Returns a warning, or None. Raises RigtuiError when it cannot be written."""
+def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: Rig | None) -> str | None:
+    """Keep the run's result: its attempts so far, and the rig as it was before the first. Returns a warning, or None.
+
+    Raises RigtuiError when it cannot be written.
+    """
     request, plan = asked.request, asked.request.plan
-    rig = peaks.before
     result = RunResult(
         run=asked.run,
         started=asked.started,
@@ -83,7 +114,7 @@ def save(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> str
             for gpu in (rig.gpus if rig else ())
         ),
         command=results.without_secrets(asked.spawn.argv),
-        attempt=(_attempt(asked, state, observed, peaks),),
+        attempt=tuple(attempts),
     )
     return results.record(request.name or slug(request.model), result)
 
@@ -100,7 +131,8 @@ def _batches(intent: Intent, constraints: Sequence[Constraint]) -> tuple[int, in
     return own.batch or max(use_case.batch, own.ubatch or use_case.ubatch), ubatch
 
 
-def _attempt(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> AttemptResult:
+def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> AttemptResult:
+    """What the attempt that `state` is at came to."""
     plan, attempt, measured = asked.request.plan, state.attempts[-1], state.measured or Measured()
     failure = attempt.failure
     batch, ubatch = _batches(asked.request.intent, asked.request.constraints)
@@ -110,6 +142,7 @@ def _attempt(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) ->
         line=failure.line if failure else None,
         failed_device=failure.device if failure else None,
         stage=failure.stage if failure else None,
+        asked_bytes=failure.asked_bytes if failure else None,
         missing_bytes=failure.missing_bytes if failure else None,
         change=attempt.change,
         constraints=asked.request.constraints,

@@ -1,7 +1,7 @@
 """The run directory `<state>/runs/<node>/<model>/<start>/`: who reads it needs no lock, whoever writes it does so atomically.
 
-`run.toml` (what was asked), `state.json`, `engine.log` (raw bytes of every attempt, a header line each), `events.jsonl`,
-`requests/<n>.json` (put there by clients, taken away by the supervisor), `supervisor.log`.
+`run.toml` (what was asked), `plan.json` (the plan of the last attempt, once one failed), `state.json`, `engine.log` (raw bytes of every
+attempt, a header line each), `events.jsonl`, `requests/<n>.json` (put there by clients, taken away by the supervisor), `supervisor.log`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from rigtui import files, paths
 from rigtui.errors import RigtuiError
+from rigtui.planning.plan import Plan
 from rigtui.runs import identity
-from rigtui.runs.state import STATE_SCHEMA, Asked, RunState, supervisor_gone
+from rigtui.runs.state import STATE_SCHEMA, Asked, LaunchRequest, RunState, supervisor_gone
 from rigtui.text import slug
 
 KEPT_RUNS = 20
 """Ended runs that are kept per model."""
+ACTIONS = frozenset({"stop", "skip", "take"})
 _MAX_JSON_BYTES = 1 << 20
 _MAX_REQUEST_BYTES = 1 << 16
 _RESERVE_BYTES = 1 << 16
@@ -33,9 +36,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a client wants of the supervisor."""
 
     action: str
-    """`stop`."""
+    """`stop`; `skip`: give up the attempt that is going on for the next step of the ladder; `take`: for the step `step`."""
     now: bool = False
-    """Without the grace the engine is normally given."""
+    """Stop without the grace the engine is normally given."""
+    step: int | None = None
+    """Which of the state's `steps`."""
 
 
 def runs_root() -> Path:
@@ -100,6 +105,17 @@ class RunDirectory:
         except msgspec.ValidationError as error:
             raise RigtuiError(f"{self.path / 'run.toml'} is damaged: {error}") from error
 
+    def write_plan(self, plan: Plan) -> None:
+        """Keep the plan of an attempt that was derived anew. Raises RigtuiError when it cannot be written."""
+        files.write_atomic(self.path / "plan.json", msgspec.json.encode(plan))
+
+    def read_request(self) -> LaunchRequest:
+        """What was asked for, with the plan of the last attempt. Raises RigtuiError when it is missing or damaged."""
+        request = self.read_asked().request
+        with contextlib.suppress(OSError, msgspec.DecodeError), open(self.path / "plan.json", "rb") as stream:
+            return replace(request, plan=msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=Plan))
+        return request
+
     def read_state(self) -> RunState | None:
         """`state.json` as it was written; None when it is missing, damaged or of another version."""
         try:
@@ -158,7 +174,7 @@ class RunDirectory:
                 request = msgspec.json.decode(stream.read(_MAX_REQUEST_BYTES), type=Request)
             with contextlib.suppress(OSError):
                 path.unlink()
-            yield name, request if request is None or request.action == "stop" else None
+            yield name, request if request is None or request.action in ACTIONS else None
 
 
 def all_directories() -> list[RunDirectory]:

@@ -9,7 +9,7 @@ from rigtui import __version__
 from rigtui.engines.engine import Build, Failure, Phase, Spawn
 from rigtui.intent.intent import Intent
 from rigtui.planning.constraints import Constraint
-from rigtui.planning.plan import Plan
+from rigtui.planning.plan import Plan, Status
 
 STATE_SCHEMA = "rigtui.state/1"
 LIVE_PHASES: frozenset[Phase] = frozenset({"starting", "loading", "ready", "stopping"})
@@ -46,6 +46,14 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """How the run is measured: `quick`, or `full` with a prompt near the whole context."""
     stop_grace_s: float = 10.0
     """Between the polite signal and the one that cannot be ignored."""
+    rig_file: str | None = None
+    """The rig file it was planned on; None: this machine."""
+    attempts: int = 5
+    """At most; 1: a failure is the end."""
+    mending_s: float = 1800.0
+    """From the first failure on no attempt is begun after this long, time spent serving left out."""
+    stuck_s: float = 600.0
+    """An engine that says and reads nothing for so long while it loads is given up."""
 
     @property
     def name(self) -> str | None:
@@ -93,6 +101,18 @@ class AttemptState(Struct, frozen=True, kw_only=True):
     """What was changed against the attempt before."""
 
 
+class OfferedStep(Struct, frozen=True, kw_only=True):
+    """A way on from the last failure, as it may be taken by hand."""
+
+    text: str
+    """What happened and what is done about it."""
+    summary: str
+    """The plan it leads to: cards, KV type, what lies in RAM."""
+    status: Status
+    context: int
+    """Total over all slots."""
+
+
 class RunState(Struct, frozen=True, kw_only=True):
     """`state.json`: what a run does now."""
 
@@ -111,6 +131,11 @@ class RunState(Struct, frozen=True, kw_only=True):
     phase: Phase = "starting"
     attempt: int = 1
     attempts: tuple[AttemptState, ...] = (AttemptState(),)
+    attempts_most: int = 5
+    steps: tuple[OfferedStep, ...] = ()
+    """The ways on from the last failure."""
+    step: int | None = None
+    """The one of `steps` that was taken; None: none of them."""
     host: str
     port: int
     url: str
