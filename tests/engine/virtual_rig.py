@@ -133,9 +133,21 @@ class VirtualRig:
 
     def take(self, card: int, mib: int) -> int:
         """From now on another program, a live process whose pid comes back, holds `mib` of `card`."""
+        pid = self._other(card)
+        self.stub.hold(pid, card, mib)
+        return pid
+
+    def take_later(self, card: int, mib: int, *, after_mib: int) -> int:
+        """Another program, whose pid comes back, takes `mib` of `card` when an engine is about to hold more than `after_mib` there."""
+        pid = self._other(card)
+        text = (self.stub.directory / "rig.txt").read_text()
+        before, _, after = text.partition(f"uuid {uuid(card)}\n")
+        self.stub.write(f"{before}uuid {uuid(card)}\nrival {pid} {after_mib} {mib}\n{after}")
+        return pid
+
+    def _other(self, card: int) -> int:
         if card not in self._others:
             self._others[card] = subprocess.Popen(["sleep", "3600"])
-        self.stub.hold(self._others[card].pid, card, mib)
         return self._others[card].pid
 
     def holders(self, card: int) -> dict[int, int]:

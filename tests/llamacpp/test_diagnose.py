@@ -52,7 +52,7 @@ def test_out_of_vram(name: str, exit_code: int | None, signal: int | None, stage
 def test_memory_that_ran_out_before_a_recovery_is_not_the_reason() -> None:
     lines = (LOGS / "pipeline_retry_ok.stderr").read_text().split("\n")
     assert of(lines, None, 11).code == "crash"
-    assert of(lines, 0).code == "exited"
+    assert of(lines, 0).code == "crash"
 
 
 def test_ram_is_not_vram() -> None:
@@ -120,6 +120,11 @@ def test_ram_is_not_vram() -> None:
             "engine_missing",
             "libgomp.so.1",
         ),
+        (
+            "x: error while loading shared libraries: libcudart.so.12: cannot open shared object file: No such file",
+            "toolkit_missing",
+            "libcudart.so.12 of the GPU toolkit",
+        ),
         ("0.00.000.001 E CUDA error: unspecified launch failure", "gpu_lost", "unspecified launch failure"),
         ("0.00.000.001 E CUDA error: an illegal memory access was encountered", "crash", "illegal memory access"),
         ("ggml_vulkan: write: No space left on device", "disk_full", "disk is full"),
@@ -139,6 +144,11 @@ def test_known_causes(line: str, code: str, words: str) -> None:
     assert failure.line in line
 
 
+def test_a_lost_card_is_named_by_the_line_below() -> None:
+    failure = of(["CUDA error: unspecified launch failure", "  current device: 1, in function synchronize at ggml-cuda.cu:3000"], None, 6)
+    assert (failure.code, failure.device) == ("gpu_lost", "CUDA1")
+
+
 def test_a_missing_device_is_the_driver_s_fault_where_it_failed_to_start() -> None:
     failure = of(
         ["ggml_cuda_init: failed to initialize CUDA: unknown error", 'error while handling argument "-dev": invalid device: CUDA0']
@@ -154,7 +164,7 @@ def test_a_missing_device_is_the_driver_s_fault_where_it_failed_to_start() -> No
         (None, 15, False, "killed", "another program ended the engine (SIGTERM)"),
         (None, 11, False, "crash", "SIGSEGV"),
         (None, 200, False, "crash", "signal 200"),
-        (0, None, False, "exited", "nobody asked"),
+        (0, None, False, "crash", "nobody asked"),
         (3, None, False, "exited", "exit status 3: the last error"),
         (0, None, True, "exited", "asked to"),
         (None, 15, True, "exited", "asked to"),

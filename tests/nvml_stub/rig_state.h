@@ -18,6 +18,7 @@
  *   context_mib N               what a process takes when it first uses the card      pool_mib N    at its first computation
  *   limit_mib N                 the most that one process may take
  *   fail_at N                   the process dies at its N-th computation on the card
+ *   rival PID AFTER_MIB MIB     the live process PID takes MIB when an engine is about to hold more than AFTER_MIB of the card
  *
  * processes/PID, written by (or for) the live process PID: lines `CARD KIND MIB`, or `CARD KIND BYTES bytes`; CARD is an index or a
  * UUID. It counts only while that process lives, as a real driver frees what a dead process held.
@@ -48,6 +49,8 @@ typedef struct {
     long long total_mib, reserved_mib, held_mib, context_mib, pool_mib, limit_mib;
     double gb_s, link_gb_s;
     int fail_at;
+    unsigned rival_pid;
+    long long rival_after_mib, rival_mib;
     int power_mw, power_limit_mw, generation, generation_max, width, width_max, memory_clock, bus_width;
     process_t processes[MAX_PROCESSES];
     int process_count;
@@ -132,6 +135,7 @@ static void read_line(char *line) {
     else if (!strcmp(key, "pool_mib")) card->pool_mib = atoll(rest);
     else if (!strcmp(key, "limit_mib")) card->limit_mib = atoll(rest);
     else if (!strcmp(key, "fail_at")) card->fail_at = atoi(rest);
+    else if (!strcmp(key, "rival")) sscanf(rest, "%u %lld %lld", &card->rival_pid, &card->rival_after_mib, &card->rival_mib);
     else if (!strcmp(key, "process") && sscanf(rest, "%15s %u %llu", kind, &pid, &mib) == 3) add_process(card, kind, pid, mib * MIB);
 }
 

@@ -135,7 +135,7 @@ class Attempt:
         return self._keeper.state.phase == "ready" and not self._keeper.state.measuring
 
     def tick(self) -> bool:
-        """Look once; True when a measurement is over and there is something to keep."""
+        """Look once; True when the measurement is over, until the state says so."""
         assert self._engine is not None
         self._take_events(self._engine)
         phase, measured = self._keeper.state.phase, False
@@ -148,7 +148,6 @@ class Attempt:
             if self._prober.problem is not None:
                 self._keeper.note(self._prober.problem)
             self._settle()
-            self._keeper.update(now=True, measuring=False)
             measured = True
         return measured
 
@@ -247,7 +246,7 @@ class Attempt:
             engine_room = room(self.asked.request.build.engine)
             failure = engine_room.diagnose(self._observed.events, tail, exit_code, number, asked_to_stop=False)
             failure = self._oom_kills.explain(failure, number)
-            return shortage.measured(failure, self.asked.request.plan, self._peaks, self._observed.logged_bytes(), self._read(Engines()))
+            return shortage.measured(failure, self.asked.request.plan, self._peaks, self._observed, self._read(Engines()))
         except Exception:  # noqa: BLE001 the end of a run must be written, understood or not
             say(traceback.format_exc())
             how = f"with status {code}" if code >= 0 else f"by signal {-code}"

@@ -103,6 +103,7 @@ class Supervisor:
                     self._stop(now=False)
                 if attempt.tick():
                     self._save(attempt.result())
+                    self._keeper.update(now=True, measuring=False)
                 self._keeper.write_when_due()
                 time.sleep(_IDLE_TICK_S if attempt.idle else _BUSY_TICK_S)
         except NotStartedError as error:

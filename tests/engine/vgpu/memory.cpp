@@ -71,9 +71,25 @@ Rig read_rig() {
     return found;
 }
 
+// Another program, already running as rival_pid, takes memory when this process is about to hold more than rival_after_mib.
+static void rival(int card, size_t bytes) {
+    const card_t & one = rig.cards[card];
+    if (!one.rival_pid || held()[card] + bytes <= (size_t) one.rival_after_mib * MIB) return;
+    const std::string folder = std::string(getenv("RIGTUI_NVML_STUB")) + "/processes/", name = std::to_string(one.rival_pid);
+    const std::string temporary = folder + "." + name + ".new";
+    FILE * file = fopen(temporary.c_str(), "w");
+    if (!file) return;
+    fprintf(file, "%d compute %lld\n", card, one.rival_mib);
+    fclose(file);
+    rename(temporary.c_str(), (folder + name).c_str());
+    load_rig();
+}
+
 bool take(int card, size_t bytes) {
     State state;
-    if (card >= rig.count || bytes > free_bytes(&rig.cards[card])) return false;
+    if (card >= rig.count) return false;
+    rival(card, bytes);
+    if (bytes > free_bytes(&rig.cards[card])) return false;
     const long long limit = rig.cards[card].limit_mib;
     if (limit >= 0 && held()[card] + bytes > (size_t) limit * MIB) return false;
     held()[card] += bytes;

@@ -72,6 +72,12 @@ CAUSES = (
         "the GPUs could not be opened: {x}; check the driver with nvidia-smi",
     ),
     cause(
+        "toolkit_missing",
+        r"error while loading shared libraries: "
+        r"(?P<x>lib(?:cudart|cublas|cublasLt|nccl|nvrtc|cufft|amdhip64|rocblas|hipblas|vulkan|musart)\.[^:]{1,80})",
+        "the engine lacks {x} of the GPU toolkit it was built with; install that toolkit's runtime, or another build",
+    ),
+    cause(
         "engine_missing",
         r"error while loading shared libraries: (?P<x>[^:]{1,120})",
         "the engine lacks the library {x}; install it or another build",

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 import signal as signals
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from msgspec.structs import replace
 
 from rigtui.engines.endings import STOPPED_FROM_OUTSIDE, ended_by, known_cause, status_of
 from rigtui.engines.engine import Event, Failure, Stage
@@ -24,6 +27,7 @@ _RETRY = "retrying without pipeline parallelism"
 _ASKED = re.compile(r"allocating (?P<mib>\d{1,9}\.\d\d) MiB on device (?P<index>\d{1,3}): (?P<api>cuda|hip|musa)Malloc failed", re.ASCII)
 _BUFFER = re.compile(r"failed to allocate (?P<device>[^\s\[]{1,64})\S{0,200} buffer of size (?P<size>\d{1,18})", re.ASCII)
 _POOL = re.compile(r"(?P<backend>CUDA|ROCm|MUSA) error: out of memory")
+_ERROR = re.compile(r"(?P<backend>CUDA|ROCm|MUSA) error: ")
 _POOL_DEVICE = re.compile(r"\s*current device: (?P<index>\d{1,3}), in function", re.ASCII)
 # ggml-vulkan.cpp: "Device memory allocation of size N failed." and "vk::Device::allocateMemory: ErrorOutOfDeviceMemory".
 _OTHER = re.compile(r"ErrorOutOfDeviceMemory|VK_ERROR_OUT_OF_DEVICE_MEMORY|unable to allocate (?!CPU)\S{1,64} buffer", re.IGNORECASE)
@@ -53,14 +57,14 @@ def diagnose(events: Iterable[Event], tail_lines: Sequence[str], exit_code: int 
         return Failure(code="exited", text="the engine stopped when it was asked to")
     said = _errors(events, tail_lines)
     outside = exit_code == 0 or signal in {signals.SIGKILL, signals.SIGTERM, signals.SIGINT}
-    failure = None if outside else _out_of_memory(said) or known_cause(CAUSES, said)
+    failure = None if outside else _out_of_memory(said) or _on_device(known_cause(CAUSES, said), said)
     if failure is not None:
         return failure
     last = next((message.line for message in reversed(said) if message.level == "error"), None)
     if signal is not None:
         return ended_by(signal, last, asked_to_stop=asked_to_stop)
     if exit_code == 0:
-        return Failure(code="exited", text="the engine ended by itself without an error, though nobody asked it to", line=last)
+        return Failure(code="crash", text="the engine ended by itself without an error, though nobody asked it to", line=last)
     shown = f": {last}" if last else ""
     return Failure(code="exited", text=f"the engine ended with exit status {exit_code}{shown}", line=last)
 
@@ -119,3 +123,12 @@ def _out_of_memory(said: Sequence[Message]) -> Failure | None:
     return Failure(
         code="out_of_vram", text=f"{where} had no VRAM left{what}{doing}", line=line, device=device, stage=stage, asked_bytes=size
     )
+
+
+def _on_device(failure: Failure | None, said: Sequence[Message]) -> Failure | None:
+    """`failure` with the device of an error that the runtime reports: it stands in the line below."""
+    for message, below in pairwise(said):
+        if failure is not None and message.line == failure.line:
+            backend, current = _ERROR.search(message.text), _POOL_DEVICE.match(below.text)
+            return replace(failure, device=f"{backend['backend']}{current['index']}") if backend and current else failure
+    return failure

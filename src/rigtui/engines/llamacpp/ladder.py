@@ -123,7 +123,8 @@ def _headroom(scene: _Scene) -> tuple[Constraint, ...]:
     if unseen <= before and failed.lost > 0:
         return ()
     wanted = -(-(max(unseen, before) + MARGIN) // ROUNDED) * ROUNDED
-    text = f"{_happened(scene)}: headroom {before // MIB:,} → {wanted // MIB:,} MiB"
+    lost = f"{_lost(failed)}, so " if failed.lost >= ROUNDED else ""
+    text = f"{_happened(scene)}: {lost}headroom {before // MIB:,} → {wanted // MIB:,} MiB"
     return (Constraint(kind="headroom", gpu=about(failed.gpu), value=wanted, text=text),)
 
 

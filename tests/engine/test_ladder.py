@@ -1,0 +1,184 @@
+"""A launch that fails is mended: real llama-server on virtual cards, where another program takes memory at the worst moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.virtual_rig import Card, VirtualRig
+from rigtui.engines.llamacpp.builds import find
+from rigtui.intent.intent import Intent, Overrides, UseCase
+from rigtui.models.gguf import read_gguf
+from rigtui.planning.choose import choose
+from rigtui.planning.plan import Plan
+from rigtui.rig.sampler import read_rig
+from rigtui.runs import launch, ports
+from rigtui.runs.results import load_results
+from rigtui.runs.rundir import RunDirectory
+from rigtui.runs.state import LaunchRequest
+from rigtui.text import MIB
+from runs.support import Runs, first_port
+from tools.make_gguf import model_file
+
+LLAMA = "llama-3.1-8b-q4_k_m"
+CARD = Card(name="NVIDIA GeForce RTX 3060", total_mib=12288, free_mib=11910, bandwidth_gb_s=360, context_mib=300)
+OTHER = Card(name="NVIDIA GeForce RTX 2060", total_mib=12288, free_mib=11900, bandwidth_gb_s=336, context_mib=300)
+USE_CASE = UseCase(name="test", context=32768, context_least=4096, kv_types=("f16", "q8_0"))
+HEADROOM = 128 * MIB
+"""Wanted on a card without a display."""
+Make = Callable[..., VirtualRig]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
+    monkeypatch.setattr(ports, "FIRST_PORT", first_port())
+    kept = Runs(tmp_path)
+    yield kept
+    kept.end()
+
+
+def request(tmp_path: Path, use_case: UseCase = USE_CASE, **own: Any) -> LaunchRequest:
+    model = read_gguf(model_file(LLAMA, tmp_path))
+    build = find()[0]
+    intent = Intent(use_case=use_case, overrides=Overrides(**own))
+    plan = choose(read_rig(), model, intent, [build])
+    assert plan.status != "no_fit"
+    return LaunchRequest(plan=plan, intent=intent, build=build, model=model.name, profile="coder", fingerprint=model.fingerprint)
+
+
+def launched(runs: Runs, asked: LaunchRequest) -> RunDirectory:
+    found = launch.launch(asked)
+    runs.note(found.state)
+    return RunDirectory(found.directory)
+
+
+def held_before(plan: Plan, stage: str) -> int:
+    """MiB that an engine holds on the plan's first card when it has come to `stage`, and half of what it asks for then."""
+    device = plan.devices[0]
+    sizes = {"weights": device.weights_bytes, "kv": device.kv_bytes, "compute": device.compute_bytes}
+    held = CARD.context_mib * MIB
+    for name, size in sizes.items():
+        if name == stage:
+            return (held + size // 2) // MIB
+        held += size
+    return held // MIB - 64  # an estimate: a little less, so that the first computation is surely beyond
+
+
+@pytest.mark.parametrize(("stage", "taken"), [("weights", 9000), ("kv", 5000), ("compute", 3000)])
+def test_memory_that_goes_while_loading_costs_one_attempt(stage: str, taken: int, runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
+    asked = request(tmp_path)
+    rival = rig.take_later(0, taken, after_mib=held_before(asked.plan, stage))
+    directory = launched(runs, asked)
+    ready = runs.wait(directory, "ready", measured=True)
+
+    first, second = ready.attempts
+    assert first.failure is not None
+    assert (first.outcome, first.failure.code, first.failure.device, first.failure.stage) == ("failed", "out_of_vram", "CUDA0", stage)
+    assert "cudaMalloc failed: out of memory" in (first.failure.line or "")
+    assert first.failure.asked_bytes is not None
+    free = (CARD.free_mib - CARD.context_mib - taken) * MIB - allocated(directory, 1)
+    assert first.failure.missing_bytes == pytest.approx(first.failure.asked_bytes - free, abs=MIB)
+    assert f"{round(first.failure.missing_bytes / MIB):,} MiB" in (second.change or ""), "the missing MiB are shown"
+    assert f"process {rival}: {taken:,} MiB" in (second.change or ""), "and who took them"
+    assert second.outcome == "ready"
+    assert left_free() >= HEADROOM, "what the engine ends with leaves the headroom"
+
+
+def allocated(directory: RunDirectory, attempt: int) -> int:
+    """What the engine of an attempt says it has of the first card."""
+    events = [json.loads(line) for line in directory.events.read_text().splitlines()]
+    return sum(e["bytes"] for e in events if e["kind"] == "buffer" and e["device"] == "CUDA0" and e["attempt"] == attempt)
+
+
+def left_free() -> int:
+    """Bytes free on the first card, by NVML."""
+    return read_rig().gpus[0].free_bytes or 0
+
+
+def test_the_first_request_that_finds_no_memory_is_mended_too(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    """The pool of the first computation: the engine does not say how much it wanted."""
+    rig = virtual_rig([replace(CARD, pool_mib=700)], compute=False)
+    asked = request(tmp_path, USE_CASE, context=None)
+    rival = rig.take_later(0, left_after(asked.plan), after_mib=held_before(asked.plan, "pool"))
+    ready = runs.wait(launched(runs, asked), "ready", measured=True)
+    failures = [attempt.failure for attempt in ready.attempts[:-1] if attempt.failure is not None]
+    assert {(failure.code, failure.stage, failure.device) for failure in failures} == {("out_of_vram", "runtime", "CUDA0")}
+    assert f"process {rival}" in (ready.attempts[1].change or "")
+    assert left_free() >= 0
+    assert ready.measured is not None
+    assert ready.measured.decode_tok_s, "the computation that failed works now"
+
+
+def left_after(plan: Plan) -> int:
+    """MiB that the plan leaves free on its first card."""
+    return plan.devices[0].free_after_bytes // MIB
+
+
+def test_memory_that_is_wanted_at_run_time_and_is_not_there_is_left_free_by_the_next_attempt(
+    runs: Runs, virtual_rig: Make, tmp_path: Path
+) -> None:
+    """Nobody takes anything: the engine itself needs 700 MiB that no plan knows of."""
+    virtual_rig([replace(CARD, pool_mib=700)], compute=False)
+    asked = request(tmp_path, UseCase(name="full", context=131072, context_least=4096, kv_types=("f16",)))
+    ready = runs.wait(launched(runs, asked), "ready", measured=True)
+    assert 2 <= len(ready.attempts) <= 4
+    assert all("headroom" in (attempt.change or "") for attempt in ready.attempts[1:])
+    assert ready.context < asked.plan.context
+
+
+@pytest.mark.parametrize(
+    ("own", "named"),
+    [
+        ({"context": 32768, "kv_type": ("f16", "f16"), "ubatch": 512, "fit_target_mib": (128,)}, "--context 32768"),
+        ({"engine_args": ("-ngl", "99"), "context": 32768, "kv_type": ("f16", "f16"), "ubatch": 512}, "-ngl"),
+    ],
+)
+def test_what_the_user_set_is_named_and_not_softened(
+    own: dict[str, Any], named: str, runs: Runs, virtual_rig: Make, tmp_path: Path
+) -> None:
+    rig = virtual_rig([CARD], compute=False, ram_total_mib=2048)
+    asked = request(tmp_path, **own)
+    rig.take_later(0, 11000, after_mib=1000)
+    state = runs.wait(launched(runs, asked), "failed")
+    assert state.failure is not None
+    assert state.failure.code == "out_of_vram"
+    assert f"your {named}" in state.failure.text
+    assert "no step" in state.failure.text
+    assert state.context == asked.plan.context
+
+
+def test_a_card_that_dies_is_left_out(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    virtual_rig([replace(CARD, fail_at=2), OTHER], compute=False)
+    asked = request(tmp_path)
+    assert [device.name for device in asked.plan.devices] == [CARD.name]
+    ready = runs.wait(launched(runs, asked), "ready", measured=True)
+    first = ready.attempts[0].failure
+    assert first is not None
+    assert (first.code, first.device) == ("gpu_lost", "CUDA0")
+    assert "unspecified launch failure" in (first.line or "")
+    assert f"{CARD.name} failed: without {CARD.name}; on {OTHER.name}" in (ready.attempts[-1].change or "")
+
+
+def test_results_and_journal_tell_the_attempts_apart(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
+    asked = request(tmp_path)
+    rig.take_later(0, 5000, after_mib=held_before(asked.plan, "kv"))
+    directory = launched(runs, asked)
+    ready = runs.wait(directory, "ready", measured=True)
+    (result,) = load_results("coder")
+    assert [attempt.outcome for attempt in result.attempt] == ["failed", "ready"]
+    failed, worked = result.attempt
+    assert (failed.failure, failed.failed_device, failed.stage) == ("out_of_vram", "CUDA0", "kv")
+    assert failed.missing_bytes == ready.attempts[0].failure.missing_bytes  # type: ignore[union-attr]
+    assert worked.change == ready.attempts[1].change
+    assert worked.decode_tok_s is not None
+    assert failed.decode_tok_s is None
+    headers = [line for line in directory.engine_log.read_text().splitlines() if line.startswith("=== rigtui attempt ")]
+    assert [line.split()[3] for line in headers] == ["1", "2"]
+    assert directory.read_request().plan.context == ready.context
