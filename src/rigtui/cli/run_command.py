@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,7 @@ def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchReq
         port=found.intent.port,
         api_key_file=found.intent.api_key_file,
         simulated=args.rig_file is not None,
+        rig_file=os.path.abspath(args.rig_file) if args.rig_file else None,  # noqa: PTH100 a path from elsewhere is only made whole
         replace=args.replace,
         probe=args.probe,
     )
@@ -162,7 +164,7 @@ def _watch(state: RunState) -> int:
 
     last = state
     directory = directory_of(state)
-    progress = Progress(directory.read_asked().request.plan)
+    progress = Progress(directory.read_request().plan)
     for change in follow(directory, log_offset=None):
         if change.state is not None:
             last = change.state

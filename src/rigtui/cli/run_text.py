@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from itertools import pairwise
 
 from rigtui.planning.plan import Plan
-from rigtui.runs.state import RunState
+from rigtui.runs.state import AttemptState, RunState
 from rigtui.text import clean, mib
 
 _STEP = 0.1
@@ -20,18 +21,23 @@ class Progress:
     def __init__(self, plan: Plan) -> None:
         self._names = {d.uuid or d.device: f"{d.device} {clean(d.name)}" for d in plan.devices}
         self._shown = -_STEP
+        self._attempt = 1
         self._said: set[str] = set()
 
     def lines(self, state: RunState) -> list[str]:
         """What is new in `state`, for people."""
         lines = []
+        for number, (before, after) in enumerate(pairwise(state.attempts), start=2):
+            lines += self._once(f"attempt {number}", _next_attempt(number, state.attempts_most, before, after))
+        if state.attempt != self._attempt:
+            self._attempt, self._shown = state.attempt, -_STEP
         if state.phase == "loading" and state.progress is not None and state.progress >= self._shown + _STEP:
             self._shown = state.progress
             lines.append(f"loading {state.progress:.0%}")
         if state.ready_at is not None:
-            lines += self._once("ready", ready_lines(state, self._names))
+            lines += self._once(f"ready {state.attempt}", ready_lines(state, self._names))
             if not state.measuring and state.measured is not None:
-                lines += self._once("measured", measured_lines(state, self._names))
+                lines += self._once(f"measured {state.attempt}", measured_lines(state, self._names))
         for text in state.notes:
             lines += self._once(text, [f"note: {clean(text)}"])
         return lines
@@ -41,6 +47,14 @@ class Progress:
             return []
         self._said.add(key)
         return lines
+
+
+def _next_attempt(number: int, most: int, before: AttemptState, after: AttemptState) -> list[str]:
+    """Why the attempt before ended, and what is different now."""
+    failure = before.failure
+    said = [f"attempt {number - 1} failed: {clean(failure.text)}"] if failure is not None else []
+    said += [f"  the engine said: {clean(failure.line)}"] if failure is not None and failure.line else []
+    return [*said, f"attempt {number} of {most}: {clean(after.change or 'the next step')}"]
 
 
 def ready_lines(state: RunState, names: Mapping[str, str]) -> list[str]:

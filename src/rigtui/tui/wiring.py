@@ -112,7 +112,7 @@ class Local:
     def request(self, run: str) -> LaunchRequest | None:
         """What a run was launched with."""
         try:
-            return watch.directory_of(watch.find_run(run)).read_asked().request
+            return watch.directory_of(watch.find_run(run)).read_request()
         except RigtuiError:
             return None
 
