@@ -18,7 +18,7 @@ COMMANDS = {
     "gpus": "what every card has, by kind of use",
     "models": "the models found on this machine",
     "plan": "how a model would run on this rig, and why",
-    "preview": "what a llama-server command would do on this rig",
+    "preview": "what a llama-server or vllm command would do on this rig",
     "run": "launch a model or a profile and watch it",
     "ps": "runs on this rig",
     "logs": "what a run's engine said",

@@ -18,7 +18,7 @@ ON_CPU_TEXT = {
 }
 STATUS_TEXT = {
     "fits": "FITS: all in VRAM, the wanted context, the wanted headroom",
-    "tight": "TIGHT: all in VRAM, with less context than wanted",
+    "tight": "TIGHT: all in VRAM, with less context, headroom or requests at once than wanted",
     "offload": "OFFLOAD: a part lies in RAM, by plan",
     "no_fit": "DOES NOT FIT this rig with what was asked",
 }
@@ -76,7 +76,7 @@ def _verdict(plan: Plan) -> str:
     if not plan.devices:
         return ON_CPU_TEXT.get(plan.status, STATUS_TEXT[plan.status])
     if plan.status == "tight" and not plan.use_case:
-        return "TIGHT: all in VRAM, with less left free than --fit aims at"
+        return f"TIGHT: all in VRAM, with less left free than {'--fit aims at' if plan.engine == 'llama.cpp' else 'is good'}"
     return STATUS_TEXT[plan.status]
 
 

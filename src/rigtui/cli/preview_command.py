@@ -1,42 +1,82 @@
-"""`rigtui preview -- llama-server ARGS…`: what this very command would do on this rig."""
+"""`rigtui preview -- llama-server ARGS…` or `-- vllm serve …`: what this very command would do on this rig."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path, PurePath
 
 from rigtui.cli.output import print_json
 from rigtui.cli.plan_command import plan_lines
 from rigtui.cli.target import current_rig
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT, RigtuiError, UsageError
+from rigtui.planning.plan import PLAN_SCHEMA, Plan
+from rigtui.text import clean
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--json", action="store_true", help="the whole plan as JSON (rigtui.plan/1)")
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- llama-server ARGS…", help="the command, after --")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="llama-server ARGS… or vllm serve ARGS…, after --")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the command would do; exit code 1 when llama.cpp would refuse it, 3 when it does not fit."""
-    from rigtui.engines.llamacpp.arguments import read_command
-    from rigtui.engines.llamacpp.preview import RefusedError, preview
-    from rigtui.models.gguf import read_gguf
-    from rigtui.planning.plan import PLAN_SCHEMA
-
+    """Print what the command would do; exit code 1 when the engine would refuse it, 3 when it does not fit."""
     words = tuple(args.words[1:] if args.words[:1] == ["--"] else args.words)
-    asked = read_command(words)
-    if asked.model is None:
-        raise UsageError("the command names no model file; add -m FILE")
+    env, command = _variables(words)
+    engine = "vllm" if command and "vllm" in PurePath(command[0]).name else "llama.cpp"
     try:
-        plan = preview(current_rig(args), read_gguf(asked.model), asked, words)
-    except RefusedError as refused:
+        plan = _vllm(args, env, command) if engine == "vllm" else _llamacpp(args, command)
+    except _Refused as refused:
         if args.json:
-            print_json(
-                {"schema": PLAN_SCHEMA, "engine": "llama.cpp", "engine_view": {"fit": {"status": "refused", "message": str(refused)}}}
-            )
-        raise RigtuiError(f"llama.cpp refuses this command: {refused}") from refused
+            print_json({"schema": PLAN_SCHEMA, "engine": engine, "engine_view": {"fit": {"status": "refused", "message": str(refused)}}})
+        raise RigtuiError(f"{engine} refuses this command: {refused}") from refused
     if args.json:
         print_json(plan)
     else:
-        print("\n".join(plan_lines(plan, explain=False)))
+        print("\n".join(plan_lines(plan, explain=engine == "vllm")))
     return EXIT_NO_FIT if plan.status == "no_fit" else EXIT_DONE
+
+
+class _Refused(Exception):  # noqa: N818 - an outcome of the command, not an error of rigtui's
+    """The engine would not start; the message is its own."""
+
+
+def _variables(words: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """`NAME=value` words before the program, as in a shell, and the rest."""
+    env: dict[str, str] = {}
+    for at, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            return env, words[at:]
+        env[name] = value
+    return env, ()
+
+
+def _llamacpp(args: argparse.Namespace, command: tuple[str, ...]) -> Plan:
+    from rigtui.engines.llamacpp.arguments import read_command
+    from rigtui.engines.llamacpp.preview import RefusedError, preview
+    from rigtui.models.gguf import read_gguf
+
+    asked = read_command(command)
+    if asked.model is None:
+        raise UsageError("the command names no model file; add -m FILE")
+    try:
+        return preview(current_rig(args), read_gguf(asked.model), asked, command)
+    except RefusedError as refused:
+        raise _Refused(str(refused)) from refused
+
+
+def _vllm(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...]) -> Plan:
+    from rigtui.engines.vllm.arguments import read
+    from rigtui.engines.vllm.preview import RefusedError, preview
+    from rigtui.models.safetensors import read_safetensors
+
+    own = read(command[2:] if command[1:2] == ("serve",) else command[1:])
+    if own.model is None:
+        raise UsageError("the command names no model; add the folder after `serve`")
+    if not Path(own.model).is_dir():
+        raise UsageError(f"{clean(own.model)} is no folder here; a preview reads the files of a checkpoint")
+    try:
+        return preview(current_rig(args), read_safetensors(own.model), own, env, command)
+    except RefusedError as refused:
+        raise _Refused(str(refused)) from refused

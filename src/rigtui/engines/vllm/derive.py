@@ -247,7 +247,7 @@ class _Search:
             demand=needs,
             blocks=blocks,
             requests=0,
-            refusal=self._over_free(cards, utilization),
+            refusal=over_free(self.rig, cards, utilization),
         )
         return self._rated(self._with_context(candidate))
 
@@ -283,15 +283,6 @@ class _Search:
     def _own_partition(self, stages: int) -> tuple[int, ...] | None:
         return partition_of(self.intent.overrides.env.get("VLLM_PP_LAYER_PARTITION"), stages, self.model.layers)
 
-    def _over_free(self, cards: Sequence[Gpu], utilization: float) -> Reason | None:
-        """vLLM compares its share of the total with what is free, and does not start when that is less."""
-        for card in cards:
-            free = room(card, self.rig, len(cards))
-            if utilization * (card.total_bytes or 0) > free:
-                most = most_utilization(cards, self.rig, (0,) * len(cards))
-                return Reason("util_over_free", over_free_text(card, utilization, free, most))
-        return None
-
     def _with_context(self, candidate: Candidate) -> Candidate:
         """The longest context that serves: for all requests at once, else for as many as fit."""
         want, held = self.want, candidate.demand.cache
@@ -305,21 +296,32 @@ class _Search:
         requests = held.requests(candidate.blocks, context) if context else 0
         status: Status = "no_fit"
         if candidate.refusal is None and context >= want.context_least and requests:
-            status = "fits" if context >= want.context and requests >= slots else "tight"
+            status = "fits" if context >= want.context and requests >= slots and self._keeps_headroom(candidate) else "tight"
         settings = replace(candidate.settings, context=max(context, 1))
         return replace(candidate, status=status, requests=requests, demand=replace(candidate.demand, settings=settings))
+
+    def _keeps_headroom(self, candidate: Candidate) -> bool:
+        """Always, unless the user's own share says otherwise."""
+        cards = candidate.layout.cards
+        left = [room(card, self.rig, len(cards)) - budget(card, candidate.utilization) for card in cards]
+        return all(size >= wanted for size, wanted in zip(left, candidate.headroom, strict=True))
 
     def _rated(self, candidate: Candidate) -> Candidate:
         return replace(candidate, decode_tok_s=decode_tok_s(candidate.demand, candidate.layout.stages, candidate.partition))
 
 
-def over_free_text(card: Gpu, utilization: float, free: int, most: float) -> str:
-    """Why a utilization is refused, with the number that passes."""
-    wanted = gib(int(utilization * (card.total_bytes or 0)))
-    return (
-        f"--gpu-memory-utilization {utilization:g} asks for {wanted} of {card.name}, where {gib(free)} are free once vLLM's own "
-        f"context is there: it would not start; {most:g} passes"
-    )
+def over_free(rig: Rig, cards: Sequence[Gpu], utilization: float) -> Reason | None:
+    """Why vLLM would not start with this share: it compares its share of the total with what is free. The number that passes is named."""
+    for card in cards:
+        free = room(card, rig, len(cards))
+        if budget(card, utilization) > free:
+            wanted, most = gib(budget(card, utilization)), most_utilization(cards, rig, (0,) * len(cards))
+            text = (
+                f"--gpu-memory-utilization {utilization:g} asks for {wanted} of {card.name}, where {gib(free)} are free once vLLM's own "
+                f"context is there: it would not start; {most:g} passes"
+            )
+            return Reason("util_over_free", text)
+    return None
 
 
 def _whole_steps(context: int, want: Wants) -> int:

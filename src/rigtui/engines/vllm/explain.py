@@ -30,9 +30,9 @@ def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate
     found += _cards(candidate)
     found += _tensor_parallel(model, derivation, candidate)
     found += _stages(derivation, candidate)
-    found += _partition(candidate)
+    found += partition(candidate)
     found += _graphs(candidate)
-    found += _utilization(rig, candidate)
+    found += _utilization(rig, derivation, candidate)
     return (*found, *_context(derivation, candidate), *derivation.left_out)
 
 
@@ -157,7 +157,7 @@ def _stages(derivation: Derivation, candidate: Candidate) -> list[Reason]:
     return [Reason("fewest_stages", why + cost)]
 
 
-def _partition(candidate: Candidate) -> list[Reason]:
+def partition(candidate: Candidate) -> list[Reason]:
     """How the layers lie, and which stage sets the size of the cache."""
     stages = len(candidate.partition)
     if stages < 2 or candidate.blocks <= 0:
@@ -192,15 +192,21 @@ def _even_failure(candidate: Candidate, usual: Sequence[int]) -> str:
     return f"{_place(stage, len(usual))}, which holds the LM head" if stage == len(usual) - 1 else _place(stage, len(usual))
 
 
-def _graphs(candidate: Candidate) -> list[Reason]:
+def graphs_cost(candidate: Candidate) -> str:
+    """What CUDA graphs take, in GiB and in tokens of KV."""
     settings = candidate.settings
-    if candidate.blocks <= 0:
-        return []
     size = graph_bytes(replace(settings, eager=False), max(candidate.partition))
     other = demand(candidate.demand.model, replace(settings, eager=not settings.eager), candidate.demand.weights)
     blocks = least_blocks(other, _budgets(candidate), candidate.partition)
     lost = abs(candidate.demand.cache.tokens(max(blocks, 0), settings.context) - candidate.kv_tokens)
-    cost = f"CUDA graphs cost about {gib(size)}, {lost:,} tokens of KV"
+    return f"CUDA graphs cost about {gib(size)}, {lost:,} tokens of KV"
+
+
+def _graphs(candidate: Candidate) -> list[Reason]:
+    settings = candidate.settings
+    if candidate.blocks <= 0:
+        return []
+    cost = graphs_cost(candidate)
     if not settings.eager:
         return [Reason("graphs_cost_kv", f"{cost}, and make each token about twice as fast: there is room for them")]
     if len(candidate.partition) > 1:
@@ -208,9 +214,11 @@ def _graphs(candidate: Candidate) -> list[Reason]:
     return [Reason("graphs_cost_kv", f"{cost}: eager, because the context counts more here")]
 
 
-def _utilization(rig: Rig, candidate: Candidate) -> list[Reason]:
+def _utilization(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
     if candidate.refusal is not None and candidate.refusal.code == "util_over_free":
         return []
+    if derivation.own.utilization is not None:
+        return [Reason("utilization", f"--gpu-memory-utilization {candidate.utilization:g}, as you set")]
     workers = candidate.settings.workers
     cards = candidate.layout.cards
     fullest = min(range(len(cards)), key=lambda i: (room(cards[i], rig, workers) - candidate.headroom[i]) / (cards[i].total_bytes or 1))

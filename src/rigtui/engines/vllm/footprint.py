@@ -19,8 +19,10 @@ from rigtui.planning.reserve import runtime_bytes
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB
 
-NCCL = 200 * MIB
-"""Communicators of a worker that has peers: with the context 0.63 GiB were seen on a 3090 in a group of eight (vllm-backport#34)."""
+TORCH = 100 * MIB
+"""cuBLAS handles and kernels that PyTorch loads, besides the bare context."""
+NCCL = 150 * MIB
+"""Communicators of a worker that has peers: in all 0.63 GiB were gone on a 3090 in a group of eight (vllm-backport#34)."""
 WORKSPACE = 400 * MIB
 """cuBLAS and Marlin workspaces, buffers of the runner, what the allocator cannot reuse; together with the activations 0.6 GiB were seen on
 a 3090 with few sequences and 1.0-1.8 GiB with 256 of them."""
@@ -116,7 +118,7 @@ def cuda_total(gpu: Gpu) -> int:
 
 def floor_bytes(gpu: Gpu, rig: Rig, workers: int) -> int:
     """What is gone on a card before vLLM looks how much is free."""
-    return runtime_bytes(gpu, rig) + (NCCL if workers > 1 else 0)
+    return runtime_bytes(gpu, rig) + TORCH + (NCCL if workers > 1 else 0)
 
 
 def room(gpu: Gpu, rig: Rig, workers: int) -> int:

@@ -11,12 +11,12 @@ from rigtui.engines.vllm import explain, on_cpu, rules
 from rigtui.engines.vllm.arguments import Own, read
 from rigtui.engines.vllm.command import PARTITION, serve_command
 from rigtui.engines.vllm.derive import Candidate, Derivation, derive
-from rigtui.engines.vllm.footprint import floor_bytes
-from rigtui.engines.vllm.partition import even, firsts
+from rigtui.engines.vllm.devices import engine_view, plan_devices, split_mode
+from rigtui.engines.vllm.partition import even
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
-from rigtui.planning.plan import Alternative, EngineView, Expected, FitView, Plan, PlanDevice, Reason, plan_model
+from rigtui.planning.plan import Alternative, Expected, Plan, Reason, plan_model
 from rigtui.planning.wants import wants
 from rigtui.rig.rig import Rig
 
@@ -95,17 +95,9 @@ def _plan(scene: _Scene, candidate: Candidate, own: Own) -> Plan:
         context_per_slot=context,
         parallel=want.slots,
         kv_type=(settings.kv_type, settings.kv_type),
-        split_mode="none" if settings.workers == 1 else "tensor" if settings.stages == 1 else "pipeline",
-        devices=_devices(scene, candidate, context),
-        engine_view=EngineView(
-            slots=settings.sequences,
-            pipeline_parallel=settings.stages > 1,
-            tensor_split=candidate.partition if settings.stages > 1 else None,
-            kv_tokens=candidate.kv_tokens,
-            utilization=candidate.utilization,
-            eager=settings.eager,
-            fit=FitView(status="failed" if candidate.status == "no_fit" else "ok"),
-        ),
+        split_mode=split_mode(settings),
+        devices=plan_devices(scene.rig, candidate, context),
+        engine_view=engine_view(candidate),
         command=serve_command(model, scene.intent, candidate, own, scene.build),
         env=_env(scene, candidate) | scene.intent.overrides.env,
         expected=_expected(candidate),
@@ -156,39 +148,3 @@ def _env(scene: _Scene, candidate: Candidate) -> dict[str, str]:
     if candidate.settings.stages > 1 and candidate.partition != even(scene.model.layers, candidate.settings.stages):
         env[PARTITION] = ",".join(map(str, candidate.partition))
     return env
-
-
-def _devices(scene: _Scene, candidate: Candidate, context: int) -> tuple[PlanDevice, ...]:
-    """One row per card, in rank order. Of a plan that does not fit the KV of the least context is shown, so that the gap is seen."""
-    needs, settings = candidate.demand, candidate.settings
-    blocks = max(candidate.blocks, 0)
-    if candidate.status == "no_fit":
-        blocks = max(blocks, needs.cache.blocks(context) + 1)
-    rows = []
-    spread = zip(candidate.layout.stages, firsts(candidate.partition), candidate.partition, strict=True)
-    for stage, (cards, first, count) in enumerate(spread):
-        use = needs.use(first, count)
-        kv = blocks * needs.cache.block_bytes(first, count)
-        for rank, card in enumerate(cards):
-            at = stage * settings.tensor_parallel + rank
-            floor = floor_bytes(card, scene.rig, settings.workers) + use.graphs
-            used = use.weights + kv + use.compute + floor
-            rows.append(
-                PlanDevice(
-                    device=f"CUDA{at}",
-                    uuid=card.uuid,
-                    name=card.name,
-                    layers=count,
-                    first_layer=first,
-                    output=stage == len(candidate.partition) - 1,
-                    weights_bytes=use.weights,
-                    kv_bytes=kv,
-                    compute_bytes=use.compute,
-                    floor_bytes=floor,
-                    used_bytes=used,
-                    free_before_bytes=card.free_bytes or 0,
-                    free_after_bytes=(card.free_bytes or 0) - used,
-                    headroom_bytes=candidate.headroom[at],
-                )
-            )
-    return tuple(rows)

@@ -1,0 +1,165 @@
+"""What a `vllm serve` command that somebody already has would do on a rig: nothing derived, nothing changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from rigtui.engines.vllm import explain, rules
+from rigtui.engines.vllm.arguments import Own, partition_of
+from rigtui.engines.vllm.command import PARTITION
+from rigtui.engines.vllm.derive import Candidate, over_free
+from rigtui.engines.vllm.devices import engine_view, plan_devices, split_mode
+from rigtui.engines.vllm.footprint import budget, demand
+from rigtui.engines.vllm.layouts import Layout
+from rigtui.engines.vllm.partition import even, least_blocks
+from rigtui.engines.vllm.plans import plans
+from rigtui.engines.vllm.reserve import headroom_bytes
+from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, DEFAULT_SEQUENCES, DEFAULT_UTILIZATION, Settings
+from rigtui.engines.vllm.speed import decode_tok_s
+from rigtui.errors import UsageError
+from rigtui.intent.intent import Intent, Overrides, UseCase
+from rigtui.models.model import Model
+from rigtui.planning.plan import Alternative, Expected, Plan, Reason, Status, plan_model
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.rig.select import select
+from rigtui.text import clean
+
+
+class RefusedError(Exception):
+    """vLLM would not start with these arguments, whatever the memory; the message says why in its own terms."""
+
+
+def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: tuple[str, ...]) -> Plan:
+    """The plan that `command` amounts to with the variables `env`.
+
+    Raises UsageError for what cannot be followed here, RefusedError for what vLLM refuses before it looks at the memory.
+    """
+    layout = _layout(rig, model, own, env)
+    context = own.context or model.context_trained
+    if context > model.context_trained and "VLLM_ALLOW_LONG_MAX_MODEL_LEN" not in env:
+        raise RefusedError(f"max_model_len ({context:,}) is greater than the {model.context_trained:,} of the model's config.json")
+    candidate = _judged(rig, model, own, env, layout, context)
+    settings = candidate.settings
+    return Plan(
+        status=candidate.status,
+        engine="vllm",
+        model=plan_model(model),
+        use_case="",
+        context=settings.context,
+        context_per_slot=settings.context,
+        parallel=1,
+        kv_type=(settings.kv_type, settings.kv_type),
+        split_mode=split_mode(settings),
+        devices=plan_devices(rig, candidate, settings.context),
+        engine_view=engine_view(candidate),
+        command=command,
+        env=dict(env),
+        expected=Expected(decode_tok_s=candidate.decode_tok_s, basis="estimated" if model.experts else "calibrated"),
+        reasons=_reasons(candidate),
+        warnings=_warnings(rig, model, candidate),
+        alternatives=_own_way(rig, model, candidate),
+    )
+
+
+def _layout(rig: Rig, model: Model, own: Own, env: Mapping[str, str]) -> Layout:
+    """The cards in rank order. Raises RefusedError where they are too few, or the model cannot be divided so."""
+    size, stages = own.tensor_parallel or 1, own.stages or 1
+    problem = rules.tensor_parallel_problem(model, size)
+    if problem is not None:
+        raise RefusedError(problem)
+    visible = env.get("CUDA_VISIBLE_DEVICES")
+    cards: Sequence[Gpu] = select(rig, [part for part in visible.split(",") if part.strip()]) if visible else rig.usable_gpus
+    if not cards:
+        raise UsageError("this rig has no GPU that vLLM could use")
+    if size * stages > len(cards):
+        raise RefusedError(f"World size ({size * stages}) is larger than the number of available GPUs ({len(cards)}) in this node")
+    too_old = next((why for card in cards[: size * stages] if (why := rules.card_too_old(card, model))), None)
+    refused = rules.refused(model, None) or rules.driver_too_old(rig.driver, None) or too_old
+    if refused is not None:
+        raise RefusedError(refused)
+    return Layout(stages=tuple(tuple(cards[at : at + size]) for at in range(0, size * stages, size)))
+
+
+def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: Layout, context: int) -> Candidate:
+    cards, stages = layout.cards, len(layout.stages)
+    dtype = own.dtype or (model.transformers.dtype if model.transformers else "bf16")
+    settings = Settings(
+        tensor_parallel=layout.tensor_parallel,
+        stages=stages,
+        context=context,
+        sequences=own.sequences or DEFAULT_SEQUENCES,
+        batched_tokens=own.batched_tokens or DEFAULT_BATCHED_TOKENS,
+        eager=own.eager is True,
+        dtype=dtype,
+        kv_type=own.kv_type or dtype,
+        block_tokens=own.block_tokens or BLOCK_TOKENS,
+        prefix_caching=own.prefix_caching is not False,
+    )
+    needs = demand(model, settings)
+    utilization = own.utilization or DEFAULT_UTILIZATION
+    partition = partition_of(env.get(PARTITION), stages, model.layers) or even(model.layers, stages)
+    budgets = [min(budget(card, utilization) for card in stage) for stage in layout.stages]
+    blocks = least_blocks(needs, budgets, partition)
+    longest = needs.cache.longest(blocks, 1, context) if blocks > 0 else 0
+    if own.context_auto and longest:
+        context = longest
+        needs = replace(needs, settings=replace(settings, context=context))
+    candidate = Candidate(
+        status="no_fit",
+        layout=layout,
+        partition=partition,
+        utilization=utilization,
+        headroom=tuple(headroom_bytes(card) for card in cards),
+        demand=needs,
+        blocks=blocks,
+        requests=needs.cache.requests(blocks, context) if blocks > 0 else 0,
+        refusal=over_free(rig, cards, utilization),
+        decode_tok_s=decode_tok_s(needs, layout.stages, partition),
+    )
+    return replace(candidate, status=_status(rig, candidate, longest >= context))
+
+
+def _status(rig: Rig, candidate: Candidate, holds: bool) -> Status:
+    if candidate.refusal is not None or not holds:
+        return "no_fit"
+    rows = plan_devices(rig, replace(candidate, status="fits"), candidate.settings.context)
+    return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
+
+
+def _reasons(candidate: Candidate) -> tuple[Reason, ...]:
+    found = [Reason("preview", "what this command does as it stands; rigtui has derived nothing")]
+    found += [candidate.refusal] if candidate.refusal else []
+    if candidate.status == "no_fit" and candidate.refusal is None:
+        found.append(Reason("no_fit", explain.shortfall(candidate)))
+    found += explain.partition(candidate)
+    if candidate.blocks > 0:
+        tokens, requests = candidate.kv_tokens, candidate.requests
+        text = f"{tokens:,} tokens of KV: {requests} requests of {candidate.settings.context:,} at once"
+        found += [Reason("kv", text), Reason("graphs_cost_kv", explain.graphs_cost(candidate))]
+    return tuple(found)
+
+
+def _warnings(rig: Rig, model: Model, candidate: Candidate) -> tuple[Reason, ...]:
+    found = []
+    cards = candidate.layout.stages[0]
+    if any(rules.tensor_parallel_problem(model, len(stage)) is None and len(stage) > 1 for stage in candidate.layout.stages):
+        unlike = next((stage for stage in candidate.layout.stages if len({card.total_bytes for card in stage}) > 1), None)
+        found += [Reason("tp_smallest_card", explain.smallest_card_text(unlike))] if unlike else []
+    if len({card.name for card in rig.usable_gpus}) > 1 and cards:
+        found.append(Reason("device_order", "cards differ: without CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA may number them otherwise than here"))
+    return tuple(found)
+
+
+def _own_way(rig: Rig, model: Model, asked: Candidate) -> tuple[Alternative, ...]:
+    """What rigtui would do for the same context, where it would do better."""
+    use_case = UseCase(name="", context=asked.settings.context, context_least=1024)
+    derived = plans(rig, model, Intent(use_case=use_case, overrides=Overrides(), engine="vllm"), None)
+    fine = [plan for plan in derived if plan.status != "no_fit"]
+    best = max(fine, key=lambda plan: (plan.context, plan.engine_view.kv_tokens or 0, -len(plan.devices)), default=None)
+    if best is None:
+        return ()
+    way = clean(" ".join([*(f"{name}={value}" for name, value in best.env.items() if name == PARTITION), *best.command[3:]]))
+    summary = f"rigtui's own settings, {way}"
+    return (Alternative(engine="vllm", summary=summary, status=best.status, context=best.context, expected=best.expected),)

@@ -1,0 +1,151 @@
+"""The published case: a dense 27B coding model in AWQ-INT4 on 12 GB and 24 GB cards, by vLLM's default settings and by rigtui's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from rigtui.engines.vllm.arguments import read
+from rigtui.engines.vllm.preview import RefusedError, preview
+from rigtui.engines.vllm.published import MEASURED, TENSOR_PARALLEL_2
+from rigtui.intent.intent import Intent
+from rigtui.intent.use_cases import use_case
+from rigtui.models.model import Model
+from rigtui.models.safetensors import read_safetensors
+from rigtui.planning.choose import choose
+from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Gpu, Rig
+from rigtui.text import GIB, MIB
+from tools.make_safetensors import coder_27b, write
+from tools.toy_checkpoints import codes, gpu, option, rig, why
+
+
+@pytest.fixture(scope="module")
+def coder(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return read_safetensors(write(tmp_path_factory.mktemp("models") / "coder-27b", *coder_27b()))
+
+
+def small(index: int) -> Gpu:
+    return Gpu(
+        index=index,
+        name="NVIDIA GeForce RTX 3060",
+        compute_capability="8.6",
+        total_bytes=12288 * MIB,
+        free_bytes=11910 * MIB,
+        bandwidth_gb_s=360,
+    )
+
+
+LARGE = Gpu(
+    index=0,
+    name="NVIDIA GeForce RTX 4090",
+    compute_capability="8.9",
+    total_bytes=24564 * MIB,
+    free_bytes=int(22.4 * GIB),
+    bandwidth_gb_s=1008,
+)
+
+
+def described(*cards: Gpu) -> Rig:
+    return Rig(name="fleet", platform="linux", gpus=cards, simulated=True)
+
+
+def serve(model: Model, cards: Rig, *own: str, **env: str) -> Plan:
+    return preview(cards, model, read(("/m", *own)), env, ("vllm", "serve", "/m", *own))
+
+
+def derived(model: Model, cards: Rig, name: str) -> Plan:
+    return choose(cards, model, Intent(use_case=use_case(name), engine="vllm"), [])
+
+
+def test_the_shape_is_the_published_one(coder: Model) -> None:
+    assert 16 * GIB < coder.weights_bytes < 17.5 * GIB
+    undivided = [tensor.bytes for tensor in coder.tensors if tensor.name in ("model.embed_tokens.weight", "lm_head.weight")]
+    assert all(2.3 * GIB < size < 2.45 * GIB for size in undivided)
+    assert 26e9 < coder.parameters < 28e9
+
+
+def test_by_default_an_even_split_over_two_dies_at_the_head(coder: Model) -> None:
+    plan = serve(coder, described(small(0), small(1)), "-pp", "2", "--max-model-len", "4096")
+    assert plan.status == "no_fit"
+    assert [device.layers for device in plan.devices] == [32, 32]
+    text = why(plan, "no_fit")
+    assert "the last stage" in text
+    assert "LM head" in text
+
+
+def test_by_default_four_fit_and_hold_more_than_the_one_large_card(coder: Model) -> None:
+    four = serve(coder, described(*(small(index) for index in range(4))), "-pp", "4", "--max-model-len", "3072", "--enforce-eager")
+    one = serve(coder, described(LARGE), "--max-model-len", "3072", "--enforce-eager")
+    graphs = serve(coder, described(LARGE), "--max-model-len", "3072")
+    assert all(plan.status in ("fits", "tight") for plan in (four, one, graphs))
+    tokens = [plan.engine_view.kv_tokens or 0 for plan in (four, one, graphs)]
+    assert tokens == sorted(tokens, reverse=True)
+    published = [measured.kv_tokens for measured in (MEASURED[2], MEASURED[1], MEASURED[0])]
+    assert published == sorted(published, reverse=True)
+    assert "tokens of KV" in why(graphs, "graphs_cost_kv")
+    # The last stage of the four is the poorest: the head lies there.
+    assert "the last stage" in why(four, "kv_min_over_stages")
+
+
+def test_what_is_never_divided_is_about_five_gib_a_card(coder: Model) -> None:
+    plan = serve(coder, described(*(small(index) for index in range(4))), "-pp", "4", "--max-model-len", "3072", "--enforce-eager")
+    last = plan.devices[-1]
+    layers = plan.devices[1].weights_bytes
+    assert 4.3 * GIB < last.floor_bytes + last.compute_bytes + last.weights_bytes - layers < 5.5 * GIB
+
+
+def test_a_utilization_of_95_percent_is_refused_before_launch_with_one_that_passes(coder: Model) -> None:
+    plan = serve(coder, described(LARGE), "--gpu-memory-utilization", "0.95", "--max-model-len", "4096")
+    assert plan.status == "no_fit"
+    passes = why(plan, "util_over_free").rsplit(" passes", 1)[0].rsplit(" ", 1)[1]
+    assert 0.88 < float(passes) < 0.95
+    again = serve(coder, described(LARGE), "--gpu-memory-utilization", passes, "--max-model-len", "4096")
+    assert again.status == "tight"
+    assert "util_over_free" not in codes(again)
+
+
+def test_rigtuis_own_settings_do_better_and_say_why(coder: Model) -> None:
+    two = derived(coder, described(small(0), small(1)), "coding")
+    assert two.status == "tight"
+    assert two.context_per_slot >= 8192
+    eight = derived(coder, described(*(small(index) for index in range(8))), "coding")
+    assert eight.status == "fits"
+    assert len(eight.devices) < 4
+    assert "--enforce-eager" in eight.command
+    assert {"fewest_stages", "kv_min_over_stages", "partition", "graphs_cost_kv"} <= codes(eight)
+    assert "even split" in why(eight, "partition")
+    one = derived(coder, described(LARGE), "coding")
+    default = serve(coder, described(LARGE), "--max-model-len", "auto")
+    assert one.context_per_slot > default.context
+    assert all(device.free_after_bytes >= GIB for device in one.devices)
+
+
+@pytest.mark.parametrize("measured", MEASURED)
+def test_expected_speeds_are_near_the_published_ones(coder: Model, measured: object) -> None:
+    stages, eager, speed = measured.stages, measured.eager, measured.decode_tok_s  # type: ignore[attr-defined]
+    cards = described(LARGE) if stages == 1 else described(*(small(index) for index in range(stages)))
+    own = ["-pp", str(stages), "--max-model-len", "3072", *(["--enforce-eager"] if eager else [])]
+    expected = serve(coder, cards, *own).expected.decode_tok_s
+    assert expected == pytest.approx(speed, rel=0.1)
+
+
+def test_two_cards_are_expected_to_be_as_much_faster_as_others_measured(coder: Model) -> None:
+    low, high, _ = TENSOR_PARALLEL_2
+    pair = rig(*(gpu(index, 24000, bandwidth=936) for index in range(2)))
+    both = serve(coder, pair, "-tp", "2", "--max-model-len", "4096").expected.decode_tok_s
+    alone = serve(coder, pair, "--max-model-len", "4096").expected.decode_tok_s
+    assert both is not None
+    assert alone is not None
+    assert low <= both / alone <= high
+
+
+def test_a_preview_changes_nothing_and_refuses_what_vllm_refuses(coder: Model) -> None:
+    cards = described(*(small(index) for index in range(3)))
+    plan = serve(coder, cards, "-pp", "3", "--max-model-len", "4096", VLLM_PP_LAYER_PARTITION="20,24,20")
+    assert [device.layers for device in plan.devices] == [20, 24, 20]
+    assert option(plan, "--max-num-seqs") is None
+    assert plan.engine_view.slots == 256
+    assert any("rigtui's own settings" in other.summary for other in plan.alternatives)
+    for own, words in ((("-tp", "3"), "KV heads"), (("-pp", "4"), "World size"), (("--max-model-len", "999999"), "config.json")):
+        with pytest.raises(RefusedError, match=words):
+            serve(coder, cards, *own)
