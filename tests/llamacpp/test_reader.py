@@ -254,7 +254,7 @@ def test_a_line_is_read_up_to_64_kib() -> None:
 
 
 def test_a_log_is_shown_as_text_whichever_way_it_is_written() -> None:
-    assert readable('{"type":"log","time":1,"level":"info","msg":"one\\ntwo\\u001b[2J\\n"}') == ["one", "two"]
+    assert readable('{"type":"log","time":1,"level":"info","msg":"one\\ntwo\\u001b[2J\\n"}') == [("info", "one"), ("info", "two")]
     assert readable('{"type":"fit_memory_breakdown","data":{}}') == []
-    assert readable('{"type": broken') == ['{"type": broken']
-    assert readable("0.00.001.074 I srv  llama_server: hello\r\n") == ["0.00.001.074 I srv  llama_server: hello"]
+    assert readable('{"type": broken') == [(None, '{"type": broken')]
+    assert readable("0.00.001.074 I srv  llama_server: hello\r\n") == [("info", "0.00.001.074 I srv  llama_server: hello")]

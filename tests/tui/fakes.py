@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build, Failure
+from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.intent.profile import Profile, ProfileOverrides
@@ -21,7 +22,7 @@ from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
-from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow, Services
+from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, LogLine, ProfileRow, Services, Speed, Turn
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.tips import TIPS
 
@@ -357,8 +358,28 @@ class FakeLog:
         return LogChunk(lines)
 
 
+class FakeLines:
+    """A log that gives what was added since."""
+
+    def __init__(self, lines: list[LogLine]) -> None:
+        self._lines, self._given = lines, 0
+
+    def read_lines(self) -> LineChunk:
+        new, self._given = tuple(self._lines[self._given :]), len(self._lines)
+        return LineChunk(new)
+
+
+class FakeLive:
+    """How an engine works, as the world says."""
+
+    def __init__(self, read: Callable[[], Live | None]) -> None:
+        self.read = read
+
+
 class FakeAnswer:
     """An answer in three pieces."""
+
+    speed = Speed(first_s=0.21, tokens=43, tok_s=38.2)
 
     def __iter__(self) -> Iterator[str]:
         yield from ("A home ", "assistant that ", "never phones home.")
@@ -464,10 +485,15 @@ class World:
         self.rig = rig
         self.models = models
         self.runs: tuple[RunState, ...] = ()
+        self.history: tuple[RunState, ...] = ()
         self.requests: dict[str, LaunchRequest] = {}
         self.log: tuple[str, ...] = ()
+        self.lines: list[LogLine] = []
+        """Of the log's page; whatever is appended comes at the next look."""
+        self.live: Live | None = None
         self.launched: list[tuple[str, Intent, bool]] = []
         self.stopped: list[str] = []
+        self.asked: list[tuple[Turn, ...]] = []
         self.saved: list[tuple[str, str, Intent]] = []
         self.hurried: list[bool] = []
         self.taken: set[str] = set()
@@ -505,6 +531,10 @@ class World:
         self.runs = (() if replace_others else self.runs) + (run_state("new1", "loading", model=candidate.name, model_path=candidate.path),)
         return Launch("new1")
 
+    def ask(self, run: RunState, turns: tuple[Turn, ...]) -> FakeAnswer:
+        self.asked.append(turns)
+        return FakeAnswer()
+
     def stop(self, run: str) -> None:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
@@ -540,11 +570,14 @@ class World:
             add_folder=self.folders.append,
             derive=self.derive,
             read_runs=lambda: self.runs,
+            read_history=lambda: (*self.history, *self.runs),
             read_request=self.requests.get,
             open_log=lambda run: FakeLog(self.log),
+            open_lines=lambda run: FakeLines(self.lines),
+            open_live=lambda run: FakeLive(lambda: self.live),
             launch=self.launch,
             stop=self.stop,
-            ask=lambda run, question: FakeAnswer(),
+            ask=self.ask,
             save_profile=self.save,
             profiles=self.profiles,
             examine=self.examine,
@@ -555,4 +588,5 @@ class World:
             read_tips=lambda: self.tips,
             keep_tips=self.keep_tips,
             run_interval_s=0.05,
+            live_interval_s=0.05,
         )

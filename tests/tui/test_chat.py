@@ -12,6 +12,7 @@ import pytest
 from rigtui.errors import RigtuiError
 from rigtui.runs.measure import Endpoint
 from rigtui.tui.chat import Chat
+from rigtui.tui.services import Speed, Turn
 
 Answer = Callable[[BaseHTTPRequestHandler, dict], None]
 
@@ -62,7 +63,7 @@ def server() -> Iterator[Server]:
 
 
 def chat(server: Server, **more) -> Chat:
-    return Chat(Endpoint("127.0.0.1", server.port), "qwen", "Who?", **more)
+    return Chat(Endpoint("127.0.0.1", server.port), "qwen", (Turn("user", "Who?"),), **more)
 
 
 def test_the_answer_comes_in_pieces_and_the_question_names_the_model(server):
@@ -72,6 +73,33 @@ def test_the_answer_comes_in_pieces_and_the_question_names_the_model(server):
     assert path == "/v1/chat/completions"
     assert body["model"] == "qwen" and body["messages"] == [{"role": "user", "content": "Who?"}] and body["stream"] is True
     assert "Authorization" not in headers
+
+
+def test_what_was_said_before_is_sent_along(server):
+    turns = (Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "Who?"))
+    list(Chat(Endpoint("127.0.0.1", server.port), "qwen", turns))
+    assert [message["role"] for message in server.asked[0][2]["messages"]] == ["user", "assistant", "user"]
+
+
+def ending(handler, last: dict) -> None:
+    stream("A ", "good ", "one.", end=False)(handler, {})
+    handler.wfile.write(b"data: " + json.dumps(last).encode() + b"\n\ndata: [DONE]\n\n")
+
+
+def test_the_speed_is_the_engines_own_where_it_says_one_and_the_clocks_otherwise(server):
+    ticks = iter([10.0, 12.0, 13.0, 14.0, 16.0])
+    server.answer = lambda handler, _body: ending(handler, {"choices": [], "usage": {"completion_tokens": 9}})
+    timed = chat(server, clock=lambda: next(ticks))
+    list(timed)
+    assert timed.speed == Speed(first_s=2.0, tokens=9, tok_s=2.0)
+    server.answer = lambda handler, _body: ending(handler, {"usage": {"completion_tokens": 9}, "timings": {"predicted_per_second": 38.25}})
+    told = chat(server)
+    list(told)
+    assert (told.speed.tokens, told.speed.tok_s) == (9, 38.25)
+    server.answer = lambda handler, _body: ending(handler, {"usage": None, "timings": {"predicted_per_second": "fast"}})
+    silent = chat(server)
+    list(silent)
+    assert silent.speed.first_s is not None and silent.speed.tok_s is None
 
 
 def test_a_key_is_sent_when_there_is_one(server):
@@ -129,7 +157,7 @@ def test_nonsense_between_events_is_skipped(server):
 
 def test_nobody_there_is_one_sentence():
     with pytest.raises(RigtuiError, match="the engine did not answer"):
-        list(Chat(Endpoint("127.0.0.1", 9), "m", "q"))
+        list(Chat(Endpoint("127.0.0.1", 9), "m", (Turn("user", "q"),)))
 
 
 def test_closing_wakes_whoever_waits(server):

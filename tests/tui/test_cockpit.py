@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from textual.widgets import Input
 
+from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest
@@ -495,3 +496,17 @@ def test_without_a_terminal_it_says_what_to_use_instead():
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("rigtui: the screen needs a terminal") and "rigtui plan MODEL" in done.stderr
+
+
+async def test_a_ready_engine_shows_how_it_works_now_and_nothing_where_it_does_not_say(cockpit):
+    world = World(two_cards())
+    world.runs = (run_state("a"),)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.until(lambda: "measured" in screen.part("#engine"))
+        assert "now" not in screen.part("#engine")
+        world.live = Live(decode_tok_s=31.24, kv_share=0.121, kv_tokens=7904, processing=1, waiting=2)
+        await screen.until(lambda: "31.2 tok/s · KV 12% full (7,904 tokens) · 1 at work · 2 waiting" in screen.part("#engine"))
+        world.live = Live(decode_tok_s=None, kv_share=0.13, kv_tokens=8500, processing=0, waiting=0)
+        await screen.until(lambda: "now idle · KV 13% full (8,500 tokens)" in screen.part("#engine"))
+        world.runs = (run_state("a", "stopped"),)
+        await screen.until(lambda: "stopped" in screen.part("#engine") and "now" not in screen.part("#engine"))

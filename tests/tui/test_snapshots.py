@@ -12,6 +12,9 @@ from rigtui.intent.intent import Intent
 from rigtui.runs.state import LaunchRequest
 from tui.fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
 from tui.test_cards_page import busy_world
+from tui.test_log_page import failed_world, opened
+from tui.test_runs_page import opened as runs_opened
+from tui.test_runs_page import runs_world
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "160x48": (160, 48)}
@@ -141,3 +144,25 @@ async def test_the_dialog_of_the_cards(cockpit, tmp_path, size):
         ("w", "down", "enter"),
         lambda screen: "Space takes" in screen.text(),
     )
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_of_the_log_at_the_line_that_explains(cockpit, tmp_path, size):
+    world = failed_world()
+    async with cockpit(world, size=SIZES[size]) as screen:
+        await opened(screen)
+        await screen.press("e")
+        await screen.until(lambda: "paused" in screen.text())
+        compare(screen.app.export_screenshot(title="rigtui"), f"log-{size}", tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_of_the_runs(cockpit, tmp_path, size):
+    async with cockpit(runs_world(), size=SIZES[size]) as screen:
+        await runs_opened(screen)
+        compare(screen.app.export_screenshot(title="rigtui"), f"runs-{size}", tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_two_runs_side_by_side(cockpit, tmp_path, size):
+    await picture(cockpit, runs_world(), SIZES[size], f"two-runs-{size}", tmp_path, then=lambda screen: screen.state.live)

@@ -99,14 +99,19 @@ def test_sizes_read_as_people_say_them():
 @pytest.mark.parametrize("width", [50, 78])
 @pytest.mark.parametrize("phase", ["starting", "loading", "ready", "stopping", "stopped", "failed"])
 def test_no_line_of_a_run_is_wider_than_its_panel(phase, width):
-    lines = run_lines(run_state("a", phase, notes=("the disk is nearly full, so the log may end early",)), width, Keys(), others=2)
+    lines = run_lines(
+        run_state("a", phase, notes=("the disk is nearly full, so the log may end early",)),
+        width,
+        Keys(),
+        runs=tuple(run_state(name) for name in "abc"),
+    )
     assert max(line.cell_length for line in lines) <= width
     assert phase in words(lines)
 
 
 def test_earlier_attempts_tell_what_failed_and_what_was_changed():
     failure = Failure(code="out_of_vram", text="GPU 1 ran out by 372 MiB")
-    attempts = (AttemptState(outcome="failed", failure=failure, change="headroom 1024 → 1536"), AttemptState())
+    attempts = (AttemptState(outcome="failed", failure=failure), AttemptState(change="headroom 1024 → 1536"))
     text = words(run_lines(run_state("a", "loading", attempt=2, attempts=attempts), 78, Keys()))
     assert "attempt 2" in text and "attempt 1: GPU 1 ran out by 372 MiB; then: headroom 1024 → 1536" in text
 

@@ -80,5 +80,5 @@ def _raw(line: bytes) -> None:
 
 
 def _cleaned(line: bytes) -> None:
-    for text in readable(line.decode("utf-8", errors="replace")):
+    for _, text in readable(line.decode("utf-8", errors="replace")):
         print(text)

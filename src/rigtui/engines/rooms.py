@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
 
 from rigtui.engines.engine import Build, Event, Failure, Found, Spawn
 from rigtui.engines.ladder import Ladder, Setback
+from rigtui.engines.live import Sample
 from rigtui.errors import MissingError
 from rigtui.planning.plan import Plan
 
@@ -41,6 +42,9 @@ class Room(Protocol):
         self, events: Iterable[Event], tail_lines: Sequence[str], exit_code: int | None, signal: int | None, asked_to_stop: bool
     ) -> Failure:
         """Why the engine ended."""
+
+    def live_sample(self, fetch: Callable[[str], bytes | None], at: float) -> Sample | None:
+        """How the engine works at the time `at`, from what `fetch` gives for its paths (None: no answer); None where it does not say."""
 
     def ladder(self, setback: Setback) -> Ladder:
         """What may mend a failure, most promising first. Pure."""

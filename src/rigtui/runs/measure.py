@@ -53,6 +53,17 @@ class Endpoint:
         finally:
             connection.close()
 
+    def page(self, path: str, timeout_s: float, most_bytes: int) -> bytes | None:
+        """The content of GET `path`, None unless the answer is 200. Raises OSError or HTTPException."""
+        connection = self.connect(timeout_s)
+        try:
+            connection.request("GET", path, headers=self._headers)
+            response = connection.getresponse()
+            content = response.read(most_bytes)
+        finally:
+            connection.close()
+        return content if response.status == 200 else None
+
     def post(self, path: str, body: dict[str, Any], timeout_s: float) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         """Send a request. Raises RigtuiError when the engine refuses it."""
         connection = self.connect(timeout_s)

@@ -31,6 +31,8 @@ PLACES = {
     "cards": "VRAM: who holds it",
     "doctor": "Doctor",
     "profiles": "Profiles",
+    "runs": "Runs",
+    "log": "Log",
     "page": "Every page",
     "card_choice": "Cards, their order and their headroom",
     "text": "A text",
@@ -53,6 +55,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("engine.ask", "a", "ask", "ask", "Ask the running model one test question and watch the answer arrive.", rank=2),
     Action("engine.copy", "y", "copy_curl", "copy curl", "Copy a curl command for the running model.", rank=4),
     Action("engine.log", "o", "open_log", "log", "Everything the engine said, full screen.", rank=4),
+    Action(
+        "engine.runs",
+        "R,shift+r",
+        "open_runs",
+        "runs",
+        "All runs on this rig: their attempts, how they work now, and their peaks beside the plan.",
+        rank=5,
+    ),
     Action("engine.next", "n", "next_run", "next run", "Show the next of the runs on this rig.", rank=5),
     Action("model.filter", "slash", "filter", "filter", "Filter the models as you type; Escape shows all again.", rank=3),
     Action("model.favourite", "asterisk", "favourite", "favourite", "Make the model a favourite, or no more; they come first.", rank=7),
@@ -149,6 +159,33 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("profiles.undo", "z", "undo", "undo", "Bring back the profile that was removed last.", rank=1, screen="profiles"),
     Action("profiles.export", "x", "export", "export", "Show the profile as a section of models.conf, to copy.", rank=3, screen="profiles"),
+    Action("runs.show", "enter", "show", "show", "Show this run in the cockpit.", rank=1, screen="runs"),
+    Action("runs.log", "o", "log", "log", "Everything its engine said.", rank=1, screen="runs"),
+    Action("runs.stop", "s", "stop", "stop", "Stop this run.", rank=2, screen="runs"),
+    Action("runs.copy", "y", "copy", "copy URL", "Copy the base URL for clients.", rank=3, screen="runs"),
+    Action("log.pause", "space", "pause", "pause", "Stand still, or follow the newest lines again.", rank=1, screen="log"),
+    Action(
+        "log.why",
+        "e",
+        "why",
+        "why it failed",
+        "Go to the line that explains the failure; again for the one of the attempt before.",
+        rank=1,
+        screen="log",
+    ),
+    Action("log.search", "slash", "search", "search", "Search; Enter finds the next.", rank=2, screen="log"),
+    Action("log.next", "n", "find(1)", "next", "The next line with what was searched for.", rank=3, screen="log"),
+    Action("log.previous", "N,shift+n", "find(-1)", "previous", "The line before with it.", rank=4, screen="log"),
+    Action("log.filter", "f", "filter", "filter", "Show only lines with these words.", rank=2, screen="log"),
+    Action("log.level", "v", "level", "level", "All lines, warnings and errors, or errors only.", rank=2, screen="log"),
+    Action("log.copy", "y", "copy", "copy line", "Copy the line under the cursor.", rank=3, screen="log"),
+    Action("log.copy_all", "Y,shift+y", "copy_all", "copy all", "Copy what is shown, at most the last 2,000 lines.", rank=5, screen="log"),
+    Action("log.up", "up,k", "move(-1)", "up", "The line above.", screen="log"),
+    Action("log.down", "down,j", "move(1)", "down", "The line below.", screen="log"),
+    Action("log.page_up", "pageup", "page(-1)", "page up", "A page back.", screen="log"),
+    Action("log.page_down", "pagedown", "page(1)", "page down", "A page on.", screen="log"),
+    Action("log.top", "home", "ends(-1)", "first", "The first line that is kept.", screen="log"),
+    Action("log.end", "end", "ends(1)", "last", "The last line; new ones are followed again.", screen="log"),
     Action("page.close", "escape,q", "close", "back", "Back to the cockpit.", rank=0, screen="page"),
     Action("app.theme", "t", "change_theme", "theme", "Choose the colours.", rank=8, screen="app"),
     Action("app.help", "question_mark,f1", "help", "help", "What every key does.", rank=0, screen="app"),
@@ -176,3 +213,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("line.close", "escape", "close", "close", "Close without an entry.", screen="line"),
 )
 BY_ID = {action.id: action for action in ACTIONS}
+
+
+def called(method: str, parameters: tuple[object, ...]) -> str:
+    """A call as the registry spells it: `context(-1)`."""
+    return f"{method}({', '.join(map(str, parameters))})" if parameters else method

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tips import TIPS
 
-ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
+ALWAYS = ("model.folder", "model.rescan", "engine.runs", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 WITH_MODEL = (
     "model.filter",
     "model.favourite",

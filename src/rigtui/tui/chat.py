@@ -1,4 +1,4 @@
-"""One test question to a running engine, its answer as it arrives (OpenAI chat completions, server-sent events)."""
+"""A short conversation with a running engine, its answer as it arrives (OpenAI chat completions, server-sent events)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
 from rigtui.runs.measure import Endpoint
 from rigtui.text import clean
+from rigtui.tui.services import Speed, Turn
 
 MAX_TOKENS = 512
 """Of the answer: this is a test."""
@@ -22,13 +26,23 @@ _MAX_LINE = 1 << 20
 class Chat:
     """Iterate it for the pieces of the answer; `close`, from any thread, ends the waiting."""
 
-    def __init__(self, endpoint: Endpoint, model_id: str, question: str, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        model_id: str,
+        turns: tuple[Turn, ...],
+        api_key: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = endpoint.connect(_TIMEOUT_S)
         self._socket: socket.socket | None = None
         self._closed = False
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {api_key}"} if api_key else {})
-        messages = [{"role": "user", "content": question}]
-        self._body = json.dumps({"model": model_id, "messages": messages, "stream": True, "max_tokens": MAX_TOKENS})
+        self._clock = clock
+        self.speed = Speed()
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        options = {"stream": True, "stream_options": {"include_usage": True}, "max_tokens": MAX_TOKENS}
+        self._body = json.dumps({"model": model_id, "messages": messages, **options})
 
     def close(self) -> None:
         """End it; whoever waits for the next piece is woken."""
@@ -45,25 +59,49 @@ class Chat:
                 return
             # The connection forgets its socket once a response without a length begins.
             self._socket = self._connection.sock
+            began = self._clock()
             self._connection.request("POST", "/v1/chat/completions", self._body, self._headers)
             response = self._connection.getresponse()
             if response.status != 200:
                 raise RigtuiError(f"the engine answered {response.status}: {_reason(response.read(_MAX_LINE))}")
-            yield from self._pieces(response)
+            yield from self._pieces(response, began)
         except (OSError, http.client.HTTPException) as error:
             if not self._closed:
                 raise RigtuiError(f"the engine did not answer ({error}); its log says more") from error
         finally:
             self._connection.close()
 
-    def _pieces(self, response: http.client.HTTPResponse) -> Iterator[str]:
+    def _pieces(self, response: http.client.HTTPResponse, began: float) -> Iterator[str]:
+        first: float | None = None
         while not self._closed and (line := response.readline(_MAX_LINE)):
             if not line.startswith(b"data: "):
                 continue
             data = line[6:].strip()
             if data == b"[DONE]":
                 return
-            yield from _delta(data)
+            now = self._clock()
+            for piece in _delta(data):
+                first = now if first is None else first
+                self.speed = replace(self.speed, first_s=first - began)
+                yield piece
+            self.speed = _with_usage(self.speed, data, None if first is None else now - first)
+
+
+def _with_usage(speed: Speed, data: bytes, since_first_s: float | None) -> Speed:
+    """What the last events say: `usage` (OpenAI) counts the tokens, `timings` (llama-server) has the engine's own speed."""
+    try:
+        event: Any = json.loads(data)
+        tokens = (event.get("usage") or {}).get("completion_tokens")
+        tok_s = (event.get("timings") or {}).get("predicted_per_second")
+    except (ValueError, AttributeError):
+        return speed
+    if isinstance(tokens, int) and tokens > 0:
+        # The first token is there when the clock starts.
+        timed = (tokens - 1) / since_first_s if since_first_s and tokens > 1 else None
+        speed = replace(speed, tokens=tokens, tok_s=speed.tok_s or timed)
+    if isinstance(tok_s, int | float) and tok_s > 0:
+        speed = replace(speed, tok_s=float(tok_s))
+    return speed
 
 
 def _delta(data: bytes) -> Iterator[str]:

@@ -6,6 +6,7 @@ from textual.message import Message
 
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
+from rigtui.engines.live import Live
 from rigtui.intent.intent import UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.planning.plan import Plan
@@ -14,7 +15,7 @@ from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.placing import Placement
-from rigtui.tui.services import Launch, LoadedProfile, LogChunk, ProfileRow
+from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, Speed
 from rigtui.tui.shelf import Shelf
 
 
@@ -82,12 +83,36 @@ class RunsRead(Message):
         self.runs, self.requests = runs, requests
 
 
+class LiveRead(Message):
+    """How a run works now; None: its engine does not say."""
+
+    def __init__(self, run: str, live: Live | None) -> None:
+        super().__init__()
+        self.run, self.live = run, live
+
+
 class LogRead(Message):
     """The log of a run grew."""
 
     def __init__(self, run: str, chunk: LogChunk) -> None:
         super().__init__()
         self.run, self.chunk = run, chunk
+
+
+class HistoryRead(Message):
+    """All runs of this rig were read."""
+
+    def __init__(self, runs: tuple[RunState, ...]) -> None:
+        super().__init__()
+        self.runs = runs
+
+
+class LinesRead(Message):
+    """A log's page got more lines."""
+
+    def __init__(self, chunk: LineChunk) -> None:
+        super().__init__()
+        self.chunk = chunk
 
 
 class Launched(Message):
@@ -183,8 +208,8 @@ class ProfileStored(Message):
 
 
 class Answered(Message):
-    """A piece of the answer to the test question; `done` with the last one."""
+    """A piece of an answer; `done` with the last one, which has what it cost."""
 
-    def __init__(self, text: str, *, done: bool = False, failed: bool = False) -> None:
+    def __init__(self, text: str, *, done: bool = False, failed: bool = False, speed: Speed | None = None) -> None:
         super().__init__()
-        self.text, self.done, self.failed = text, done, failed
+        self.text, self.done, self.failed, self.speed = text, done, failed, speed

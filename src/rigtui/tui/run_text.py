@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from textwrap import wrap
 
 from textual.content import Content
+from textual.style import Style
 
 from rigtui.engines.engine import Failure
+from rigtui.engines.live import Live
 from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.keys import Keys
@@ -57,21 +60,27 @@ def progress_bar(share: float, width: int) -> Content:
 
 
 def run_lines(
-    run: RunState | None, width: int, keys: Keys, *, launching: bool = False, others: int = 0, planned: bool = True
+    run: RunState | None,
+    width: int,
+    keys: Keys,
+    *,
+    launching: bool = False,
+    runs: Sequence[RunState] = (),
+    planned: bool = True,
+    live: Live | None = None,
 ) -> list[Content]:
-    """The engine panel: at most six short lines."""
+    """The engine panel, a few short lines; `runs` are all there are, the shown one among them."""
     if run is None:
         if launching:
             return [Content.styled("launching: the plan is derived once more from a fresh reading of the rig", "$warning")]
         line = Content.styled("No engine is running.", "$foreground-muted")
         line += Content("  ") + _hint("", keys.shown("engine.launch"), "launches this plan") if planned else Content("")
-        return [line + Content("  ") + _hint("", keys.shown("engine.next"), "shows the last run") if others else line]
-    lines = [_status_line(run, width)]
-    if others:
-        lines.append(_hint(f"{others} more run{'s' if others > 1 else ''} on this rig", keys.shown("engine.next"), "shows the next"))
-    lines += _earlier_attempts(run, width)
+        return [line + Content("  ") + _hint("", keys.shown("engine.next"), "shows the last run") if runs else line]
+    lines = [tabs(runs, run, width, keys)] if len(runs) > 1 else []
+    lines.append(_status_line(run, width))
+    lines += _earlier_attempts(run, width, keys)
     if run.phase == "ready":
-        lines += _ready(run, width, keys)
+        lines += _ready(run, width, keys, live)
     elif run.phase == "failed" and run.failure is not None:
         lines += _failure(run.failure, width, keys)
     elif run.phase == "stopped":
@@ -80,6 +89,24 @@ def run_lines(
         )
     lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
     return lines
+
+
+def tabs(runs: Sequence[RunState], shown: RunState, width: int, keys: Keys) -> Content:
+    """All runs side by side, the shown one marked; each can be clicked. What does not fit is counted."""
+    hint = _hint("", keys.shown("engine.next"), "next")
+    room = width - hint.cell_length - 8
+    each = max(8, min(24, room // len(runs) - 5))
+    parts: list[Content] = []
+    for at, run in enumerate(runs):
+        name = f"{PHASE_MARKS[run.phase]} {middle(clean(run.profile or run.model), each)}"
+        here = run.run == shown.run
+        tab = Content.assemble((f"[{name}]" if here else f" {name} ", f"{PHASE_COLORS[run.phase]} {'bold' if here else ''}".strip()))
+        if tab.cell_length > room and not here:
+            parts.append(Content.styled(f"+{len(runs) - at} ", "$foreground-muted"))
+            break
+        room -= tab.cell_length
+        parts.append(tab.stylize(Style.from_meta({"@click": f"screen.show_run({run.run!r})"})))
+    return Content.assemble(*parts, " ", hint)
 
 
 def _status_line(run: RunState, width: int) -> Content:
@@ -96,31 +123,39 @@ def _status_line(run: RunState, width: int) -> Content:
     return line if line.cell_length <= width else line.truncate(width, ellipsis=True)
 
 
-def _earlier_attempts(run: RunState, width: int) -> list[Content]:
+def _earlier_attempts(run: RunState, width: int, keys: Keys) -> list[Content]:
+    """What went wrong before and what was changed then; once it is ready that there was something is enough."""
+    failed = sum(attempt.failure is not None for attempt in run.attempts[: run.attempt - 1])
+    if run.phase == "ready" and failed:
+        return [_hint(f"after {failed} failed attempt{'s' if failed > 1 else ''}", keys.shown("engine.runs"), "tells what was changed")]
     lines: list[Content] = []
     for number, attempt in enumerate(run.attempts, start=1):
         if attempt.failure is not None and number < run.attempt:
-            change = f"; then: {attempt.change}" if attempt.change else ""
+            following = run.attempts[number].change if number < len(run.attempts) else None
+            change = f"; then: {following}" if following else ""
             text = clean(f"attempt {number}: {attempt.failure.text}{change}")
             lines += [Content.styled(part, "$foreground-muted") for part in wrap(text, width)]
     return lines
 
 
-def _ready(run: RunState, width: int, keys: Keys) -> list[Content]:
+def _ready(run: RunState, width: int, keys: Keys, live: Live | None) -> list[Content]:
     lines = [
         Content.assemble(("base URL  ", "$accent"), (base_url(run), "bold")),
         Content.assemble(("model id  ", "$accent"), clean(run.model_id)),
     ]
-    speed = _measured(run, width - 10)
+    speed = measured_text(run, width - 10)
     if speed:
         lines.append(Content.assemble(("measured  ", "$accent"), speed))
+    if live is not None and (now := live_text(live, width - 10)):
+        lines.append(Content.assemble(("now       ", "$accent"), now))
     lines.append(
         _hint("", keys.shown("engine.ask"), "asks a test question  ") + _hint("", keys.shown("engine.copy"), "copies a curl command")
     )
     return [line if line.cell_length <= width else line.truncate(width, ellipsis=True) for line in lines]
 
 
-def _measured(run: RunState, width: int) -> str:
+def measured_text(run: RunState, width: int) -> str:
+    """What was measured, in at most `width` cells; empty: nothing yet."""
     measured = run.measured
     if measured is None:
         return ""
@@ -129,6 +164,21 @@ def _measured(run: RunState, width: int) -> str:
         f"prefill {measured.prefill_tok_s:,.0f} tok/s" if measured.prefill_tok_s else "",
         f"first token {measured.ttft_s:.2f} s" if measured.ttft_s else "",
         f"loaded in {measured.load_s:.1f} s" if measured.load_s else "",
+    )
+    return joined(parts, width)
+
+
+def live_text(live: Live, width: int) -> str:
+    """How the engine works now, in at most `width` cells: speed, KV cache in use, requests."""
+    busy = live.processing is None or live.processing > 0
+    kv = "" if live.kv_share is None else f"KV {live.kv_share:.0%} full"
+    tokens = f" ({live.kv_tokens:,} tokens)" if kv and live.kv_tokens is not None else ""
+    parts = (
+        f"{live.decode_tok_s:,.1f} tok/s" if live.decode_tok_s and busy else "idle" if live.processing == 0 else "",
+        f"reading {live.prefill_tok_s:,.0f} tok/s" if live.prefill_tok_s and busy else "",
+        f"{kv}{tokens}",
+        f"{live.processing} at work" if live.processing else "",
+        f"{live.waiting} waiting" if live.waiting else "",
     )
     return joined(parts, width)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
+from rigtui.engines.live import Live
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.intent.profile import Profile
 from rigtui.intent.profiles import ModelState
@@ -22,6 +23,8 @@ from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.shelf import Shelf
 
+Level = Literal["error", "warn", "info", "debug"]
+
 
 class LogChunk(Struct, frozen=True):
     """New lines of an engine's log, cleaned, and how many older ones were left out because they came too fast."""
@@ -30,11 +33,40 @@ class LogChunk(Struct, frozen=True):
     dropped: int = 0
 
 
+class LogLine(Struct, frozen=True):
+    """One line of a log, cleaned."""
+
+    text: str
+    level: Level | None = None
+    """None: the line does not say."""
+
+
+class LineChunk(Struct, frozen=True):
+    """New lines with their levels, and how many before them were left out because they came too fast."""
+
+    lines: tuple[LogLine, ...] = ()
+    dropped: int = 0
+
+
+class LineSource(Protocol):
+    """A growing log from near its beginning."""
+
+    def read_lines(self) -> LineChunk:
+        """What came since the last call; never blocks for more than a disk read."""
+
+
 class LogSource(Protocol):
     """The end of a growing log."""
 
     def read(self) -> LogChunk:
         """What came since the last call; never blocks for more than a disk read."""
+
+
+class LiveSource(Protocol):
+    """How one run works, asked again and again."""
+
+    def read(self) -> Live | None:
+        """Now; None where its engine does not say. May take some seconds."""
 
 
 class ProfileRow(Struct, frozen=True, kw_only=True):
@@ -86,8 +118,27 @@ class Launch(Struct, frozen=True):
     """What is not as it was shown, one sentence; empty: all of it is."""
 
 
+class Turn(Struct, frozen=True):
+    """One part of a conversation."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+class Speed(Struct, frozen=True, kw_only=True):
+    """What an answer cost; None: the engine did not say, or it cannot be told."""
+
+    first_s: float | None = None
+    """From the question to the first piece."""
+    tokens: int | None = None
+    tok_s: float | None = None
+
+
 class Conversation(Protocol):
     """An answer in pieces as they arrive. Iterating may block and may raise RigtuiError."""
+
+    speed: Speed
+    """Known as far as the answer has come."""
 
     def __iter__(self) -> Iterator[str]:
         """The pieces of the answer."""
@@ -125,14 +176,19 @@ class Services:
     """Pure and quick."""
     read_runs: Callable[[], tuple[RunState, ...]]
     """Runs of this rig, oldest first; ended ones only as long as they are worth showing."""
+    read_history: Callable[[], tuple[RunState, ...]]
+    """All runs of this rig that are kept, oldest first."""
     read_request: Callable[[str], LaunchRequest | None]
     """What a run was launched with; None where that cannot be read."""
     open_log: Callable[[str], LogSource]
+    open_lines: Callable[[str], LineSource]
+    """The log of a run with more of its past, for its page."""
+    open_live: Callable[[RunState], LiveSource]
     launch: Callable[[LibraryEntry, Intent, Plan, bool], Launch]
     """Derive again from a fresh reading and launch; the plan is the one that was shown, the flag means: in place of what runs."""
     stop: Callable[[str], None]
-    ask: Callable[[RunState, str], Conversation]
-    """One question to the running model; nothing is sent before the answer is iterated."""
+    ask: Callable[[RunState, tuple[Turn, ...]], Conversation]
+    """What was said so far, the last a question, to the running model; nothing is sent before the answer is iterated."""
     save_profile: Callable[[str, LibraryEntry, Intent, bool], str]
     """Keep the choices under a name; returns where. The flag means: in place of a profile of that name."""
     read_process: Callable[[int], ProcessFacts]
@@ -146,3 +202,4 @@ class Services:
     """The first steps that were taken once, by id."""
     keep_tips: Callable[[frozenset[str]], None]
     run_interval_s: float = 0.25
+    live_interval_s: float = 1.0

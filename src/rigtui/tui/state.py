@@ -6,6 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
+from rigtui.engines.live import Live
 from rigtui.intent.intent import EngineName, Intent, Overrides, UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
@@ -71,6 +72,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     runs: tuple[RunState, ...] = ()
     attached: str | None = None
     """Id of the run that is shown."""
+    live: Live | None = None
+    """How the run that is shown works now, where its engine says."""
     launched_choice: tuple[str, int, Overrides] | None = None
     """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
     launching: bool = False
@@ -330,4 +333,9 @@ def next_run(state: Cockpit) -> Cockpit:
     if not names:
         return state
     at = names.index(state.attached) if state.attached in names else -1
-    return replace(state, attached=names[(at + 1) % len(names)], launched_choice=None)
+    return show_run(state, names[(at + 1) % len(names)])
+
+
+def show_run(state: Cockpit, run: str) -> Cockpit:
+    """Show this run, whatever it was launched with."""
+    return state if run == state.attached else replace(state, attached=run, launched_choice=None)

@@ -23,7 +23,9 @@ from rigtui.tui.messages import (
     Examined,
     ExportReady,
     FolderAdded,
+    HistoryRead,
     Launched,
+    LinesRead,
     LogRead,
     ModelsFound,
     Noted,
@@ -190,6 +192,25 @@ class RunWatch:
         return opened
 
 
+def read_history(services: Services, post: Post) -> None:
+    """All runs, the ended ones too."""
+    post(HistoryRead(services.read_history()))
+
+
+def read_lines(services: Services, post: Post, run: str) -> None:
+    """Pass a log on to its page until the page goes."""
+    worker = get_current_worker()
+    try:
+        source = services.open_lines(run)
+        while not cancelled(worker):
+            chunk = source.read_lines()
+            if chunk.lines or chunk.dropped:
+                post(LinesRead(chunk))
+            worker.cancelled_event.wait(services.run_interval_s)
+    except RigtuiError as error:
+        post(Noted(str(error), title="log", failed=True))
+
+
 def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, replace: bool) -> None:
     """Launch; the run goes on whatever happens to the screen."""
     try:
@@ -218,7 +239,7 @@ def listen(conversation: Conversation, post: Post) -> None:
         if not cancelled(worker):
             post(Answered(clean(str(error)), done=True, failed=True))
     else:
-        post(Answered("", done=True))
+        post(Answered("", done=True, speed=conversation.speed))
 
 
 def save_profile(services: Services, post: Post, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> None:

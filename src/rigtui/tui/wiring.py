@@ -18,14 +18,15 @@ from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import pending, watch
+from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui import tip_store
 from rigtui.tui.chat import Chat
-from rigtui.tui.log_tail import LogTail
+from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
 from rigtui.tui.profile_wiring import LocalProfiles
-from rigtui.tui.services import Launch, ScanReport, Services
+from rigtui.tui.services import Launch, ScanReport, Services, Turn
 from rigtui.tui.shelf_file import keep_shelf, read_shelf
 from rigtui.tui.state import default_name
 
@@ -120,6 +121,10 @@ class Local:
         """The end of a run's log."""
         return LogTail(watch.directory_of(watch.find_run(run)))
 
+    def open_lines(self, run: str) -> LogTail:
+        """A run's log for its page."""
+        return LogTail(watch.directory_of(watch.find_run(run)), first_bytes=PAGE_BYTES, most_lines=PAGE_LINES)
+
     def launch(self, candidate: LibraryEntry, intent: Intent, shown: Plan, replaces: bool) -> Launch:
         """Derive again and launch. Raises RigtuiError when it does not fit any more or no engine is there."""
         from rigtui.runs.launch import launch
@@ -156,8 +161,16 @@ class Local:
         """Ask a run to stop; the run's state says when it has."""
         watch.request_stop(watch.find_run(run))
 
-    def ask(self, run: RunState, question: str) -> Chat:
-        """One question to the running model, with the key it was launched with."""
+    def ask(self, run: RunState, turns: tuple[Turn, ...]) -> Chat:
+        """The running model's answer, asked for with the key it was launched with."""
+        return Chat(Endpoint(run.host, run.port), run.model_id, turns, self._api_key(run))
+
+    def open_live(self, run: RunState) -> LiveReader:
+        """How a run works now."""
+        return LiveReader(run, self._api_key(run))
+
+    def _api_key(self, run: RunState) -> str | None:
+        """The key it was launched with. Raises RigtuiError when its file cannot be read."""
         request = self.request(run.run)
         key = None
         if request is not None and request.api_key_file is not None:
@@ -166,7 +179,7 @@ class Local:
                     key = stream.readline(4096).strip() or None
             except (OSError, UnicodeDecodeError) as error:
                 raise RigtuiError(f"the API key file {request.api_key_file} cannot be read: {error}") from error
-        return Chat(Endpoint(run.host, run.port), run.model_id, question, key)
+        return key
 
     def save_profile(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
         """Keep the choices as a profile of the user's."""
@@ -212,8 +225,11 @@ def services(args: argparse.Namespace) -> Services:
         add_folder=add_folder,
         derive=here.derive,
         read_runs=here.runs,
+        read_history=lambda: tuple(watch.all_runs()),
         read_request=here.request,
         open_log=here.open_log,
+        open_lines=here.open_lines,
+        open_live=here.open_live,
         launch=here.launch,
         stop=here.stop,
         ask=here.ask,

@@ -48,23 +48,29 @@ def messages(line: str) -> list[Message]:
             return []
         if entry.type != "log":
             return []
-        level = None if entry.level in {"cont", "none"} else entry.level
-        return [_message(level, text) for text in entry.msg.splitlines()]
+        return [_message(_said(entry.level), text) for text in entry.msg.splitlines()]
     text = clean(line)
     head = _HEAD.match(text)
     return [_message(_LEVELS[head["level"]], head["text"]) if head else _message(None, text)]
 
 
-def readable(line: str) -> list[str]:
-    """One line of output as people read it: the text of a JSON line, any other line cleaned; nothing for structured events."""
+def readable(line: str) -> list[tuple[str | None, str]]:
+    """One line of output as people read it, with its level where the line says one: the text of a JSON line, any other line cleaned;
+    nothing for structured events."""
     line = line[:MAX_LINE]
     if line.startswith('{"type":'):
         try:
             entry = _DECODER.decode(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            return [clean(line)]
-        return [clean(text) for text in entry.msg.splitlines()] if entry.type == "log" else []
-    return [clean(line)]
+            return [(None, clean(line))]
+        return [(_said(entry.level), clean(text)) for text in entry.msg.splitlines()] if entry.type == "log" else []
+    text = clean(line)
+    head = _HEAD.match(text)
+    return [(_LEVELS[head["level"]] if head else None, text)]
+
+
+def _said(level: str) -> str | None:
+    return None if level in {"cont", "none"} else level
 
 
 def _message(level: str | None, text: str) -> Message:

@@ -1,4 +1,4 @@
-"""One test question to the running model; the answer is shown as it arrives."""
+"""A short conversation with the running model: each answer is shown as it arrives, with what it cost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -16,27 +17,43 @@ from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings, close_line
 from rigtui.tui.messages import Answered
+from rigtui.tui.rows import joined
 from rigtui.tui.run_text import QUESTION, base_url
-from rigtui.tui.services import Conversation
+from rigtui.tui.services import Conversation, Speed, Turn
 
 MAX_ANSWER = 20_000
-"""Characters kept of an answer: this is a test, not a chat."""
+"""Characters kept of an answer: this is a test."""
+TURNS = 20
+"""Parts of the conversation that are sent along."""
+
+
+def speed_text(speed: Speed) -> str:
+    """What an answer cost, in a few words."""
+    parts = (
+        f"first token {speed.first_s:.2f} s" if speed.first_s is not None else "",
+        f"{speed.tok_s:,.1f} tok/s" if speed.tok_s is not None else "",
+        f"{speed.tokens:,} tokens" if speed.tokens is not None else "",
+    )
+    return joined(parts, 60)
 
 
 class AskScreen(ModalScreen[None]):
-    """A question, and the answer below it."""
+    """What was said, and a line for the next question."""
 
     BINDINGS = bindings("line")
 
-    def __init__(self, run: RunState, ask: Callable[[RunState, str], Conversation]) -> None:
+    def __init__(self, run: RunState, ask: Callable[[RunState, tuple[Turn, ...]], Conversation]) -> None:
         super().__init__(classes="dialog")
         self._served, self._ask = run, ask
         self._conversation: Conversation | None = None
+        self._turns: tuple[Turn, ...] = ()
+        self._told: list[Content] = []
+        """What stands above the answer that arrives."""
         self._answer = ""
         self._waiting = False
 
     def compose(self) -> ComposeResult:
-        """Question and answer."""
+        """Question and answers."""
         with Vertical(classes="box tall") as box:
             box.border_title = f"Ask {clean(self._served.model)}"
             box.border_subtitle = close_line(self, "line.close", "Enter asks")
@@ -54,8 +71,12 @@ class AskScreen(ModalScreen[None]):
         question = event.value.strip()
         if question and not self._waiting:
             self._waiting, self._answer = True, ""
-            self.query_one("#answer", Static).update("…")
-            self._conversation = conversation = self._ask(self._served, question)
+            self._turns = (*self._turns, Turn("user", question))[-TURNS:]
+            self._told.append(Content.styled(clean(question), "$accent bold"))
+            event.input.value = ""
+            event.input.placeholder = "the next question"
+            self._conversation = conversation = self._ask(self._served, self._turns)
+            self._draw("…")
             self.run_worker(partial(tasks.listen, conversation, self.post_message), thread=True, group="ask")
 
     @on(Answered)
@@ -64,12 +85,22 @@ class AskScreen(ModalScreen[None]):
             self._answer += f"\n[{event.text}]"
         elif len(self._answer) < MAX_ANSWER:
             self._answer += event.text
-        if event.done:
-            self._waiting = False
         shown = "\n".join(clean(line) for line in self._answer.split("\n")) if self._answer else "…"
-        if event.done and not self._answer:
-            shown = "(the answer is empty)"
-        self.query_one("#answer", Static).update(shown)
+        if not event.done:
+            self._draw(shown)
+            return
+        self._waiting = False
+        # A question without an answer is not said again.
+        said = self._turns[:-1] if event.failed or not self._answer else (*self._turns, Turn("assistant", self._answer))
+        self._turns = said
+        self._told.append(Content(shown if self._answer else "(the answer is empty)"))
+        cost = speed_text(event.speed) if event.speed is not None else ""
+        self._told += [Content.styled(cost, "$foreground-muted"), Content("")] if cost else [Content("")]
+        self._draw("")
+
+    def _draw(self, arriving: str) -> None:
+        parts = [*self._told, *([Content(arriving)] if arriving else [])]
+        self.query_one("#answer", Static).update(Content("\n").join(parts))
         self.query_one("#answer-box", VerticalScroll).scroll_end(animate=False)
 
     def _stop(self) -> None:

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.keys import Keys
+from rigtui.tui.live_watch import LiveWatch
 from rigtui.tui.services import Services
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import learned
@@ -27,15 +28,19 @@ class CockpitBase(Screen[None]):
         self.state = Cockpit(keys=keys)
         self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
+        self.watch_live = LiveWatch(services, self.post_message)
 
     def change(self, state: Cockpit, *, plan: bool = False) -> None:
         """The next state; `plan`: it needs a new derivation."""
         if state.attached != self.watch_runs.shown:
             self.watch_runs.shown = state.attached
             self.log_lines.clear()
+            state = replace(state, live=None)
         before, self.state = self.state, replace(state, learned=learned(self.state, state))
         if self.state.learned != before.learned:
             self.background("tips", partial(self.services.keep_tips, self.state.learned))
+        run = state.run
+        self.watch_live.run = run if run is not None and run.phase == "ready" and not run.measuring else None
         if plan:
             self.replan()
         self.survey()

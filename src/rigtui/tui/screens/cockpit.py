@@ -14,12 +14,11 @@ from textual.worker import Worker, WorkerState
 from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.actions import ACTIONS
+from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.allowed import allowed
 from rigtui.tui.bindings import bindings
-from rigtui.tui.messages import LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
 from rigtui.tui.screens.engine_actions import EngineActions
-from rigtui.tui.screens.log import LogScreen
 from rigtui.tui.screens.model_actions import ModelActions
 from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
@@ -85,8 +84,8 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, Pag
             self.show_models(models_subtitle(state))
             self.query_one(Choices).show(choice_rows(state))
             self.query_one(PlanPanel).show(state)
-            others = len(state.runs) - (1 if state.run else 0)
-            self.query_one(EngineDock).show(state.run, launching=state.launching, others=others, planned=state.plan is not None)
+            planned = state.plan is not None
+            self.query_one(EngineDock).show(state.run, launching=state.launching, runs=state.runs, planned=planned, live=state.live)
             self.query_one(TipLine).show(state)
             self.query_one(HintLine).show(allowed(state))
             self.show_pages()
@@ -97,7 +96,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, Pag
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys whose action does nothing now are dead."""
-        call = f"{action}({', '.join(map(str, parameters))})" if parameters else action
+        call = called(action, parameters)
         known = next((entry for entry in ACTIONS if entry.method == call), None)
         return True if known is None or known.id in allowed(self.state) else None
 
@@ -116,6 +115,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, Pag
         self.change(replace(self.state, use_cases=event.use_cases, builds=event.builds, folders=event.folders), plan=self.state.preview)
         if first:
             self.background("runs", self.watch_runs.loop)
+            self.background("live", self.watch_live.loop)
             self.search_models()
 
     @on(ModelsFound)
@@ -144,6 +144,11 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, Pag
         # What a run held is free again once it has ended.
         self.change(state, plan=state.preview and not preview)
 
+    @on(LiveRead)
+    def _live_read(self, event: LiveRead) -> None:
+        if event.run == self.state.attached and event.live != self.state.live:
+            self.change(replace(self.state, live=event.live))
+
     @on(LogRead)
     def _log_read(self, event: LogRead) -> None:
         if event.run != self.state.attached:
@@ -153,8 +158,6 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, Pag
             lines = (f"… {event.chunk.dropped:,} lines left out here; engine.log has them all", *lines)
         self.log_lines.extend(lines)
         self.query_one(EngineDock).write(lines)
-        if isinstance(self.app.screen, LogScreen):
-            self.app.screen.write(lines)
 
     @on(Worker.StateChanged)
     def _worker_ended(self, event: Worker.StateChanged) -> None:

@@ -16,7 +16,7 @@ from rigtui.tui.run_text import curl_command
 from rigtui.tui.screens.ask import AskScreen
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
-from rigtui.tui.screens.log import LogScreen
+from rigtui.tui.screens.log import LogPage
 
 
 class EngineActions(CockpitBase):
@@ -101,7 +101,7 @@ class EngineActions(CockpitBase):
         """The whole log."""
         run = self.state.run
         if run is not None:
-            self.app.push_screen(LogScreen(run.profile or run.model, self.log_lines))
+            self.app.push_screen(LogPage(self.services, run))
 
     def action_next_run(self) -> None:
         """Another run."""

@@ -26,6 +26,14 @@ READING = {
         "under WSL by Windows and its programs."
     ),
     "doctor": "FAILED keeps something from working, a warning may; the line below the list says why, and which command mends it.",
+    "runs": (
+        "Each attempt is one plan, launched and watched: what was changed for it, how it ended, and the line of the log that says so. "
+        "Peaks are what each card held at most, beside what the plan said."
+    ),
+    "log": (
+        "E and W mark errors and warnings. It follows the newest line until the cursor is moved; the line under the cursor is shown "
+        "in full below. What came too fast to be shown is counted in the title; engine.log in the run's folder has all of it."
+    ),
     "profiles": (
         "A profile keeps a model, a use case and your own settings. Below it stand its runs, newest first: tokens per second while "
         "answering (decode) and while reading (prefill), seconds to the first token, and per card the peak beside what was planned."

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from rigtui.text import clean
-from rigtui.tui.actions import ACTIONS
+from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.messages import Noted
 from rigtui.tui.services import Services
 from rigtui.tui.widgets.lines import HintLine
@@ -44,9 +44,10 @@ class Page(Screen[None]):
         """Offer what works now."""
         self.query_one(HintLine).show((*self.useful(), "page.close", "app.help"))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys whose action does nothing now are dead."""
-        known = next((entry for entry in ACTIONS if entry.screen == self.PLACE and entry.method == action), None)
+        call = called(action, parameters)
+        known = next((entry for entry in ACTIONS if entry.screen == self.PLACE and entry.method == call), None)
         return True if known is None or known.id in self.useful() else None
 
     def background(self, group: str, work: Callable[[], None]) -> None:

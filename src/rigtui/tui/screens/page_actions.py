@@ -8,7 +8,9 @@ from rigtui.tui import state as st
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.cards import CardsPage
 from rigtui.tui.screens.doctor import DoctorPage
+from rigtui.tui.screens.log import LogPage
 from rigtui.tui.screens.profiles import ProfilesPage
+from rigtui.tui.screens.runs import RunsPage
 from rigtui.tui.services import LoadedProfile
 from rigtui.tui.widgets.bars import RigBars
 
@@ -19,7 +21,7 @@ class PageActions(CockpitBase):
     def show_pages(self) -> None:
         """Bring an open page up to the state."""
         for screen in self.app.screen_stack:
-            if isinstance(screen, CardsPage):
+            if isinstance(screen, (CardsPage, LogPage, RunsPage)):
                 screen.show(self.state)
 
     @on(RigBars.Opened)
@@ -27,6 +29,19 @@ class PageActions(CockpitBase):
         """Who holds the VRAM."""
         if self.state.rig is not None and self.state.rig.gpus:
             self.app.push_screen(CardsPage(self.services, self.state))
+
+    def action_open_runs(self) -> None:
+        """All runs."""
+        self.app.push_screen(RunsPage(self.services, self.state, self.show_run))
+
+    def show_run(self, run: str) -> None:
+        """Show this run."""
+        state = st.show_run(self.state, run)
+        self.change(state, plan=state.preview)
+
+    def action_show_run(self, run: str) -> None:
+        """The same, from a click on its name."""
+        self.show_run(run)
 
     def action_open_doctor(self) -> None:
         """Is this rig ready?"""

@@ -7,6 +7,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import RichLog, Static
 
+from rigtui.engines.live import Live
 from rigtui.runs.state import RunState
 from rigtui.tui.bindings import keys_of
 from rigtui.tui.run_text import run_lines
@@ -22,8 +23,9 @@ class EngineDock(Horizontal):
         self.border_title = "Engine"
         self._run: RunState | None = None
         self._launching = False
-        self._others = 0
+        self._runs: tuple[RunState, ...] = ()
         self._planned = False
+        self._live: Live | None = None
         self._text: Content | None = None
 
     def compose(self) -> ComposeResult:
@@ -31,11 +33,11 @@ class EngineDock(Horizontal):
         yield Static(id="engine-facts", markup=False)
         yield RichLog(id="engine-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=True, min_width=20)
 
-    def show(self, run: RunState | None, *, launching: bool, others: int, planned: bool) -> None:
-        """Show this run; `others` more are there, and a plan could be launched."""
+    def show(self, run: RunState | None, *, launching: bool, runs: tuple[RunState, ...], planned: bool, live: Live | None = None) -> None:
+        """Show this run of all `runs`; `planned`: there is a plan to launch."""
         if run is None or self._run is None or run.run != self._run.run:
             self.query_one(RichLog).clear()
-        self._run, self._launching, self._others, self._planned = run, launching, others, planned
+        self._run, self._launching, self._runs, self._planned, self._live = run, launching, runs, planned, live
         self.set_class(run is not None and run.phase in ("starting", "loading", "stopping", "failed"), "-busy")
         self.set_class(run is None, "-idle")
         self._draw()
@@ -54,7 +56,9 @@ class EngineDock(Horizontal):
         width = facts.scrollable_content_region.width
         if width <= 0:
             return
-        lines = run_lines(self._run, width, keys_of(self), launching=self._launching, others=self._others, planned=self._planned)
+        lines = run_lines(
+            self._run, width, keys_of(self), launching=self._launching, runs=self._runs, planned=self._planned, live=self._live
+        )
         text = Content("\n").join(lines)
         if self._text is None or not text.is_same(self._text):
             self._text = text

@@ -1,0 +1,38 @@
+"""Lines of a log as they are drawn. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len
+from textual.content import Content
+
+from rigtui.tui.log_book import LogBook
+from rigtui.tui.services import LogLine
+
+MARKS = {"error": ("E", "$error bold"), "warn": ("W", "$warning bold")}
+"""Level -> the letter before the line and its style; the others need none."""
+LEVEL_WORDS = {None: "all levels", "warn": "warnings and errors", "error": "errors only"}
+
+
+def log_line(line: LogLine, width: int, search: str) -> Content:
+    """One line in `width` cells: its level as a letter, its text cut at the end, what was searched for marked."""
+    mark, style = MARKS.get(line.level or "", (" ", ""))
+    ink = "$error" if line.level == "error" else "$warning" if line.level == "warn" else ""
+    text = Content.styled(line.text, ink)
+    for found in re.finditer(re.escape(search), line.text, re.IGNORECASE) if search else ():
+        text = text.stylize("reverse", found.start(), found.end())
+    whole = Content.assemble((mark, style), " ", text)
+    return whole if cell_len(whole.plain) <= width else whole.truncate(width, ellipsis=True)
+
+
+def log_title(name: str, book: LogBook) -> str:
+    """What the log shows: whose it is, how much, and whether it moves."""
+    parts = [f"Log of {name}", "following" if book.following else f"paused at {book.cursor + 1:,} of {len(book):,}"]
+    if book.least is not None:
+        parts.append(LEVEL_WORDS[book.least])
+    if book.filter:
+        parts.append(f"only “{book.filter}”")
+    if book.dropped:
+        parts.append(f"{book.dropped:,} older or dropped lines in engine.log")
+    return " · ".join(parts)
