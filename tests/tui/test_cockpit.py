@@ -288,18 +288,6 @@ async def test_a_failed_run_says_why_with_the_engines_own_line(cockpit):
         assert "cudaMalloc failed: out of memory" in text
 
 
-async def test_the_whole_log_opens_and_grows(cockpit):
-    world = World(two_cards())
-    world.runs = (run_state("a"),)
-    world.log = ("first line", "second line")
-    async with cockpit(world, size=(80, 24)) as screen:
-        await screen.until(lambda: screen.app.cockpit.log_lines)
-        await screen.press("o")
-        await screen.until(lambda: "second line" in screen.text())
-        await screen.press("escape")
-        assert len(screen.app.screen_stack) == 1
-
-
 async def test_a_test_question_streams_its_answer(cockpit):
     world = World(two_cards())
     world.runs = (run_state("a"),)
