@@ -5,7 +5,7 @@ from __future__ import annotations
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tips import TIPS
 
-ALWAYS = ("model.folder", "model.rescan", "engine.runs", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
+ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 WITH_MODEL = (
     "model.filter",
     "model.favourite",
@@ -37,6 +37,7 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
         found.append("engine.log")
         found += ["engine.stop"] if run.live else []
         found += ["engine.ask", "engine.copy"] if run.phase == "ready" else []
+    found += ["engine.runs"] if state.runs else []
     if len(state.runs) > (1 if run else 0):
         found.append("engine.next")
     if len(state.learned) < len(TIPS):
