@@ -46,6 +46,7 @@ class Target:
         self.build = build
         self.builds = (build,) if build else ()
         self.profile = profile
+        self.constraints = ()
         self.plan = a_plan(command=(*BUILD.argv, *engine_args), **plan)
         self.model = type("Model", (), {"name": "tiny", "fingerprint": "abc", "embedding_model": False})()
 

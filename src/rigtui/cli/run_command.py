@@ -87,6 +87,7 @@ def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchReq
         api_key_file=found.intent.api_key_file,
         simulated=args.rig_file is not None,
         rig_file=os.path.abspath(args.rig_file) if args.rig_file else None,  # noqa: PTH100 a path from elsewhere is only made whole
+        constraints=found.constraints,
         replace=args.replace,
         probe=args.probe,
     )

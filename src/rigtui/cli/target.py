@@ -13,6 +13,7 @@ from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profile import Profile
 from rigtui.models.model import Model
+from rigtui.planning.constraints import Constraint
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 
@@ -25,6 +26,8 @@ class Target(Struct, frozen=True, kw_only=True):
     intent: Intent
     builds: tuple[Build, ...]
     plan: Plan
+    constraints: tuple[Constraint, ...] = ()
+    """What the plan respects beside the user's settings."""
     profile: str | None = None
 
     @property
@@ -89,13 +92,15 @@ def target(args: argparse.Namespace, *, here: bool = False) -> Target:
 
     Raises RigtuiError and its kin, one sentence each; a plan with status `no_fit` is returned, not raised.
     """
-    from rigtui.planning.choose import choose
+    from rigtui.runs.memory import derive
 
     model, intent = wanted(args)
     rig = current_rig(args)
     builds = installed_builds()
-    plan = choose(rig, model, intent, builds, here=here)
-    return Target(rig=rig, model=model, intent=intent, builds=builds, plan=plan, profile=intent.profile)
+    derived = derive(rig, model, intent, builds, here=here)
+    return Target(
+        rig=rig, model=model, intent=intent, builds=builds, plan=derived.plan, constraints=derived.constraints, profile=intent.profile
+    )
 
 
 def wanted(args: argparse.Namespace) -> tuple[Model, Intent]:
@@ -197,11 +202,11 @@ def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan
     """
     from rigtui.intent.profiles import directories, find
     from rigtui.intent.use_cases import load_use_cases
-    from rigtui.planning.choose import choose
+    from rigtui.runs.memory import derive
 
     profile = find(name, directories(args.profiles_dir)).profile
     intent = profile.intent(load_use_cases())
-    return profile, choose(current_rig(args), _model(profile.model), intent, installed_builds())
+    return profile, derive(current_rig(args), _model(profile.model), intent, installed_builds()).plan
 
 
 def profile_from(target_: Target, name: str, model: str) -> Profile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict, replace
 
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 """Cache types llama-server accepts (llama.cpp 0.5.0-dev, common/arg.cpp:302)."""
@@ -63,3 +64,10 @@ class Intent(Struct, frozen=True, kw_only=True):
     port: int | None = None
     """None: the first free one at launch."""
     api_key_file: str | None = None
+
+
+def with_settings(intent: Intent, settings: Overrides) -> Intent:
+    """The intent with `settings` where the user set nothing."""
+    own, plain = asdict(intent.overrides), asdict(Overrides())
+    filled = {name: value for name, value in asdict(settings).items() if own[name] == plain[name]}
+    return replace(intent, overrides=replace(intent.overrides, **filled))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp.builds import build_id
 from rigtui.engines.llamacpp.plans import plans as llamacpp_plans
 from rigtui.engines.vllm.plans import plans as vllm_plans
 from rigtui.errors import MissingError
@@ -14,7 +15,9 @@ from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.known import NOTHING, Known
+from rigtui.planning.lessons import NO_LESSONS, Lessons
 from rigtui.planning.plan import Alternative, Plan
+from rigtui.planning.remembered import Remembering
 from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
 
@@ -49,15 +52,16 @@ def choose(
     here: bool = False,
     constraints: Sequence[Constraint] = (),
     known: Known = NOTHING,
+    lessons: Lessons = NO_LESSONS,
 ) -> Plan:
     """The best plan for `intent`, with the next few different ones as alternatives.
 
     `here`: the plan is launched on this machine even though `rig` is simulated, so its command must be one that this machine's build
-    takes. `constraints`: what failures and earlier runs taught. `known`: what engines have shown of it, in place of the estimate. A plan
-    is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
+    takes. `constraints`: what failures of this run taught; `lessons`: what earlier runs did. `known`: what engines have shown of it, in
+    place of the estimate. A plan is always given; when nothing fits its status is `no_fit` and its reasons say what is missing.
     Raises UsageError for settings that cannot be, MissingError for an engine or a format that is not served.
     """
-    candidates = ranked(rig, model, intent, builds, here=here, constraints=constraints, known=known)
+    candidates = ranked(rig, model, intent, builds, here=here, constraints=constraints, known=known, lessons=lessons)
     best = candidates[0]
     return replace(best, alternatives=_alternatives(best, candidates[1:]))
 
@@ -71,11 +75,24 @@ def ranked(
     here: bool = False,
     constraints: Sequence[Constraint] = (),
     known: Known = NOTHING,
+    lessons: Lessons = NO_LESSONS,
 ) -> list[Plan]:
     """All plans, best first."""
     want = wants(model, intent)
-    found = _plans(engine_for(model, intent), rig, model, intent, builds, here=here, constraints=constraints, known=known)
-    return sorted(found, key=lambda plan: score(plan, want, intent), reverse=True)
+    engine = engine_for(model, intent)
+    build = next((build for build in builds if build.engine == engine), None)
+
+    def derive(rig: Rig, intent: Intent, constraints: Sequence[Constraint], shown: Known) -> list[Plan]:
+        return _plans(engine, rig, model, intent, build, here=here, constraints=constraints, known=shown.and_also(known))
+
+    def by_score(plans: list[Plan]) -> list[Plan]:
+        return sorted(plans, key=lambda plan: score(plan, want, intent), reverse=True)
+
+    past = Remembering(model, lessons.about(rig, model, intent, build), constraints, build_id(build) if build else "")
+    found = by_score(past.plans(derive, rig, intent))
+    best = by_score(past.tuned(derive, rig, intent))[:1]
+    # What tuning found goes first as long as it serves the use case no worse.
+    return best + found if best and STATUS_RANK[best[0].status] >= STATUS_RANK[found[0].status] else found + best
 
 
 def engine_for(model: Model, intent: Intent) -> str:
@@ -90,13 +107,12 @@ def _plans(
     rig: Rig,
     model: Model,
     intent: Intent,
-    builds: Sequence[Build],
+    build: Build | None,
     *,
     here: bool,
     constraints: Sequence[Constraint],
     known: Known,
 ) -> list[Plan]:
-    build = next((build for build in builds if build.engine == engine), None)
     if engine == "llama.cpp":
         return llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints, known=known)
     if engine == "vllm":

@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.intent.intent import Overrides
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.plan import PlanHost
 
 
 class ResultGpu(Struct, frozen=True, kw_only=True):
@@ -39,6 +41,7 @@ class ResultDevice(Struct, frozen=True, kw_only=True):
     """Runtime included."""
     floor_bytes: int | None = None
     """Planned for the runtime."""
+    planned_weights_bytes: int | None = None
     peak_bytes: int | None = None
     """Observed by NVML, like the next two."""
     free_before_bytes: int | None = None
@@ -82,8 +85,8 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     ubatch: int | None = None
     layers: int | None = None
     """Layers on GPUs as the engine counts them, the output head as one."""
-    offloaded_layers: int | None = None
-    """Planned in RAM, in whole or in part."""
+    host: PlanHost | None = None
+    """Planned in RAM."""
     fit_target_mib: tuple[int, ...] = ()
     pipeline: bool | None = None
     """The engine keeps several copies of the inputs (llama.cpp's pipeline parallelism), as its log says."""
@@ -98,6 +101,15 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     prompt_tokens: int | None = None
     peak_basis: str | None = None
     devices: tuple[ResultDevice, ...] = ()
+
+
+class Trial(Struct, frozen=True, kw_only=True):
+    """A run that tries settings."""
+
+    tuning: str
+    """Which tuning it belongs to."""
+    settings: Overrides = Overrides()
+    """What it tried beside the user's own settings; empty: nothing, to have something to compare with."""
 
 
 class RunResult(Struct, frozen=True, kw_only=True):
@@ -119,8 +131,9 @@ class RunResult(Struct, frozen=True, kw_only=True):
     platform: Literal["linux", "wsl2", "macos", "windows"] | None = None
     simulated: bool = False
     """Planned for another rig: never a lesson."""
-    trial: str | None = None
-    """The tuning it belongs to."""
+    trial: Trial | None = None
+    chosen: bool = False
+    """The best trial of its tuning: later plans begin with its settings."""
     forgotten: bool = False
     """The user said so: it is shown, and teaches nothing any more."""
     outcome: str
@@ -128,3 +141,27 @@ class RunResult(Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     """Without secrets."""
     attempt: tuple[AttemptResult, ...] = ()
+
+
+_SECRET_FLAGS = ("--api-key", "--hf-token", "-hft", "--api_key")
+
+
+def without_secrets(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """A command that can be stored and shown: values of flags that carry keys are replaced by `***`."""
+    shown: list[str] = []
+    hide = False
+    for word in argv:
+        flag, equals, _ = word.partition("=")
+        if hide:
+            shown.append("***")
+        elif equals and flag in _SECRET_FLAGS:
+            shown.append(f"{flag}=***")
+        else:
+            shown.append(word)
+        hide = not hide and word in _SECRET_FLAGS
+    return tuple(shown)
+
+
+def requested(overrides: Overrides) -> Overrides:
+    """What the user set, as it is stored: an environment may hold secrets and stays out, like the keys among the arguments."""
+    return replace(overrides, env={}, engine_args=without_secrets(overrides.engine_args))

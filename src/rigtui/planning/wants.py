@@ -41,7 +41,7 @@ def wants(model: Model, intent: Intent) -> Wants:
         # vLLM has names of its own; its room refuses what it does not know.
         if kind not in KV_TYPES and not (own.kv_type and model.format == "safetensors"):
             raise UsageError(f"'{kind}' is not a KV cache type; known are {', '.join(KV_TYPES)}")
-    ubatch = own.ubatch or use_case.ubatch
+    batch, ubatch = batches(intent, ())
     for name, number in (("context", context), ("parallel", slots), ("ubatch", ubatch)):
         if number < 1:
             raise UsageError(f"{name} must be at least 1, not {number}")
@@ -52,10 +52,17 @@ def wants(model: Model, intent: Intent) -> Wants:
         slots=slots,
         kv_types=kv_types,
         kv_fixed=own.kv_type is not None,
-        batch=own.batch or max(use_case.batch, ubatch),
+        batch=batch,
         ubatch=ubatch,
         embedding=use_case.embedding or model.embedding_model,
     )
+
+
+def batches(intent: Intent, constraints: Sequence[Constraint]) -> tuple[int, int]:
+    """Batch and micro-batch, within the constraints."""
+    own, wanted = intent.overrides, intent.use_case.ubatch
+    ubatch = own.ubatch or min(wanted, int(smallest(constraints, "ubatch") or wanted))
+    return own.batch or max(intent.use_case.batch, own.ubatch or wanted), ubatch
 
 
 def bounded(want: Wants, intent: Intent, constraints: Sequence[Constraint]) -> Wants:
@@ -67,9 +74,7 @@ def bounded(want: Wants, intent: Intent, constraints: Sequence[Constraint]) -> W
     context = smallest(constraints, "context")
     if context is not None and not want.context_fixed:
         want = replace(want, context=min(want.context, max(int(context), want.context_least)))
-    ubatch = smallest(constraints, "ubatch")
-    if ubatch is not None and intent.overrides.ubatch is None:
-        want = replace(want, ubatch=min(want.ubatch, int(ubatch)))
+    want = replace(want, ubatch=batches(intent, constraints)[1])
     if not want.kv_fixed:
         for constraint in constraints:
             pair = (str(constraint.value), str(constraint.value))

@@ -10,10 +10,9 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from rigtui.intent.intent import Intent, Overrides
-from rigtui.planning.constraints import Constraint, smallest
-from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult
+from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult, requested
 from rigtui.planning.plan import Expected, PlanDevice
+from rigtui.planning.wants import batches
 from rigtui.rig.rig import Rig
 from rigtui.runs import identity, results
 from rigtui.runs.observe import Observed
@@ -101,7 +100,7 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
         fingerprint=request.fingerprint,
         architecture=plan.model.architecture,
         use_case=plan.use_case,
-        requested=_requested(request.intent),
+        requested=requested(request.intent.overrides),
         engine=state.engine,
         build=state.build,
         driver=rig.driver if rig else None,
@@ -111,7 +110,7 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
         outcome=state.attempts[-1].outcome or "failed",
         gpus=tuple(
             ResultGpu(uuid=gpu.uuid, name=gpu.name, total_bytes=gpu.total_bytes, free_bytes=gpu.free_bytes)
-            for gpu in (rig.gpus if rig else ())
+            for gpu in (rig.usable_gpus if rig else ())
         ),
         command=results.without_secrets(asked.spawn.argv),
         attempt=tuple(attempts),
@@ -119,23 +118,11 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
     return results.record(request.name or slug(request.model), result)
 
 
-def _requested(intent: Intent) -> Overrides:
-    """What the user set. An environment may hold secrets and stays out, like the keys among the arguments."""
-    return replace(intent.overrides, env={}, engine_args=results.without_secrets(intent.overrides.engine_args))
-
-
-def _batches(intent: Intent, constraints: Sequence[Constraint]) -> tuple[int, int]:
-    """Batch and micro-batch, as `planning.wants` resolves them."""
-    own, use_case = intent.overrides, intent.use_case
-    ubatch = own.ubatch or min(use_case.ubatch, int(smallest(constraints, "ubatch") or use_case.ubatch))
-    return own.batch or max(use_case.batch, own.ubatch or use_case.ubatch), ubatch
-
-
 def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> AttemptResult:
     """What the attempt that `state` is at came to."""
     plan, attempt, measured = asked.request.plan, state.attempts[-1], state.measured or Measured()
     failure = attempt.failure
-    batch, ubatch = _batches(asked.request.intent, asked.request.constraints)
+    batch, ubatch = batches(asked.request.tried, asked.request.constraints)
     return AttemptResult(
         outcome=attempt.outcome or "failed",
         failure=failure.code if failure else None,
@@ -154,7 +141,7 @@ def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Pea
         batch=batch,
         ubatch=ubatch,
         layers=measured.layers,
-        offloaded_layers=plan.host.offloaded_layers,
+        host=plan.host,
         fit_target_mib=plan.fit_target_mib,
         pipeline=observed.pipeline,
         graph_splits=measured.graph_splits,
@@ -190,6 +177,7 @@ def _device(device: PlanDevice, measured: Measured, observed: Observed, peaks: P
         headroom_bytes=device.headroom_bytes,
         planned_bytes=device.used_bytes,
         floor_bytes=device.floor_bytes,
+        planned_weights_bytes=device.weights_bytes,
         peak_bytes=measured.peak_bytes.get(device.uuid or device.device),
         free_before_bytes=peaks.free_before(device.uuid),
         free_least_bytes=peaks.free_least.get(device.uuid or ""),

@@ -13,7 +13,7 @@ import msgspec
 
 from rigtui import files, paths
 from rigtui.errors import RigtuiError, UsageError
-from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult
+from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult, without_secrets
 from rigtui.text import slug
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "RunResult",
     "load_results",
     "move_results",
+    "read_runs",
     "record",
     "results_path",
     "without_secrets",
@@ -31,29 +32,12 @@ __all__ = [
 
 RESULTS_SCHEMA = "rigtui.results/1"
 _FULL_BYTES = files.MAX_TOML_BYTES * 3 // 4
-_SECRET_FLAGS = ("--api-key", "--hf-token", "-hft", "--api_key")
 
 
 def results_path(name: str) -> Path:
     """Where the results of a profile lie (of a model, when the run had no profile)."""
     plain = re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)
     return paths.data_dir() / "results" / f"{name if plain else slug(name)}.toml"
-
-
-def without_secrets(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """A command that can be stored and shown: values of flags that carry keys are replaced by `***`."""
-    shown: list[str] = []
-    hide = False
-    for word in argv:
-        flag, equals, _ = word.partition("=")
-        if hide:
-            shown.append("***")
-        elif equals and flag in _SECRET_FLAGS:
-            shown.append(f"{flag}=***")
-        else:
-            shown.append(word)
-        hide = not hide and word in _SECRET_FLAGS
-    return tuple(shown)
 
 
 def record(name: str, result: RunResult) -> str | None:
@@ -89,7 +73,11 @@ def load_results(name: str) -> list[RunResult]:
 
     Raises RigtuiError when the file is damaged.
     """
-    path = results_path(name)
+    return read_runs(results_path(name))
+
+
+def read_runs(path: Path) -> list[RunResult]:
+    """All runs of one results file, oldest first; none is an empty list. Raises RigtuiError when the file is damaged."""
     try:
         return msgspec.convert(_runs(path), list[RunResult])
     except msgspec.ValidationError as error:

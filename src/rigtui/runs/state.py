@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from rigtui import __version__
 from rigtui.engines.engine import Build, Failure, Phase, Spawn
-from rigtui.intent.intent import Intent
+from rigtui.intent.intent import Intent, with_settings
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.outcomes import Trial
 from rigtui.planning.plan import Plan, Status
 
 STATE_SCHEMA = "rigtui.state/1"
@@ -39,8 +40,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """Planned on the rig of a rig file: what is measured here says nothing about that rig."""
     constraints: tuple[Constraint, ...] = ()
     """What the plan had to respect beside the user's settings: lessons, steps taken by hand."""
-    trial: str | None = None
-    """The tuning that the run is a part of."""
+    trial: Trial | None = None
+    """What the run tries beside the intent; its plan has it already."""
     replace: bool = False
     probe: str = "quick"
     """How the run is measured: `quick`, or `full` with a prompt near the whole context."""
@@ -54,6 +55,11 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """From the first failure on no attempt is begun after this long, time spent serving left out."""
     stuck_s: float = 600.0
     """An engine that says and reads nothing for so long while it loads is given up."""
+
+    @property
+    def tried(self) -> Intent:
+        """The intent with what the trial sets."""
+        return self.intent if self.trial is None else with_settings(self.intent, self.trial.settings)
 
     @property
     def name(self) -> str | None:

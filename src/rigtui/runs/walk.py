@@ -16,11 +16,12 @@ from rigtui.models.model import Model
 from rigtui.models.resolve import resolve
 from rigtui.planning.choose import choose, summary
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.lessons import NO_LESSONS, Lessons
 from rigtui.planning.plan import Plan
 from rigtui.rig import rigfile
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines
-from rigtui.runs import pending, watch
+from rigtui.runs import memory, pending, watch
 from rigtui.runs.state import Asked, OfferedStep
 
 
@@ -47,7 +48,9 @@ class Ways(Struct, frozen=True, kw_only=True):
     """Why there is no way on, where there is none and that can be said."""
 
 
-def ways_from(setback: Setback, ladder: Ladder, model: Model, builds: Sequence[Build], *, here: bool = False) -> Ways:
+def ways_from(
+    setback: Setback, ladder: Ladder, model: Model, builds: Sequence[Build], *, here: bool = False, lessons: Lessons = NO_LESSONS
+) -> Ways:
     """The plans that the steps of `ladder` lead to, those that fit and differ from the one that failed, and from each other.
 
     Plans that keep everything on the cards come before those that move layers to RAM. Pure.
@@ -56,7 +59,7 @@ def ways_from(setback: Setback, ladder: Ladder, model: Model, builds: Sequence[B
     found = []
     for step in ladder.steps:
         constraints = (*setback.constraints, *step.constraints)
-        plan = choose(setback.rig, model, setback.intent, builds, here=here, constraints=constraints)
+        plan = choose(setback.rig, model, setback.intent, builds, here=here, constraints=constraints, lessons=lessons)
         build = next((build for build in builds if build.engine == plan.engine), None)
         if build is None or plan.status == "no_fit" or _shape(plan) in seen:
             continue
@@ -111,7 +114,9 @@ class Walker:
             ladder = room(plan.engine).ladder(setback)
             if not ladder.steps:
                 return Ways(why_none=_why_none(ladder))
-            return ways_from(setback, ladder, resolve(plan.model.path), self._builds(ladder), here=request.simulated)
+            return ways_from(
+                setback, ladder, resolve(plan.model.path), self._builds(ladder), here=request.simulated, lessons=memory.lessons()
+            )
         except RigtuiError as error:
             return Ways(why_none=f"no other plan could be derived: {error}")
 

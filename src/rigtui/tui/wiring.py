@@ -12,12 +12,11 @@ from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
-from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
-from rigtui.runs import pending, watch
+from rigtui.runs import memory, pending, watch
 from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
@@ -102,7 +101,7 @@ class Local:
 
     def derive(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         """The plan on this reading; what loading runs will still take counts as taken."""
-        return choose(rig if self._fixed else pending.beside(rig, watch.live_runs()), model, intent, builds)
+        return memory.derive(rig if self._fixed else pending.beside(rig, watch.live_runs()), model, intent, builds).plan
 
     def runs(self) -> tuple[RunState, ...]:
         """The live runs, and the last one that ended."""
@@ -133,7 +132,8 @@ class Local:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
         builds = installed_builds()
-        plan = choose(current_rig(args), candidate.model, intent, builds, here=True)
+        derived = memory.derive(current_rig(args), candidate.model, intent, builds, here=True)
+        plan = derived.plan
         if plan.status == "no_fit":
             why = "; ".join(reason.text for reason in plan.reasons) or "it needs more memory than there is"
             raise DoesNotFitError(f"{candidate.name} does not fit the rig as it is now: {why}")
@@ -150,6 +150,7 @@ class Local:
             fingerprint=candidate.model.fingerprint,
             embedding=intent.use_case.embedding or candidate.model.embedding_model,
             simulated=self._args.rig_file is not None,
+            constraints=derived.constraints,
             replace=replaces,
         )
         launched = launch(request)
