@@ -16,10 +16,10 @@ from msgspec.structs import replace
 
 from rigtui.engines.engine import Event, Failure
 from rigtui.engines.rooms import room
+from rigtui.exec_engine import NOT_STARTED
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler
 from rigtui.runs import identity, record, shortage
-from rigtui.runs.exec_engine import NOT_STARTED
 from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed

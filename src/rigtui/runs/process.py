@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from rigtui.runs import exec_engine, identity
+from rigtui import exec_engine
+from rigtui.runs import identity
 
 MAX_LINE_BYTES = 1 << 16
 TAIL_LINES = 400

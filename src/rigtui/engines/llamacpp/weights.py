@@ -107,6 +107,11 @@ class WeightTable(Struct, frozen=True):
         return len(self.layers) + self.unloaded
 
 
+def is_moved(part: Part, name: str) -> bool:
+    """Whether a tensor, by its name in the block, lies elsewhere when only `part` of the block stays."""
+    return part != Part.NOTHING and _MOVED[part].match(name) is not None
+
+
 def gpu_bytes(tensor: Tensor) -> int:
     """What a tensor takes in a CUDA buffer.
 

@@ -1,4 +1,4 @@
-"""Become an engine that dies with its supervisor: `python -I -S exec_engine.py SUPERVISOR_PID PROGRAM ARG…`.
+"""Become an engine that dies with whoever started it: `python -I -S exec_engine.py PARENT_PID PROGRAM ARG…`.
 
 A program of its own, because code between fork and exec is not safe in a process that has threads.
 """
