@@ -5,16 +5,23 @@ from __future__ import annotations
 import argparse
 import shlex
 
+from msgspec.structs import replace
+
 from rigtui.cli.output import print_json
-from rigtui.cli.target import add_plan_options, target
+from rigtui.cli.target import Target, add_plan_options, target
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT
-from rigtui.planning.plan import Plan
+from rigtui.planning.plan import Plan, Reason
 from rigtui.text import MIB, clean, gib
 
 ON_CPU_TEXT = {
     "fits": "FITS: all in RAM, on the CPU, the wanted context",
     "tight": "TIGHT: all in RAM, on the CPU, with less context than wanted",
     "offload": "OFFLOAD: all in RAM, on the CPU; the GPUs are not used",
+}
+BASIS_TEXT = {
+    "estimated": "estimated: rigtui's own arithmetic; --verify asks the engine",
+    "verified": "verified: the engine itself said so in a dry run",
+    "remembered": "remembered: so it was in an earlier run",
 }
 STATUS_TEXT = {
     "fits": "FITS: all in VRAM, the wanted context, the wanted headroom",
@@ -29,17 +36,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="GGUF file, hf:owner/repo[:quant], ollama:name, or a profile")
     add_plan_options(parser)
     parser.add_argument("--explain", action="store_true", help="say why, and what else would work")
+    parser.add_argument("--verify", action="store_true", help="ask the engine itself first: a dry run of some seconds, nothing is loaded")
     parser.add_argument("--json", action="store_true", help="the whole plan as JSON (rigtui.plan/1)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan; exit code 3 when nothing fits."""
     found = target(args)
+    plan = _verified(found) if args.verify else found.plan
     if args.json:
-        print_json(found.plan)
+        print_json(plan)
     else:
-        print("\n".join(plan_lines(found.plan, explain=args.explain)))
-    return EXIT_NO_FIT if found.plan.status == "no_fit" else EXIT_DONE
+        print("\n".join(plan_lines(plan, explain=args.explain)))
+    return EXIT_NO_FIT if plan.status == "no_fit" else EXIT_DONE
+
+
+def _verified(found: Target) -> Plan:
+    """The plan after the engine was asked; where it cannot be, the estimate with the reason."""
+    from rigtui.runs.verify import verified
+
+    plan, problem = verified(found.plan, found.rig, found.model, found.intent, found.builds)
+    return replace(plan, warnings=(*plan.warnings, Reason("verify_failed", problem))) if problem else plan
 
 
 def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
@@ -52,6 +69,7 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         + (f" for each of {plan.parallel} requests" if plan.parallel > 1 else "")
         + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
         + (f", about {speed:.0f} tok/s ({plan.expected.basis})" if speed else ""),
+        *([BASIS_TEXT[plan.basis]] if plan.use_case and plan.devices else []),
         "",
         *_device_table(plan),
     ]

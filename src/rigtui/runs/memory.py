@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from rigtui import paths
 from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp import dryrun_store
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
@@ -69,11 +70,11 @@ def _read(path: Path) -> tuple[RunResult, ...]:
 def derive(
     rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, here: bool = False, constraints: Sequence[Constraint] = ()
 ) -> Derived:
-    """The plan for this question on this reading, with everything that earlier runs taught.
+    """The plan for this question on this reading, with everything that earlier runs taught and dry runs showed.
 
     `here` and `constraints` as in `choose`. Raises what `choose` raises.
     """
     known = lessons()
-    plan = choose(rig, model, intent, builds, here=here, constraints=constraints, lessons=known)
+    plan = choose(rig, model, intent, builds, here=here, constraints=constraints, lessons=known, known=dryrun_store.load())
     build = next((build for build in builds if build.engine == plan.engine), None)
     return Derived(plan=plan, constraints=with_constraints(constraints, known.about(rig, model, intent, build)))

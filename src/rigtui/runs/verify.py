@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import dryrun, dryrun_store
@@ -16,8 +16,11 @@ from rigtui.models.model import Model
 from rigtui.paths import cache_dir
 from rigtui.planning.known import Known
 from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
+from rigtui.runs.memory import derive
 from rigtui.runs.watch import live_runs
 
+MOST_QUESTIONS = 3
 BUSY_PHASES = ("starting", "loading", "stopping")
 
 
@@ -43,6 +46,35 @@ def verify(
         called_off = _Watch(cancelled)
         seen = dryrun.ask(plan, model, intent, build, cancelled=called_off, file=file)
     return dryrun_store.add(seen, runtime_in(seen, plan))
+
+
+def verified(
+    plan: Plan, rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], *, file: str | None = None
+) -> tuple[Plan, str | None]:
+    """`plan` after its engine was asked, or the plan that follows from the answer; and why it is still an estimate, one sentence.
+
+    What the engine says may make another plan the better one, which is then asked about in its turn.
+    """
+    for _ in range(MOST_QUESTIONS):
+        if plan.basis != "estimated":
+            return plan, None
+        build = next((build for build in builds if build.engine == plan.engine), None)
+        if build is None or not can_verify(plan, build):
+            return plan, _why_not(plan, build)
+        try:
+            verify(plan, model, intent, build, file=file)
+        except RigtuiError as error:
+            return plan, str(error)
+        plan = derive(rig, model, intent, builds).plan
+    return plan, None if plan.basis != "estimated" else "the engine's answers lead to ever other plans; this one stays an estimate"
+
+
+def _why_not(plan: Plan, build: Build | None) -> str:
+    if build is None or not plan.devices:
+        return "there is nothing to ask an engine: the plan uses no GPU, or no engine is installed"
+    if plan.status == "no_fit":
+        return "a plan that does not fit is not asked about"
+    return f"{build.label} offers no dry run (it needs --fit-target and --log-jsonl); a newer llama-server does"
 
 
 class _Watch:
