@@ -12,8 +12,8 @@ HEAD = 50 * MIB
 
 
 def matrix(name: str, size: int) -> Tensor:
-    """An f16 tensor of `size` bytes, 1,024 wide: nothing to pad."""
-    return Tensor(name, (1024, size // 2048), "f16", size)
+    """An f16 tensor of `size` bytes with 1,024 rows: nothing to pad."""
+    return Tensor(name, (size // 2048, 1024), "f16", size)
 
 
 def toy_model(layers: int = 10, *, context: int = 65536, experts: bool = False, name: str = "toy") -> Model:

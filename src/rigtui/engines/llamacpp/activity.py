@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rigtui.engines.llamacpp.footprint import HOST, Footprint, Needs, Placement
+from rigtui.engines.llamacpp.footprint import Footprint, Needs
+from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.weights import Part
 from rigtui.models.model import Experts
 

@@ -1,273 +1,277 @@
-"""Compute buffers: what a graph of one micro-batch needs on each GPU and on the host.
+"""Compute buffers: what a graph of one micro-batch needs on each GPU and in RAM, by drawing the graph and following its tensors.
 
-The formulas describe real loads of llama.cpp 0.5.0-dev (commit 0c1e57098) and the graphs it builds; they are not llama.cpp's own code.
-What one layer keeps alive is in activations.py. For an architecture they were not measured on they are an estimate, named as such by
-`is_measured`.
+Only a few blocks of each device are drawn: the first ones, the last, and every sequence of kinds of block that differs from those before;
+after that the allocator is where it was. Drawings are kept per model and settings; a change of context costs only another look at
+the sizes.
 """
 
 from __future__ import annotations
 
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+
 from msgspec import Struct
 
-from rigtui.engines.llamacpp import activations
-from rigtui.engines.llamacpp.activations import ENCODERS, F32, PARALLEL, Widths, widths_of
-from rigtui.engines.llamacpp.kv import cells, is_sliding, kv_per_layer, widths
-from rigtui.engines.llamacpp.memo import per_model
-from rigtui.engines.llamacpp.settings import Settings
+from rigtui.engines.llamacpp.graph.allocator import Tape
+from rigtui.engines.llamacpp.graph.attention import flash_on_gpu
+from rigtui.engines.llamacpp.graph.model_graph import BlockAt, Drawn, Elsewhere, ModelGraph
+from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
+from rigtui.engines.llamacpp.graph.schedule import tapes
+from rigtui.engines.llamacpp.graph.tensors import Cells
+from rigtui.engines.llamacpp.graph.traits import traits_of
+from rigtui.engines.llamacpp.kv import cells, has_state, is_sliding, widths
+from rigtui.engines.llamacpp.placement import HOST, Placement
+from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Settings
+from rigtui.engines.llamacpp.weights import Override, Part, is_moved
 from rigtui.models.model import Model
 
 PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
-
-_DENSE = frozenset(
-    {
-        "llama",
-        "mistral",
-        "mistral3",
-        "qwen2",
-        "qwen3",
-        "gemma2",
-        "gemma3",
-        "phi3",
-        "qwen35",
-        "granite",
-        "glm4",
-        "starcoder2",
-        "command-r",
-        "cohere2",
-        "olmo2",
-        "lfm2",
-        "mamba2",
-        "bert",
-        "nomic-bert",
-    }
-)
-_MOE = frozenset({"qwen3moe", "mixtral", "gpt-oss", "llama", "deepseek2", "glm4moe", "granitehybrid", "qwen3next", "qwen35moe"})
-
-
-_LATE_OUTPUTS = frozenset(
-    {
-        "bailingmoe3",
-        "cohere2moe",
-        "gemma4",
-        "gpt-oss",
-        "hy-v3",
-        "nemotron_h",
-        "nemotron_h_moe",
-        "qwen35",
-        "qwen35moe",
-        "qwen3next",
-        "step35",
-    }
-)
-"""The tokens that give an output are picked after the last norm, not in the last block (their files in src/models)."""
-HEAD_ROWS = 5
-"""A GPU with nothing but the output head computes a few activation rows (measured: 2 to 3 MiB with the logits of 4 slots)."""
-
-
-class Use(Struct, frozen=True, kw_only=True):
-    """What a device computes."""
-
-    full: bool
-    """It holds layers that attend to the full context."""
-    sliding: bool
-    blocks: int
-    first: bool
-    """It holds the first block."""
-    last: bool
-    """It is the last device."""
-    feed_forward: bool = True
-    """It computes the feed-forward part of a block, for all tokens."""
-    receives: bool = False
-    """Weights of another device's block lie here."""
-
-
-class ComputeNeeds(Struct, frozen=True):
-    """The terms of a compute buffer, bytes."""
-
-    mask_full: int
-    """Attention mask of the full-context layers, and without flash attention the places of new values in the cache."""
-    mask_sliding: int
-    inputs: int
-    feed_forward: int
-    attention: int
-    embedding_row: int
-    """One activation row per token of the micro-batch."""
-    logits: int
-    state: int = 0
-    """Of a layer that keeps a state, without a feed-forward part; counted in `feed_forward` as well."""
-    leading: int = 0
-    """Of dense blocks before those with experts: the device with the first block."""
-    crossing_first: int = 0
-    """Further inputs of the first device and of the later ones, once per copy: what llama.cpp's scheduler moves across."""
-    crossing_later: int = 0
-    pipelined: int = 0
-    """What a layer needs more with several copies of the inputs, which stay alive; less where its peak is in the first block, whose
-    residual is the input itself."""
-    width: int = 0
-    """One dense feed-forward activation."""
-    gated: bool = True
-    fused: bool = False
-    """Gate and up are one tensor."""
-    parallel: bool = False
-    mla: bool = False
-    """K is copied as V once more."""
-    head_norms: bool = False
-    """Query and key are normed per head, which leaves smaller holes."""
-    query_weights: int = 0
-    """The largest matrix of attention, as it is copied."""
-    every_output: bool = False
-    """The last block's feed-forward part sees all tokens, not only those that give an output."""
-
-    def gpu(self, use: Use, *, pipeline: bool) -> int:
-        """A GPU that holds at least one block."""
-        copies = PIPELINE_COPIES if pipeline else 1
-        masks = (self.mask_full if use.full else 0) + (self.mask_sliding if use.sliding else 0)
-        attention = self.attention if use.full or use.sliding else 0
-        row = self.embedding_row if pipeline else 0
-        layers = max(self.feed_forward, attention) if use.feed_forward else max(attention, self.state) + self.embedding_row - row
-        layers += self.pipelined if pipeline and use.feed_forward else 0
-        layers += 5 * self.embedding_row if use.receives else 0
-        if use.first:
-            layers = max(layers, self.leading - row)
-        size = copies * (masks + self.inputs) + layers
-        if pipeline:
-            size += (PIPELINE_COPIES - (1 if use.last and use.blocks <= 2 else 0)) * row
-            size += copies * ((self.crossing_first if use.first or not use.last else 0) + (0 if use.first else self.crossing_later))
-        return size
-
-    def head(self, *, pipeline: bool) -> int:
-        """A GPU with the output head alone: all tokens cross to it where they are picked late."""
-        copies = PIPELINE_COPIES if pipeline else 1
-        return self.logits + ((copies + 1) * self.embedding_row if self.every_output else HEAD_ROWS * self.embedding_row // 100)
-
-    def spilled(self, largest: tuple[int, int], kv: int) -> int:
-        """The first GPU when dense weights lie in RAM: batches of 32 tokens and more are computed there, each weight copied before.
-
-        At the worst moment gate and up stand beside the copy of `up`, or the product beside that of `down` (and, of a kind without gate,
-        beside the hole of `up`'s copy), with five rows or the hole of the query's matrix before them. A cache in RAM is copied as well: K
-        and V apart, and V does not fit the hole beside K; an upper bound. `largest` are the two largest matrices of a layer.
-        """
-        masks = self.mask_full + self.mask_sliding + self.inputs
-        row, (down, up) = self.embedding_row, largest
-        before = max(5 * row, 2 * row + self.query_weights)
-        if self.gated:
-            # The mask does not always fit the hole that the copy before left.
-            feed_forward = max(5 * row + min(masks, up) + up + 2 * self.width, before + self.width + down)
-            if self.fused:
-                feed_forward = max(feed_forward, self.feed_forward + down)
-        else:
-            feed_forward = 3 * row + up + self.width + down
-        waiting = 2 * row if self.parallel else 0  # what attention gave, and the norm that both start from
-        beside = 2 * kv if self.mla else kv // 4 if self.head_norms else kv // 2
-        plain = self.feed_forward + 2 * self.query_weights + min(masks, up)  # in the holes of attention's matrices nothing fits
-        return masks + max(feed_forward + waiting, self.attention + kv + beside, plain)
-
-    def host(self, *, pipeline: bool) -> int:
-        """The host's share: masks and activations that cross devices."""
-        copies = PIPELINE_COPIES if pipeline else 1
-        return copies * (self.mask_full + self.mask_sliding) + (copies + 1) * self.embedding_row
+_FIRST, _LAST = 2, 1
+"""Blocks of a device that are always drawn."""
+_KEPT_MODELS = 128
 
 
 def is_measured(model: Model) -> bool:
-    """Whether the formulas were measured on this architecture."""
-    return model.architecture in (_MOE if model.experts else _DENSE)
+    """Whether the graph of every block is known, and not an upper estimate."""
+    return all(computation(model, Settings(), (), PAD_CONTEXT).graph.drawn)
 
 
-def compute_needs(model: Model, settings: Settings, context: int) -> ComputeNeeds:
-    """The terms for `context` cells in total over all slots."""
-    full, window, streams = cells(model, settings, context)
-    tokens = min(settings.ubatch, context)
-    if model.architecture in ENCODERS:
-        full, window, streams = tokens, tokens, 1
-    unit = F32 * tokens
-    wide = widths_of(model)
-    has_sliding = any(model.swa_layers)
-    has_full = not has_sliding or not all(model.swa_layers)
-    attended = any(model.kv_heads) or model.architecture in ENCODERS
-    mask = (2 if settings.flash_attention else F32) * tokens
-    places = 0 if settings.flash_attention or model.architecture in ENCODERS else 8 * tokens * _widest_value(model)
-    attention = activations.attention(model, wide, unit, flash=settings.flash_attention)
-    copies = _attention_copies(model, settings, full, window, streams, tokens, wide)
-    feed_forward = activations.sparse(model, wide, unit) if model.experts else activations.dense(model, wide, unit)
-    if model.architecture in PARALLEL and settings.flash_attention:
-        feed_forward += copies + (wide.embedding * unit if copies else 0)  # they are part of attention's result, which is still alive
-    in_ram = 0 if settings.kv_offload else max(kv_per_layer(model, settings, context), default=0)
-    if in_ram:
-        # The cache of one layer is copied to the GPU and leaves a hole where H was, which gate and up may fill.
-        width = max(model.feed_forward, default=0) * unit if wide.gated and not model.experts else 0
-        filled = min(in_ram // width, 2) * width if width else 0
-        waiting = 3 * wide.embedding * unit if model.architecture in PARALLEL else 0
-        feed_forward += max(in_ram - wide.heads * unit, 0) - filled + waiting
-    state = activations.recurrent(model, settings, tokens)
-    crossing_first, crossing_later = _crossing(model, unit)
-    early = bool(crossing_later) or (not model.experts and wide.heads >= 2 * wide.embedding)
-    return ComputeNeeds(
-        mask_full=mask * full + places if has_full and attended else 0,
-        mask_sliding=mask * window + places if has_sliding else 0,
-        inputs=(9 if has_sliding else 5) * unit,
-        feed_forward=max(feed_forward, state + (in_ram if state else 0)),
-        attention=attention + copies + in_ram if attended else 0,
-        embedding_row=wide.embedding * unit,
-        logits=model.vocabulary * F32 * (tokens if settings.embedding else min(tokens, settings.slots)),
-        state=state,
-        leading=activations.dense(model, wide, unit) if model.experts and _leading_dense(model) else 0,
-        crossing_first=crossing_first,
-        crossing_later=crossing_later,
-        pipelined=-wide.embedding * unit if early else activations.sparse_pipelined(model, wide, unit),
-        width=max(model.feed_forward, default=0) * unit,
-        gated=wide.gated,
-        fused=wide.fused,
-        parallel=model.architecture in PARALLEL,
-        mla=model.mla,
-        head_norms=wide.head_norms,
-        query_weights=wide.query_weights,
-        every_output=settings.embedding or model.architecture in ENCODERS or model.architecture in _LATE_OUTPUTS,
+class _Scene(Struct, frozen=True):
+    """Some blocks of a model and where they lie, to be drawn; devices are numbered anew."""
+
+    blocks: tuple[BlockAt, ...]
+    head: int | None
+    """Device of the output head; None: the last block is not the model's last."""
+    gpus: int
+    device: int
+    """The one that this is about."""
+
+
+class Computation:
+    """The graphs of one model under settings that differ in nothing but the context."""
+
+    def __init__(self, model: Model, settings: Settings, overrides: tuple[Override, ...], tokens: int) -> None:
+        self.model = model
+        self.settings = settings
+        self.overrides = overrides
+        traits = traits_of(model.architecture)
+        tokens = -(-tokens // settings.slots) * settings.slots
+        micro = Micro(
+            tokens=tokens,
+            slots=settings.slots,
+            streams=1 if settings.unified_kv else settings.slots,
+            outputs=tokens if settings.embedding or traits.encoder else min(tokens, settings.slots),
+            flash=settings.flash_attention,
+            kinds=settings.kv_type,
+        )
+        heads = [_heads(model, layer, encoder=traits.encoder, kinds=settings.kv_type) for layer in range(model.layers)]
+        value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
+        self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value), heads)
+        self.kinds, self.sized = self._block_kinds(heads)
+        self.sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
+        self.pinned = [self._pinned(layer) for layer in range(model.layers)]
+        self.moved: dict[tuple[int, Part], tuple[str, ...]] = {}
+        self.drawings: dict[object, list[Tape]] = {}
+
+    def buffer(self, placement: Placement, device: int, context: int, *, pipeline: bool, projected: bool = False) -> int:
+        """Bytes that `placement` needs on one GPU; `projected`: as `--fit` measures it, which forgets where norms were to be computed."""
+        copies = PIPELINE_COPIES if pipeline else 1
+        forced = HOST not in placement.home and not projected
+        return self._recorded(self._scene(placement, device), copies, forced=forced).peak(*self._cells(context))
+
+    def host_buffer(self, placement: Placement, devices: int, context: int, *, pipeline: bool) -> int:
+        """Bytes in RAM: inputs and their copies, and what is computed there."""
+        copies = PIPELINE_COPIES if pipeline else 1
+        scenes = [self._scene(placement, 0)] if devices else []
+        if HOST not in placement.home or not devices:
+            scenes.append(self._alone(HOST if not devices else 0))
+        cells_ = self._cells(context)
+        return max(self._recorded(scene, copies, forced=True, host=True).peak(*cells_) for scene in scenes)
+
+    def _cells(self, context: int) -> tuple[int, int]:
+        full, window, _ = cells(self.model, self.settings, context)
+        return full, window
+
+    def _block_kinds(self, heads: Sequence[Heads]) -> tuple[list[int], list[int]]:
+        """A number for each kind of block, and for each kind with the sizes of its tensors."""
+        kinds: dict[object, int] = {}
+        sized: dict[object, int] = {}
+        numbers, sizes = [], []
+        for layer in range(self.model.layers):
+            stored = self.graph.stored.get(layer, {})
+            kind = (heads[layer], has_state(self.model, layer), tuple(sorted((name, t.shape) for name, t in stored.items())))
+            numbers.append(kinds.setdefault(kind, len(kinds)))
+            size = (kind, tuple(sorted((name, t.bytes) for name, t in stored.items())))
+            sizes.append(sized.setdefault(size, len(sized)))
+        return numbers, sizes
+
+    def _pinned(self, layer: int) -> dict[str, int]:
+        """Where overrides put tensors of a block; the first that matches wins."""
+        found: dict[str, int] = {}
+        for name in self.graph.stored.get(layer, {}) if self.overrides else ():
+            full = f"blk.{layer}.{name}"
+            device = next((o.device for o in self.overrides if re.search(o.pattern, full)), None)
+            if device is not None:
+                found[name] = device
+        return found
+
+    # --- which blocks are drawn --------------------------------------------------------------------------------------------------
+
+    def _blocks(self, placement: Placement) -> list[BlockAt]:
+        """Of every row of neighbours on one device those that are drawn."""
+        drawn: list[BlockAt] = []
+        start, count = 0, self.model.layers
+        while start < count:
+            home = placement.home[start]
+            end = start + 1
+            while end < count and placement.home[end] == home:
+                end += 1
+            drawn += self._row(placement, home, range(start, end))
+            start = end
+        return drawn
+
+    def _row(self, placement: Placement, home: int, layers: range) -> list[BlockAt]:
+        # Each weight that is copied leaves a hole of its size; of parts that are copied the largest of a kind decides.
+        table = self.sized if home == HOST else self.kinds
+        kinds: list[tuple[int, Elsewhere]]
+        if self.overrides or placement.moved:
+            kinds = [(table[layer], self._elsewhere(layer, home, placement)) for layer in layers]
+        else:
+            kinds = [(kind, ()) for kind in table[layers.start : layers.stop]]
+        cache = home if self.settings.kv_offload else HOST
+        return [BlockAt(self._largest(layers, kinds, index), home, cache, kinds[index][1]) for index in _telling(tuple(kinds))]
+
+    def _largest(self, layers: range, kinds: list[tuple[int, Elsewhere]], index: int) -> int:
+        if not kinds[index][1]:
+            return layers[index]
+        return max((layer for layer, kind in zip(layers, kinds, strict=True) if kind == kinds[index]), key=self.sizes.__getitem__)
+
+    def _elsewhere(self, layer: int, home: int, placement: Placement) -> Elsewhere:
+        """Tensors of a block that do not lie where the block does, and where."""
+        pinned = self.pinned[layer]
+        part, where = placement.moved.get(layer, (Part.NOTHING, HOST))
+        if not pinned and (part == Part.NOTHING or home == HOST):
+            return ()
+        found = dict(pinned)
+        key = self.kinds[layer], part
+        if key not in self.moved:
+            self.moved[key] = tuple(name for name in self.graph.stored.get(layer, {}) if is_moved(part, name))
+        found.update((name, where) for name in self.moved[key] if name not in found)
+        return tuple((name, device) for name, device in found.items() if device != home)
+
+    def _scene(self, placement: Placement, device: int) -> _Scene:
+        """The blocks that `device` computes for, with a neighbour on either side; devices are renamed by the order of their appearance."""
+        blocks, head = self._blocks(placement), placement.home[-1]
+        helps = device == 0  # with weights that lie in RAM
+        own = [index for index, block in enumerate(blocks) if device in _devices(block) or (helps and HOST in _devices(block))]
+        picked = {near for index in own for near in (index - 1, index, index + 1)}
+        if head == device or (helps and head == HOST):
+            picked.add(len(blocks) - 1)
+        chosen = [block for index, block in enumerate(blocks) if index in picked]
+        ends = len(blocks) - 1 in picked
+        labels: dict[int, int] = {}
+        if any(HOST in _devices(block) for block in chosen) or (ends and head == HOST):
+            labels[0] = 0
+        for home in (*(home for block in chosen for home in _devices(block)), *((head,) if ends else ()), device):
+            if home != HOST and home not in labels:
+                labels[home] = len(labels)
+        labels[HOST] = gpus = len(labels)
+        renamed = tuple(
+            BlockAt(b.layer, labels[b.home], labels[b.cache], tuple((name, labels[where]) for name, where in b.elsewhere)) for b in chosen
+        )
+        return _Scene(renamed, labels[head] if ends else None, gpus, labels[device])
+
+    def _alone(self, home: int) -> _Scene:
+        """One block of each kind, all on one device."""
+        first: dict[int, int] = {}
+        for layer in range(self.model.layers):
+            first.setdefault(self.kinds[layer], layer)
+        gpus = 0 if home == HOST else 1
+        return _Scene(tuple(BlockAt(layer, 0, 0) for layer in first.values()), 0, gpus, 0)
+
+    # --- drawings ----------------------------------------------------------------------------------------------------------------
+
+    def _recorded(self, scene: _Scene, copies: int, *, forced: bool, host: bool = False) -> Tape:
+        """The tape of the device that a scene is about, or the host's."""
+        forced = forced or (scene.gpus == 1 and all(block.home == 0 for block in scene.blocks))  # there is no other place
+        key = (tuple(self._key(block, scene.gpus) for block in scene.blocks), scene.head, scene.gpus, copies, forced)
+        if key not in self.drawings:
+            drawn = Drawn(scene.blocks, head=scene.head, host=scene.gpus, forced=forced)
+            self.drawings[key] = tapes(self.graph.draw(drawn), scene.gpus, copies)
+        return self.drawings[key][-1 if host else scene.device]
+
+    def _key(self, block: BlockAt, host: int) -> tuple[object, ...]:
+        """What tells a block from another: weights that are copied by their sizes."""
+        copied = block.home == host or block.elsewhere
+        return (self.sized[block.layer] if copied else self.kinds[block.layer], block.home, block.cache, block.elsewhere, bool(copied))
+
+
+def _devices(block: BlockAt) -> list[int]:
+    return [block.home, *(where for _, where in block.elsewhere)]
+
+
+@lru_cache(maxsize=4096)
+def _telling(kinds: tuple[object, ...]) -> tuple[int, ...]:
+    """The first blocks, the last ones, and those that stand between neighbours as none did before."""
+    seen: set[object] = set()
+    kept = []
+    count = len(kinds)
+    for index, kind in enumerate(kinds):
+        around = (kinds[index - 1] if index else None, kind, kinds[index + 1] if index + 1 < count else None)
+        if index < _FIRST or index >= count - _LAST or around not in seen:
+            kept.append(index)
+        seen.add(around)
+    return tuple(kept)
+
+
+def _heads(model: Model, layer: int, *, encoder: bool, kinds: tuple[str, str]) -> Heads:
+    sliding = is_sliding(model, layer)
+    key = (model.key_length_swa or model.key_length) if sliding else model.key_length
+    value = (model.value_length_swa or model.value_length) if sliding else model.value_length
+    query = model.heads[layer]
+    stored = query if encoder else model.kv_heads[layer]
+    return Heads(
+        query=query,
+        key_value=stored,
+        key=key,
+        value=value,
+        cells=None if encoder else Cells.WINDOW if sliding else Cells.FULL,
+        flash=not stored or flash_on_gpu(key, value, query // stored, kinds),
     )
 
 
-@per_model
-def _widest_value(model: Model) -> int:
-    """The cache of V is transposed without flash attention, and each new value has its own place (8 bytes); MLA keeps none."""
-    return max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
+_computations: OrderedDict[object, Computation] = OrderedDict()
 
 
-@per_model
-def _leading_dense(model: Model) -> bool:
-    return any(tensor.layer == 0 and tensor.name.endswith("ffn_up.weight") for tensor in model.tensors)
+def computation(model: Model, settings: Settings, overrides: tuple[Override, ...], context: int) -> Computation:
+    """The graphs for these settings, drawn once and kept for the models looked at last."""
+    tokens = min(settings.ubatch, settings.context_allocated(context))
+    key = (
+        id(model),
+        settings.slots,
+        settings.unified_kv,
+        settings.kv_type,
+        settings.flash_attention,
+        settings.kv_offload,
+        settings.swa_full,
+        settings.embedding,
+        settings.ubatch,
+        overrides,
+        tokens,
+    )
+    if key in _computations:
+        _computations.move_to_end(key)
+        return _computations[key]
+    made = _computations[key] = Computation(model, settings, overrides, tokens)
+    while len(_computations) > _KEPT_MODELS:
+        _computations.popitem(last=False)
+    return made
 
 
-def _crossing(model: Model, unit: int) -> tuple[int, int]:
-    """Operations without weights of their own are computed on the device before or after, and their results cross."""
-    state = model.recurrent
-    if model.architecture == "mamba2" and state is not None:
-        return state.inner_size * unit, activations.projected(state) * unit
-    if model.architecture == "bert":
-        return model.embedding_length * unit, 0  # token and position embeddings come one by one
-    return 0, 0
-
-
-def _attention_copies(model: Model, settings: Settings, full: int, window: int, streams: int, tokens: int, wide: Widths) -> int:
-    """f16 copies of one layer's K and V, of all streams, when the cache is of another type (ggml-cuda/fattn.cu:722).
-
-    Without flash attention the scores: a token attends to its own stream only.
-    """
-    size = 0
-    if settings.kv_type != ("f16", "f16") and settings.flash_attention:
-        for layer in range(model.layers):
-            if model.kv_heads[layer]:
-                key, value = widths(model, layer)
-                rows = (window if is_sliding(model, layer) else full) * streams
-                size = max(size, 2 * rows * (_copied(settings.kv_type[0], key) + _copied(settings.kv_type[1], value)))
-        if size and wide.mla:
-            size += F32 * tokens * wide.mla.absorbed  # the result no longer fits the hole that the absorbed query left
-    if not settings.flash_attention:
-        size += F32 * full * tokens * max(model.heads, default=0)
-        if wide.mla:
-            # The transposed copy of the compressed rows takes that hole.
-            size += max(2 * full * streams * model.value_length - F32 * tokens * wide.mla.absorbed, 0)
-    return size
-
-
-def _copied(kind: str, width: int) -> int:
-    return 0 if kind == "f16" else width
+def alone(model: Model, settings: Settings, context: int, *, pipeline: bool) -> int:
+    """Bytes of the compute buffer of a GPU that holds the whole model."""
+    placement = Placement((0,) * (model.layers + model.mtp_layers + 1))
+    return computation(model, settings, (), context).buffer(placement, 0, context, pipeline=pipeline)

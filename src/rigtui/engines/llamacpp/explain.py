@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp.command import FIT_OFF, offers
-from rigtui.engines.llamacpp.compute import Use, compute_needs, is_measured
+from rigtui.engines.llamacpp.compute import alone, is_measured
 from rigtui.engines.llamacpp.derive import Derivation
 from rigtui.engines.llamacpp.fit import Fitted
 from rigtui.engines.llamacpp.search import Candidate
@@ -220,12 +220,9 @@ def _fit_switched_off(arguments: tuple[str, ...]) -> list[Reason]:
 
 def _ubatch_cost(model: Model, candidate: Candidate) -> str:
     settings = candidate.settings
-    usual = compute_needs(model, _with_ubatch(candidate, USUAL_UBATCH), candidate.fitted.context)
-    own = compute_needs(model, settings, candidate.fitted.context)
-    sliding = bool(model.sliding_window)
-    pipeline = candidate.fitted.footprint.pipeline
-    use = Use(full=True, sliding=sliding, blocks=model.layers, first=True, last=True)
-    cost = own.gpu(use, pipeline=pipeline) - usual.gpu(use, pipeline=pipeline)
+    context, pipeline = candidate.fitted.context, candidate.fitted.footprint.pipeline
+    usual = alone(model, _with_ubatch(candidate, USUAL_UBATCH), context, pipeline=pipeline)
+    cost = alone(model, settings, context, pipeline=pipeline) - usual
     each = "each card" if len(candidate.gpus) > 1 else "the compute buffer"
     return f"a micro-batch of {settings.ubatch} costs {mib(cost)} more on {each} than the usual {USUAL_UBATCH}"
 

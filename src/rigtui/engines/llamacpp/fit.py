@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rigtui.engines.llamacpp.footprint import HOST, Footprint, Needs, Placement, footprint, needs, split_home
+from rigtui.engines.llamacpp.footprint import Footprint, Needs, footprint, needs, projected
+from rigtui.engines.llamacpp.placement import HOST, Placement, split_home
 from rigtui.engines.llamacpp.settings import Device, Settings
 from rigtui.engines.llamacpp.weights import Part, WeightTable
 from rigtui.models.model import Model
@@ -116,9 +117,10 @@ class _Fit:
             message=message,
         )
 
-    def measure(self, placement: Placement) -> list[int]:
-        uses = footprint(self.need(), placement, self.count, projected=True).devices
-        return [use.total + (device.beside_bytes if use.total else 0) for use, device in zip(uses, self.devices, strict=True)]
+    def measure(self, placement: Placement, *asked: int) -> dict[int, int]:
+        """Bytes on the devices `asked` for; on all when none is."""
+        uses = projected(self.need(), placement, self.count, asked or range(self.count))
+        return {index: total + (self.devices[index].beside_bytes if total else 0) for index, total in uses.items()}
 
     def placed(self, fills: Sequence[Fill]) -> Placement:
         """The placement of `-ngl`, `-ts` and `-ot` as fit writes them."""
@@ -143,10 +145,10 @@ class _Fit:
             # Only the total of the host's memory is looked at, and rigtui judges RAM itself: nothing to move.
             return None
         used = self.measure(self.default_placement())
-        if all(d.free_bytes - u >= m for d, u, m in zip(self.devices, used, self.margins, strict=True)):
+        if all(d.free_bytes - u >= m for d, u, m in zip(self.devices, used.values(), self.margins, strict=True)):
             return None
-        surplus = sum(self.targets) - sum(used)
-        if surplus < 0 and self.settings.context is None and self._reduce_context(sum(used)):
+        surplus = sum(self.targets) - sum(used.values())
+        if surplus < 0 and self.settings.context is None and self._reduce_context(sum(used.values())):
             return None
         self._guard()
         return self._fill()
@@ -160,10 +162,10 @@ class _Fit:
         default = self.default_placement()
         target = sum(self.targets)
         if self.count > 1:
-            weights = sum(use.weights for use in footprint(self.need(), default, self.count, projected=True).devices)
+            weights = sum(use.weights for use in footprint(self.need(), default, self.count).devices)
             target -= (self.count + 1) * (weights // self.model.layers) // (6 if self.model.experts else 2)
         self.context = least
-        used_least = sum(self.measure(default))
+        used_least = sum(self.measure(default).values())
         if target <= used_least or used <= used_least:
             return False
         context = least + (most - least) * (target - used_least) // (used - used_least)
@@ -175,7 +177,7 @@ class _Fit:
             raise _GivesUpError(f"n_gpu_layers already set by user to {self.settings.ngl}, abort")
         if self.count > 1 and self.settings.tensor_split is not None and any(self.settings.tensor_split):
             raise _GivesUpError("model_params::tensor_split already set by user, abort")
-        if self.table.overridden:
+        if self.table.overrides:
             raise _GivesUpError("model_params::tensor_buft_overrides already set by user, abort")
 
     def _fill(self) -> tuple[Fill, ...]:
@@ -190,7 +192,7 @@ class _Fit:
     def _dense_parts_fit(self) -> bool:
         home = self.default_placement().home
         placement = Placement(home, dict.fromkeys(range(self.model.layers), (Part.EXPERTS, HOST)))
-        return sum(self.targets) - sum(self.measure(placement)) > 0
+        return sum(self.targets) - sum(self.measure(placement).values()) > 0
 
     def _most_layers(self, fills: list[Fill], device: int, sparse: bool) -> list[Fill]:
         """Step 3 for one device: as many layers as meet its target (dense-only ones of a mixture model)."""
@@ -200,7 +202,7 @@ class _Fit:
             partial = (layers if device < self.count - 1 else max(layers - 1, 0)) if sparse else 0
             return [*fills[:device], replace(fills[device], layers=layers, partial=partial), *fills[device + 1 :]]
 
-        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)))[device], self.targets[device]))
+        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)), device)[device], self.targets[device]))
 
     @staticmethod
     def _largest(most: int, memory: Callable[[int], int], target: int) -> int:
@@ -230,7 +232,7 @@ class _Fit:
             most = sum(f.partial for f in fills[start:])
 
             def memory(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> int:
-                return self.measure(self.placed(self._convert(fills, start, device, number)[0]))[device]
+                return self.measure(self.placed(self._convert(fills, start, device, number)[0]), device)[device]
 
             number = self._largest(most, memory, self.targets[device])
             fills, start = self._convert(fills, start, device, number)
@@ -266,10 +268,10 @@ class _Fit:
             one = replace(taker, layers=taker.layers + 1, partial=taker.partial + 1, first_part=part, overflow=overflow)
             return [*test[:device], one, *test[device + 1 :]]
 
+        looked_at = range(device, min(device + 2, self.count))
+
         def meets(part: Part) -> bool:
-            used = self.measure(self.placed(with_part(part)))
-            following = device + 1 == self.count or used[device + 1] < self.targets[device + 1]
-            return used[device] < self.targets[device] and following
+            return all(used < self.targets[at] for at, used in self.measure(self.placed(with_part(part)), *looked_at).items())
 
         moved_start = start + 1 if test[start].partial == 0 else start
         if meets(Part.UP):

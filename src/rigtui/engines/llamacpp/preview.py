@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.arguments import Asked
 from rigtui.engines.llamacpp.fit import Fitted, fit
-from rigtui.engines.llamacpp.footprint import HOST
+from rigtui.engines.llamacpp.placement import HOST
 from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
 from rigtui.engines.llamacpp.settings import Device
 from rigtui.engines.llamacpp.weights import Override, weight_table

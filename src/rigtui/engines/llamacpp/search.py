@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.activity import bytes_per_token
 from rigtui.engines.llamacpp.fit import Fitted, fit
-from rigtui.engines.llamacpp.footprint import HOST, Placement, footprint, needs
+from rigtui.engines.llamacpp.footprint import footprint, needs
 from rigtui.engines.llamacpp.kv import kv_per_layer
+from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Device, Settings
 from rigtui.engines.llamacpp.shown import Shown
 from rigtui.engines.llamacpp.weights import plain_table

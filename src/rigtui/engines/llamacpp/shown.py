@@ -12,7 +12,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.fit import Fitted, fit
-from rigtui.engines.llamacpp.footprint import HOST, DeviceUse, Footprint, Placement, footprint, needs
+from rigtui.engines.llamacpp.footprint import DeviceUse, Footprint, footprint, needs
+from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import Device, Settings
 from rigtui.engines.llamacpp.weights import Part, WeightTable
 from rigtui.models.model import Model

@@ -46,12 +46,10 @@ _MOVED = {
 
 
 class Sizes(Struct, frozen=True):
-    """Bytes of a group of tensors on a GPU and in RAM, and its largest tensors there."""
+    """Bytes of a group of tensors on a GPU and in RAM."""
 
     gpu: int = 0
     host: int = 0
-    largest: tuple[int, ...] = ()
-    """The up to two largest tensors, bytes."""
 
 
 class LayerWeights(Struct, frozen=True):
@@ -93,8 +91,8 @@ class WeightTable(Struct, frozen=True):
     """Small tensors that every GPU with layers gets a copy of (rope factors), bytes."""
     pinned: tuple[Pinned, ...] = ()
     """What overrides took out of the layers."""
-    overridden: bool = False
-    """There are overrides, whether or not they match anything."""
+    overrides: tuple[Override, ...] = ()
+    """The user's, whether or not they match anything."""
 
     @property
     def gpu_bytes(self) -> int:
@@ -134,7 +132,6 @@ def _sizes(tensors: list[Tensor]) -> Sizes:
     return Sizes(
         gpu=sum(gpu_bytes(t) for t in tensors),
         host=sum(_aligned(t.bytes, HOST_ALIGNMENT) for t in tensors),
-        largest=tuple(sorted((t.bytes for t in tensors), reverse=True)[:2]),
     )
 
 
@@ -172,7 +169,7 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
         input=_sizes(inputs),
         per_device=sum(gpu_bytes(t) for t in shared),
         pinned=tuple(Pinned(layer, device, _sizes(tensors)) for (layer, device), tensors in pinned.items()),
-        overridden=bool(overrides),
+        overrides=overrides,
     )
 
 
@@ -185,5 +182,5 @@ def plain_table(model: Model) -> WeightTable:
 def _layer(tensors: list[Tensor]) -> LayerWeights:
     # The name within the block: a pattern of `--fit` names the block, then this.
     named = [(t.name.split(".", 2)[-1], t) for t in tensors]
-    moved = {int(part): _sizes([t for name, t in named if pattern.match(name)]) for part, pattern in _MOVED.items()}
+    moved = {int(part): _sizes([t for name, t in named if is_moved(part, name)]) for part in _MOVED}
     return LayerWeights(whole=_sizes(tensors), moved=moved)

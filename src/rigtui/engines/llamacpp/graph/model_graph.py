@@ -1,0 +1,304 @@
+"""The whole graph of a model for one micro-batch, or of some of its blocks: llama.cpp 0.5.0-dev (0c1e57098), src/models/*.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
+
+from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro, Parts, Weights
+from rigtui.engines.llamacpp.graph.recurrent import delta_net, mamba2, short_convolution
+from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, Tensor
+from rigtui.engines.llamacpp.graph.traits import Traits
+from rigtui.engines.llamacpp.graph.unknown import estimated, is_drawn
+from rigtui.models.model import Model
+from rigtui.models.model import Tensor as Stored
+
+Elsewhere = tuple[tuple[str, int], ...]
+"""Tensors of a block that lie on another device than the block, by their name in it, and where."""
+
+
+class BlockAt(Struct, frozen=True):
+    """One block of the graph."""
+
+    layer: int
+    home: int
+    cache: int
+    """Device of its cache or state."""
+    elsewhere: Elsewhere = ()
+
+
+class Drawn(Struct, frozen=True):
+    """What is drawn of a model."""
+
+    blocks: tuple[BlockAt, ...]
+    head: int | None
+    """Device of the output head; None: the last block is not the model's last, and no head follows."""
+    host: int
+    forced: bool
+    """The norms of a block are computed where the block is."""
+
+
+class ModelGraph:
+    """Builds graphs of one model."""
+
+    def __init__(self, model: Model, traits: Traits, micro: Micro, layout: Layout, heads: Sequence[Heads]) -> None:
+        self.model = model
+        self.traits = traits
+        self.micro = micro
+        self.layout = layout
+        self.heads = heads
+        self.stored: dict[int | None, dict[str, Stored]] = {}
+        for tensor in model.tensors:
+            layer = tensor.layer
+            name = tensor.name.split(".", 2)[2] if layer is not None else tensor.name
+            self.stored.setdefault(layer, {})[name] = tensor
+        self.drawn = [is_drawn(model, layer, self.stored.get(layer, {}), heads[layer]) for layer in range(model.layers)]
+        """Per block: its graph is known, and no estimate."""
+
+    def draw(self, drawn: Drawn) -> Graph:
+        """The graph, nodes in the order of computation."""
+        return _Drawing(self, drawn).graph()
+
+
+class _Drawing:
+    def __init__(self, source: ModelGraph, drawn: Drawn) -> None:
+        self.source = source
+        self.model = source.model
+        self.traits = source.traits
+        self.micro = source.micro
+        self.drawn = drawn
+        self.g = Graph()
+        self.parts = Parts(self.g, source.micro, source.traits, source.layout)
+        self.width = self.model.embedding_length
+
+    def graph(self) -> Graph:
+        outer = self._weights(None, self.drawn.host, {})
+        x = self._embedded(outer)
+        blocks = self.drawn.blocks
+        for number, block in enumerate(blocks):
+            x = self._block(block, x, last=self.drawn.head is not None and number == len(blocks) - 1)
+        if self.drawn.head is not None:
+            self._head(x, self.drawn.head)
+        else:
+            self.g.expand(x)
+        return self.g
+
+    def _weights(self, layer: int | None, home: int, elsewhere: Mapping[str, int]) -> Weights:
+        made: dict[str, Tensor | None] = {}
+        stored = self.source.stored.get(layer, {})
+
+        def find(name: str) -> Tensor | None:
+            if name not in made:
+                tensor = stored.get(name)
+                if tensor is None:
+                    made[name] = None
+                else:
+                    made[name] = self.g.stored(elsewhere.get(name, home), tensor.shape, (tensor.bytes, 0, 0), weight=True)
+            return made[name]
+
+        return find
+
+    def _embedded(self, outer: Weights) -> Tensor:
+        g, parts = self.g, self.parts
+        table = outer("token_embd.weight") or g.stored(self.drawn.host, (self.width, self.model.vocabulary), (0, 0, 0), weight=True)
+        x = g.rows(table, parts.input("tokens", self.micro.tokens), (self.width, self.micro.tokens))
+        g.expand(x)
+        g.expand(parts.input("embeddings", self.width, self.micro.tokens))
+        if types := outer("token_types.weight"):
+            x = g.like("add", x, g.view("view", types, (self.width,)))
+        if positions := outer("position_embd.weight"):
+            rows = g.rows(positions, parts.input("positions", self.micro.tokens), x.ne)
+            x = g.like("add", rows, x) if self.traits.encoder else g.like("add", x, rows)
+        if self.traits.scaled_input:
+            x = g.like("scale", x)
+        if outer("token_embd_norm.weight") and self.traits.output_norm != "token_embd_norm":
+            first = self.drawn.blocks[0].home if self.drawn.blocks and self.drawn.forced else None
+            x = parts.norm(x, outer, "token_embd_norm", first)
+        return x
+
+    def _block(self, block: BlockAt, x: Tensor, *, last: bool) -> Tensor:
+        home = block.home if self.drawn.forced else None
+        w = self._weights(block.layer, block.home, dict(block.elsewhere))
+        if not self.source.drawn[block.layer]:
+            stored, heads = self.source.stored.get(block.layer, {}), self.source.heads[block.layer]
+            return estimated(self.parts, x, stored, w, self.model, heads, block.cache)
+        if self.traits.encoder:
+            return self._encoder_block(block, x, w, home, last=last)
+        pick = last and not self.traits.late_outputs
+        normed = self.parts.norm(x, w, "attn_norm", home) if w("attn_norm.weight") else x
+        if self.traits.gated_attention:
+            self.g.expand(normed)
+        own = self.parts.norm(x, w, "attn_norm_2", home) if w("attn_norm_2.weight") else normed
+        y = self._mixer(block, own, w, home)
+        if self.traits.parallel:
+            return self._beside(x, normed, y, w, home, pick=pick)
+        if pick:
+            y, x = self._picked(y), self._picked(x)
+        if w("post_attention_norm.weight") and (w("ffn_norm.weight") or not w("attn_norm.weight")):
+            y = self.parts.norm(y, w, "post_attention_norm", home)
+        if self.traits.scaled_residual:
+            y = self.g.like("scale", y)
+        x = self._sum(x, y, "a")
+        if not (w("ffn_down.weight") or w("ffn_down_exps.weight")):
+            return x
+        return self._after(x, self._second_norm(x, w, home), w)
+
+    def _second_norm(self, x: Tensor, w: Weights, home: int | None) -> Tensor:
+        if w("ffn_norm.weight"):
+            return self.parts.norm(x, w, "ffn_norm", home)
+        if w("post_attention_norm.weight") and w("attn_norm.weight"):
+            return self.parts.norm(x, w, "post_attention_norm", home)
+        return x
+
+    def _after(self, x: Tensor, normed: Tensor, w: Weights) -> Tensor:
+        y = self._feed_forward(normed, w)
+        if w("post_ffw_norm.weight"):
+            y = self.parts.norm(y, w, "post_ffw_norm")
+        if self.traits.scaled_residual:
+            y = self.g.like("scale", y)
+        return self._sum(x, y, "f")
+
+    def _sum(self, x: Tensor, y: Tensor, after: str) -> Tensor:
+        return self.g.like("add", x, y) if after in self.traits.residual_first else self.g.like("add", y, x)
+
+    def _feed_forward(self, x: Tensor, w: Weights) -> Tensor:
+        g, parts, experts = self.g, self.parts, self.model.experts
+        if experts is None or not w("ffn_gate_inp.weight"):
+            return parts.feed_forward(x, w)
+        y = parts.experts(x, w, experts.used)
+        if w("ffn_up_shexp.weight"):
+            shared = parts.feed_forward(x, w, "_shexp")
+            if gate := w("ffn_gate_inp_shexp.weight"):
+                weight = g.stored(gate.device or 0, (self.width, 1), gate.bytes, weight=True)
+                shared = g.like("mul", shared, g.like("unary", g.mul_mat(weight, x)))
+            y = g.like("add", y, shared)
+        return y
+
+    def _beside(self, x: Tensor, normed: Tensor, y: Tensor, w: Weights, home: int | None, *, pick: bool) -> Tensor:
+        """Feed-forward beside attention."""
+        g = self.g
+        if pick:
+            y, x = self._picked(y), self._picked(x)
+        if w("ffn_norm.weight"):
+            normed = self.parts.norm(x, w, "ffn_norm", home)
+        elif pick:
+            normed = self._picked(normed)
+        z = self.parts.feed_forward(normed, w)
+        first, second, third = ({"x": x, "y": y, "z": z}[name] for name in self.traits.parallel)
+        return g.like("add", g.like("add", first, second), third)
+
+    def _picked(self, x: Tensor) -> Tensor:
+        outputs = self.micro.outputs
+        return self.g.rows(x, self.parts.input("outputs", outputs), (x.ne[0], outputs))
+
+    def _mixer(self, block: BlockAt, x: Tensor, w: Weights, home: int | None) -> Tensor:
+        """Attention, or what a layer has in its place."""
+        heads, state = self.source.heads[block.layer], self.model.recurrent
+        if state is not None and state.layers[block.layer]:
+            if w("shortconv.in_proj.weight"):
+                return short_convolution(self.parts, x, w, state, block.cache)
+            if self.traits.gated_attention:
+                return delta_net(self.parts, x, w, state, block.cache, home)
+            return mamba2(self.parts, x, w, state, block.cache, home)
+        if self.model.mla:
+            return self._latent(x, w, heads, block.cache, home)
+        if self.traits.gated_attention:
+            return self._gated(x, w, heads, block.cache, home)
+        q, k, v = self.parts.projected(x, w, heads)
+        return self.parts.attend(self._ready(q, "q", w, heads, home), self._ready(k, "k", w, heads, home), v, heads, w, block.cache)
+
+    def _ready(self, x: Tensor, name: str, w: Weights, heads: Heads, home: int | None) -> Tensor:
+        """Query or key, normed and rotated."""
+        g, tokens = self.g, self.micro.tokens
+        if norm := w(f"attn_{name}_norm.weight"):
+            whole = int(norm.ne[0]) != heads.key and len(norm.ne) == 1
+            shape = x.ne
+            if whole:
+                x = x.sources[0] if x.op == "reshape" else g.reshape(x, int(norm.ne[0]), tokens)
+            x = self.parts.norm(x, w, f"attn_{name}_norm", home)
+            if whole:
+                x = g.reshape(x, *shape)
+        if self.traits.rotates and (heads.cells is Cells.WINDOW or not self.traits.rotates_window_only):
+            x = self.parts.rotate(x)
+        return g.like("scale", x) if name == "q" and self.traits.scaled_query else x
+
+    def _gated(self, x: Tensor, w: Weights, heads: Heads, device: int, home: int | None) -> Tensor:
+        """Attention whose query carries a gate of the same width."""
+        g, parts, n = self.g, self.parts, self.micro.tokens
+        both = parts.linear(x, w, "attn_q")
+        k = g.reshape(parts.linear(x, w, "attn_k"), heads.key, heads.key_value, n)
+        v = g.reshape(parts.linear(x, w, "attn_v"), heads.value, heads.key_value, n)
+        q = g.view("view", both, (heads.key, heads.query, n), packed=False)
+        gate = g.op("cont", (heads.key * heads.query, n), g.view("view", both, (heads.key, heads.query, n), packed=False))
+        y = parts.attend(self._ready(q, "q", w, heads, home), self._ready(k, "k", w, heads, home), v, heads, w, device, output=False)
+        return parts.linear(g.like("mul", y, g.like("unary", gate)), w, "attn_output")
+
+    def _latent(self, x: Tensor, w: Weights, heads: Heads, device: int, home: int | None) -> Tensor:
+        """Multi-head latent attention: the compressed row is key and value for all heads."""
+        g, parts, n = self.g, self.parts, self.micro.tokens
+        rank, rope = heads.value, heads.key - heads.value
+        if w("attn_q_a.weight"):
+            q = parts.norm(parts.linear(x, w, "attn_q_a"), w, "attn_q_a_norm", home)
+            q = parts.linear(q, w, "attn_q_b")
+        else:
+            q = parts.linear(x, w, "attn_q")
+        plain = int(q.ne[0]) // heads.query - rope
+        q = g.reshape(q, plain + rope, heads.query, n)
+        row = parts.linear(x, w, "attn_kv_a_mqa")
+        compressed = g.view("view", row, (rank, n), packed=False)
+        k_rope = parts.rotate(g.view("view", row, (rope, 1, n), packed=False))
+        compressed = parts.norm(compressed, w, "attn_kv_a_norm", home)
+        q_plain = g.view("permute", g.view("view", q, (plain, heads.query, n), packed=False), (plain, n, heads.query), packed=False)
+        q_rope = parts.rotate(g.view("view", q, (rope, heads.query, n), packed=False))
+        k_b, v_b = w("attn_k_b.weight"), w("attn_v_b.weight")
+        assert k_b and v_b
+        absorbed = g.view("permute", g.mul_mat(k_b, q_plain), (rank, heads.query, n), packed=False)
+        query = g.op("concat", (heads.key, heads.query, n), absorbed, q_rope)
+        value = g.reshape(compressed, rank, 1, n)
+        key = g.op("concat", (heads.key, 1, n), value, k_rope)
+        for tensor in (query, value, key):
+            g.expand(tensor)
+        assert heads.cells is not None
+        cache = parts.cache(heads, self.micro.kinds[0], heads.key, device)
+        places = parts.input(f"k {heads.cells.name} places", n, item=8)
+        g.expand(parts.store(cache, key, places))
+        y = parts.scores(query, cache, cache, heads, w, decompress=v_b)
+        return parts.linear(y, w, "attn_output")
+
+    def _encoder_block(self, block: BlockAt, x: Tensor, w: Weights, home: int | None, *, last: bool) -> Tensor:
+        """Attention within the micro-batch, norms after each part."""
+        g, parts, heads = self.g, self.parts, self.source.heads[block.layer]
+        q, k, v = parts.projected(x, w, heads)
+        if self.traits.rotates:
+            q, k = parts.rotate(q), parts.rotate(k)
+        for tensor in (q, k, v):
+            g.expand(tensor)
+        y = parts.linear(parts.scores(q, k, v, heads, w), w, "attn_output")
+        if last:
+            y, x = self._picked(y), self._picked(x)
+        y = parts.norm(g.like("add", y, x), w, "attn_output_norm", home)
+        z = parts.feed_forward(y, w)
+        return parts.norm(g.like("add", z, y), w, "layer_output_norm", home)
+
+    def _head(self, x: Tensor, device: int) -> None:
+        g, parts = self.g, self.parts
+        if self.traits.encoder:
+            x.output = True
+            g.expand(x)
+            return
+        late = self.traits.late_outputs
+        if late == "before norm":
+            x.output = True
+            x = self._picked(x)
+        w = self._weights(None, device, {})
+        x = parts.norm(x, w, self.traits.output_norm)
+        x.output = True
+        if late == "after norm":
+            x = self._picked(x)
+            x.output = True
+        x = g.mul_mat(
+            w("output.weight") or w("token_embd.weight") or g.stored(device, (self.width, self.model.vocabulary), (0, 0, 0), weight=True), x
+        )
+        x.output = True
+        g.expand(x)

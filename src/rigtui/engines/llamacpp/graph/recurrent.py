@@ -1,0 +1,209 @@
+"""Layers that keep a state instead of a cache: Mamba-2, gated delta-net, short convolution.
+
+Source: llama.cpp 0.5.0-dev (0c1e57098), src/models/mamba-base.cpp, delta-net-base.cpp, qwen3next.cpp, qwen35.cpp, lfm2.cpp and
+build_rs in src/llama-graph.cpp.
+"""
+
+from __future__ import annotations
+
+from rigtui.engines.llamacpp.graph.parts import Parts, Weights
+from rigtui.engines.llamacpp.graph.tensors import Tensor
+from rigtui.models.model import Recurrent
+
+_SCAN_STATES = (96, 128, 256)
+"""State sizes for which ggml-cuda scans Mamba-2."""
+_CONVOLUTION_STEP = 128
+"""Channels that ggml-cuda's convolution works on together."""
+
+
+class States:
+    """The recurrent state of one layer."""
+
+    def __init__(self, parts: Parts, state: Recurrent, device: int) -> None:
+        self.parts = parts
+        self.state = state
+        self.slots = parts.micro.slots
+        self.each = parts.tokens // self.slots
+        """Tokens of one slot."""
+        self.channels = state.inner_size + 2 * state.group_count * state.state_size
+        self.kept = max(state.conv_kernel - 1, 0)
+        self.convolved = self._stored(device, self.kept * self.channels)
+        self.summed = self._stored(device, state.state_size * state.inner_size)
+
+    def _stored(self, device: int, width: int) -> Tensor:
+        return self.parts.g.stored(device, (width, self.slots), (4 * width * self.slots, 0, 0), weight=False)
+
+    def load(self, stored: Tensor) -> Tensor:
+        """The states of the slots of this micro-batch."""
+        g = self.parts.g
+        self._clear(stored)
+        rows = g.rows(g.reshape(stored, *stored.ne), self._ids(), stored.ne)
+        g.expand(rows)
+        return rows
+
+    def _clear(self, stored: Tensor) -> None:
+        g = self.parts.g
+        g.expand(g.into("clear", g.view("view", g.reshape(stored, *stored.ne), (0,))))
+
+    def _ids(self) -> Tensor:
+        return self.parts.g.view("view", self.parts.input("slots", self.slots), (self.slots,))
+
+    def store(self, stored: Tensor, part: Tensor) -> None:
+        """Write the new states back: `part` is a view of what was computed."""
+        g = self.parts.g
+        g.expand(g.into("cpy", g.view("view", stored, stored.ne), part))
+
+    def convolution_input(self, x: Tensor) -> Tensor:
+        """The last tokens of before, then those of now, by channel; the last ones are kept."""
+        g = self.parts.g
+        before = g.reshape(self.load(self.convolved), self.kept, self.channels, self.slots)
+        turned = g.view("permute", x, (self.each, self.channels, self.slots), packed=False)
+        joined = g.op("concat", (self.kept + self.each, self.channels, self.slots), before, turned)
+        self.store(self.convolved, g.view("view", joined, (self.kept, self.channels, self.slots), packed=False))
+        return joined
+
+    def convolve(self, joined: Tensor, kernel: Tensor | None) -> Tensor:
+        """The convolution over time."""
+        assert kernel is not None
+        result = self.parts.g.op("ssm_conv", (self.channels, self.each, self.slots), joined, kernel)
+        result.computed_on_gpu = self.channels % _CONVOLUTION_STEP == 0
+        return result
+
+    def scanned(self, x: Tensor, *more: Tensor) -> Tensor:
+        """Mamba's scan: outputs, and the new states after them."""
+        g, state = self.parts.g, self.state
+        self._clear(self.summed)
+        width = state.inner_size * self.parts.tokens + state.inner_size * state.state_size * self.slots
+        states = g.reshape(self.summed, *self.summed.ne)
+        result = g.op("ssm_scan", (width,), states, x, *more, self._ids())
+        head = state.inner_size // max(state.time_step_rank, 1)
+        result.computed_on_gpu = state.state_size in _SCAN_STATES and head % 16 == 0
+        g.expand(result)
+        return result
+
+
+def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
+    """Mamba-2."""
+    g, states = parts.g, States(parts, state, device)
+    inner, heads, each, slots = state.inner_size, state.time_step_rank, states.each, states.slots
+    before = states.load(states.convolved)
+    both = parts.linear(x, w, "ssm_in")
+    both = g.reshape(both, int(both.ne[0]), each, slots)
+    head = inner // heads
+    z = g.view("view", both, (head, heads, each, slots), packed=False)
+    mixed = g.view("view", both, (states.channels, each, slots), packed=False)
+    dt = g.view("view", both, (heads, each, slots), packed=False)
+    turned = g.view("permute", mixed, (each, states.channels, slots), packed=False)
+    joined = g.op(
+        "concat",
+        (states.kept + each, states.channels, slots),
+        g.reshape(before, states.kept, states.channels, slots),
+        turned,
+    )
+    states.store(states.convolved, g.view("view", joined, (states.kept, states.channels, slots), packed=False))
+    mixed = states.convolve(joined, w("ssm_conv1d.weight"))
+    if bias := w("ssm_conv1d.bias"):
+        mixed = g.like("add", mixed, bias)
+    mixed = g.like("unary", mixed)
+    value = g.view("view", mixed, (head, heads, each, slots), packed=False)
+    b = g.view("view", mixed, (state.state_size, state.group_count, each, slots), packed=False)
+    c = g.view("view", mixed, (state.state_size, state.group_count, each, slots), packed=False)
+    step, decay, skip = w("ssm_dt.bias"), w("ssm_a"), w("ssm_d")
+    assert step and decay and skip
+    dt = g.like("add", g.op("cont", dt.ne, dt), step)
+    scanned = states.scanned(value, dt, decay, b, c)
+    states.store(states.summed, g.view("view", scanned, (state.state_size * inner, slots, 1)))
+    y = g.view("view", scanned, (head, heads, each, slots))
+    y = g.like("add", y, g.like("mul", value, skip))
+    y = g.like("glu", g.op("cont", z.ne, z), y)
+    if w("ssm_norm.weight"):
+        y = parts.norm(g.reshape(y, inner // state.group_count, state.group_count, each, slots), w, "ssm_norm", home, layer_norm=False)
+    return parts.linear(g.reshape(y, inner, parts.tokens), w, "ssm_out")
+
+
+def delta_net(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
+    """Gated delta-net (Qwen3-Next, Qwen3.5)."""
+    g, states = parts.g, States(parts, state, device)
+    each, slots, keys, values = states.each, states.slots, state.group_count, state.time_step_rank
+    size, width = state.state_size, state.inner_size // state.time_step_rank
+    mixed, z = _mixed(parts, x, w, states, keys, values, size, width)
+    beta, gate = _gates(parts, x, w, states, keys, values)
+    joined = states.convolution_input(mixed)
+    summed = g.reshape(states.load(states.summed), width, width, values, slots)
+    convolved = g.like("unary", states.convolve(joined, w("ssm_conv1d.weight")))
+    q = _unit(parts, g.view("view", convolved, (size, keys, each, slots), packed=False))
+    k = _unit(parts, g.view("view", convolved, (size, keys, each, slots), packed=False))
+    v = g.view("view", convolved, (width, values, each, slots), packed=False)
+    if w("ssm_ba.weight") and keys != values:
+        q, k = (_repeated(parts, one, values // keys) for one in (q, k))
+    computed = g.op("delta_net", (width * values, each * slots + width * slots), q, k, v, gate, beta, summed)
+    out = g.view("view", computed, (width, values, each, slots))
+    states.store(states.summed, g.view("view", computed, (width, width, values, slots)))
+    normed = parts.norm(out, w, "ssm_norm", home, layer_norm=False)
+    activated = g.like("unary", g.reshape(z, width, values, each, slots))
+    y = g.like("mul", normed, activated)
+    y = parts.linear(g.reshape(y, width * values, each, slots), w, "ssm_out")
+    return g.reshape(y, int(y.ne[0]), parts.tokens)
+
+
+def _mixed(parts: Parts, x: Tensor, w: Weights, states: States, keys: int, values: int, size: int, width: int) -> tuple[Tensor, Tensor]:
+    """What is convolved (query, key, value), and the gate of the output."""
+    g, each, slots = parts.g, states.each, states.slots
+    if w("attn_qkv.weight"):
+        mixed = parts.linear(x, w, "attn_qkv")
+        return g.reshape(mixed, states.channels, each, slots), parts.linear(x, w, "attn_gate")
+    both = parts.linear(x, w, "ssm_in")
+    both = g.reshape(both, int(both.ne[0]) // keys, keys, each, slots)
+    group = values // keys * width
+    z = g.op("cont", (group, keys, each, slots), g.view("view", both, (group, keys, each, slots), packed=False))
+    pieces = [
+        g.op("cont", (wide * keys, each, slots), g.view("view", both, (wide, keys, each, slots), packed=False))
+        for wide in (size, size, group)
+    ]
+    first = g.op("concat", (2 * size * keys, each, slots), pieces[0], pieces[1])
+    return g.op("concat", (states.channels, each, slots), first, pieces[2]), z
+
+
+def _gates(parts: Parts, x: Tensor, w: Weights, states: States, keys: int, values: int) -> tuple[Tensor, Tensor]:
+    g, each, slots = parts.g, states.each, states.slots
+    flat, by_head = (values, each, slots), (1, values, each, slots)
+    if w("ssm_ba.weight"):
+        both = parts.linear(x, w, "ssm_ba")
+        shape = (values // keys, keys, each, slots)
+        both = g.reshape(both, 2 * values // keys, keys, each, slots)
+        beta = g.like("unary", g.op("cont", shape, g.view("view", both, shape, packed=False)))
+        alpha = g.op("cont", flat, g.view("view", both, shape, packed=False))
+        beta = g.reshape(beta, *by_head)
+    else:
+        beta = g.like("unary", g.reshape(parts.linear(x, w, "ssm_beta"), *by_head))
+        alpha = g.reshape(parts.linear(x, w, "ssm_alpha"), *flat)
+    step, decay = w("ssm_dt.bias"), w("ssm_a")
+    assert step and decay
+    gate = g.like("mul", g.like("unary", g.like("add", alpha, step)), decay)
+    return beta, g.reshape(gate, *by_head)
+
+
+def _unit(parts: Parts, x: Tensor) -> Tensor:
+    return parts.g.like("scale", parts.g.like("rms_norm", x))
+
+
+def _repeated(parts: Parts, x: Tensor, times: int) -> Tensor:
+    g = parts.g
+    size, heads, each, slots = (int(dimension) for dimension in x.ne)
+    shape = (size, times, heads, each * slots)
+    return g.reshape(g.op("repeat", shape, g.reshape(x, size, 1, heads, each * slots)), size, heads * times, each, slots)
+
+
+def short_convolution(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int) -> Tensor:
+    """LFM2's gated convolution over the last few tokens."""
+    g, states = parts.g, States(parts, state, device)
+    each, slots, width = states.each, states.slots, state.inner_size
+    both = parts.linear(g.reshape(x, width, each, slots), w, "shortconv.in_proj")
+    b, c, value = (g.view("view", both, (width, each, slots), packed=False) for _ in range(3))
+    gated = g.view("permute", g.like("mul", b, value), (each, width, slots), packed=False)
+    before = g.reshape(states.load(states.convolved), states.kept, width, slots)
+    joined = g.op("concat", (states.kept + each, width, slots), before, gated)
+    states.store(states.convolved, g.view("view", joined, (states.kept, width, slots), packed=False))
+    y = g.like("mul", c, states.convolve(joined, w("shortconv.conv.weight")))
+    y = parts.linear(y, w, "shortconv.out_proj")
+    return g.reshape(y, width, parts.tokens)

@@ -1,0 +1,175 @@
+"""Tensors of a compute graph and the operations between them: shapes and sizes only, nothing is computed.
+
+Shapes are in ggml's order, contiguous dimension first. A dimension that grows with the context is a `Cells`; sizes are therefore
+linear in the cells of the two kinds of cache and kept as (bytes, bytes per full cell, bytes per sliding-window cell).
+Rules: llama.cpp 0.5.0-dev (0c1e57098), ggml/src/ggml.c (result shapes, views, order of nodes), ggml/src/ggml-alloc.c (in place).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from math import prod
+
+F16, F32, I64 = 2, 4, 8
+"""Bytes of an element."""
+
+Bytes = tuple[int, int, int]
+
+
+class Cells(IntEnum):
+    """A dimension as long as the cache of one stream."""
+
+    FULL = 1
+    WINDOW = 2
+
+
+Shape = tuple[int | Cells, ...]
+
+IN_PLACE = frozenset(
+    {"add", "add_id", "sub", "mul", "div", "sqr", "sqrt", "scale", "unary", "rope", "rms_norm", "clamp", "soft_max", "fill"}
+)
+"""The result may take the place of a source that nothing else needs."""
+VIEWS = frozenset({"view", "reshape", "permute"})
+
+
+class Tensor:
+    """One node or leaf."""
+
+    __slots__ = (
+        "alive",
+        "bytes",
+        "children",
+        "computed_on_gpu",
+        "device",
+        "external",
+        "item",
+        "ne",
+        "number",
+        "op",
+        "output",
+        "packed",
+        "place",
+        "root",
+        "seen",
+        "sources",
+        "views",
+        "weight",
+    )
+
+    def __init__(self, op: str, ne: Shape, sources: tuple[Tensor, ...] = (), *, item: int = F32, root: Tensor | None = None) -> None:
+        self.op = op
+        self.ne = ne
+        self.sources = sources
+        self.item = item
+        self.root = root
+        """Whose memory a view shows."""
+        self.packed = True
+        """Without gaps between rows."""
+        self.bytes: Bytes = (0, 0, 0) if root is not None else size_of(ne, item)
+        """Views take nothing, but those of weights and caches are copied as a whole."""
+        self.device: int | None = None
+        self.external = False
+        """It lies in memory of its own: weights and caches."""
+        self.weight = False
+        self.output = False
+        """Never freed."""
+        self.computed_on_gpu = True
+        self.seen = False
+        # The allocator's.
+        self.children = self.views = 0
+        self.alive = False
+        self.place = self.number = 0
+        """The device it lies on, and its number there."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of the result as ggml-cuda counts them; from 32 on a GPU computes for weights in RAM."""
+        if self.op == "get_rows":
+            return 0
+        if self.op == "mul_mat":
+            return int(self.ne[1]) if len(self.ne) > 1 else 1
+        if self.op == "mul_mat_id":
+            return int(self.ne[2])
+        return prod(dimension for dimension in self.ne[1:] if type(dimension) is int)
+
+
+def size_of(ne: Shape, item: int) -> Bytes:
+    """Bytes of a packed tensor."""
+    kind = 0
+    for dimension in ne:
+        if type(dimension) is int:
+            item *= dimension
+        else:
+            kind = int(dimension)
+    return (item, 0, 0) if not kind else (0, item, 0) if kind == 1 else (0, 0, item)
+
+
+class Graph:
+    """Nodes in the order in which they are computed; each operation returns its result."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Tensor] = []
+        self.leafs: list[Tensor] = []
+
+    def expand(self, tensor: Tensor) -> None:
+        """Add `tensor` after everything it needs, in the order of the sources."""
+        if tensor.seen:
+            return
+        tensor.seen = True
+        for source in tensor.sources:
+            if not source.seen:
+                self.expand(source)
+        (self.leafs if tensor.op == "leaf" else self.nodes).append(tensor)
+
+    @staticmethod
+    def input(*ne: int | Cells, item: int = F32) -> Tensor:
+        """What the host gives with every micro-batch."""
+        return Tensor("leaf", ne, item=item)
+
+    @staticmethod
+    def stored(device: int, ne: Shape, bytes_: Bytes, *, weight: bool) -> Tensor:
+        """A weight or a cache."""
+        tensor = Tensor("leaf", ne)
+        tensor.bytes, tensor.device, tensor.external, tensor.weight = bytes_, device, True, weight
+        return tensor
+
+    @staticmethod
+    def op(name: str, ne: Shape, *sources: Tensor, item: int = F32) -> Tensor:
+        """Any operation with a result of its own."""
+        return Tensor(name, ne, sources, item=item)
+
+    def like(self, name: str, source: Tensor, *more: Tensor) -> Tensor:
+        """An operation whose result has the shape of its first source."""
+        return self.op(name, source.ne, source, *more)
+
+    def mul_mat(self, weight: Tensor, x: Tensor) -> Tensor:
+        """`weight` times `x`."""
+        return Tensor("mul_mat", (weight.ne[1], *x.ne[1:]), (weight, x))
+
+    def experts(self, weight: Tensor, x: Tensor, chosen: Tensor) -> Tensor:
+        """`x` times the chosen experts of each token."""
+        return Tensor("mul_mat_id", (weight.ne[1], chosen.ne[0], x.ne[2]), (weight, x, chosen))
+
+    def rows(self, table: Tensor, ids: Tensor, ne: Shape) -> Tensor:
+        """Rows of `table`."""
+        return Tensor("get_rows", ne, (table, ids))
+
+    @staticmethod
+    def view(name: str, source: Tensor, ne: Shape, *, packed: bool = True) -> Tensor:
+        """The same memory in another shape: `view`, `reshape` or `permute`."""
+        tensor = Tensor(name, ne, (source,), item=source.item, root=source.root or source)
+        tensor.packed = packed and source.packed
+        if source.external or (source.root and source.root.external):
+            tensor.bytes = source.bytes
+        return tensor
+
+    def reshape(self, source: Tensor, *ne: int | Cells) -> Tensor:
+        """`source` with other dimensions."""
+        return self.view("reshape", source, ne)
+
+    @staticmethod
+    def into(name: str, target: Tensor, *sources: Tensor) -> Tensor:
+        """Write into `target` (`cpy`, `set_rows`): the result is a view of it."""
+        tensor = Tensor(name, target.ne, (*sources, target), item=target.item, root=target.root or target)
+        tensor.packed, tensor.bytes = target.packed, target.bytes
+        return tensor

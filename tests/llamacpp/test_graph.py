@@ -1,0 +1,134 @@
+"""Compute buffers: the allocator's rules in small numbers, and what must hold for every model."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from rigtui.engines.llamacpp.compute import alone, computation, is_measured
+from rigtui.engines.llamacpp.graph.allocator import Tape
+from rigtui.engines.llamacpp.graph.schedule import tapes
+from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, Tensor
+from rigtui.engines.llamacpp.placement import HOST, Placement
+from rigtui.engines.llamacpp.settings import Settings
+from rigtui.text import MIB
+from tools.make_gguf import model
+from tools.specs import NAMES
+
+FLOATS = 256
+"""So many are 1,024 bytes."""
+
+
+def weight(graph: Graph, device: int, *ne: int) -> Tensor:
+    return graph.stored(device, ne, (4 * ne[0] * ne[1], 0, 0), weight=True)
+
+
+def peak(graph: Graph, gpus: int = 1, copies: int = 1, cells: int = 0) -> list[int]:
+    return [tape.peak(cells, cells) for tape in tapes(graph, gpus, copies)]
+
+
+def test_a_sum_takes_the_place_of_what_nothing_else_needs() -> None:
+    graph = Graph()
+    x = graph.mul_mat(weight(graph, 0, 8, FLOATS), graph.input(8, 1))
+    graph.expand(graph.like("add", graph.like("scale", x), weight(graph, 0, FLOATS, 1)))
+    copied_input = 128  # 32 bytes, aligned
+    assert peak(graph)[0] == 1024 + copied_input
+
+
+def test_what_is_needed_later_stays_where_it_is() -> None:
+    graph = Graph()
+    x = graph.mul_mat(weight(graph, 0, 8, FLOATS), graph.input(8, 1))
+    graph.expand(graph.like("add", graph.like("scale", x), x))
+    assert peak(graph)[0] == 2 * 1024 + 128
+
+
+def test_the_smallest_hole_that_holds_it_is_taken() -> None:
+    tape = Tape(1)
+    tape.sizes = [(size, 0, 0) for size in (30, 10, 20, 10, 15, 20)]
+    tape.steps = [0, 1, 2, 3, ~0, ~2, 4, 5]  # holes of 30 and 20: 15 goes into the smaller, 20 into the other
+    assert tape.peak(0, 0) == 70
+
+
+def test_weights_in_ram_are_copied_to_the_first_card() -> None:
+    graph = Graph()
+    graph.expand(graph.mul_mat(weight(graph, 1, 8, FLOATS), graph.input(8, 32)))
+    gpu, _ = peak(graph)
+    assert gpu == 4 * 8 * FLOATS + 4 * 8 * 32 + 32 * 1024
+
+
+def test_few_rows_are_computed_where_the_weights_are() -> None:
+    graph = Graph()
+    graph.expand(graph.mul_mat(weight(graph, 1, 8, FLOATS), graph.input(8, 31)))
+    assert peak(graph) == [0, 4 * 8 * 31 + 31 * 1024]
+
+
+def test_several_copies_of_inputs_are_kept() -> None:
+    one, four = Graph(), Graph()
+    for graph in (one, four):
+        graph.expand(graph.mul_mat(weight(graph, 0, 1024, FLOATS), graph.input(1024, 1)))
+    assert peak(four, copies=4)[0] - peak(one)[0] == 3 * 4096
+
+
+def test_sizes_grow_with_the_cells_of_the_cache() -> None:
+    graph = Graph()
+    graph.expand(graph.like("copied", graph.input(Cells.FULL, 16)))
+    recorded = tapes(graph, 0, 1)[0]
+    assert recorded.peak(1024, 0) == 2 * recorded.peak(512, 0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.integers(0, 5)), min_size=1, max_size=60))
+def test_never_less_than_what_is_alive_at_once(tensors: list[tuple[int, int]]) -> None:
+    tape, alive, most, waiting = Tape(1), 0, 0, []
+    for number, (size, lives) in enumerate(tensors):
+        tape.sizes.append((size, 0, 0))
+        tape.steps.append(number)
+        alive += size
+        most = max(most, alive)
+        waiting.append([lives, number])
+        for item in list(waiting):
+            item[0] -= 1
+            if item[0] < 0:
+                waiting.remove(item)
+                tape.steps.append(~item[1])
+                alive -= tensors[item[1]][0]
+    assert most <= tape.peak(0, 0) <= sum(size for size, _ in tensors)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_known_is_never_estimated_lower(name: str) -> None:
+    known = model(name)
+    unknown = replace(known, architecture="nobody-knows", fingerprint="other")
+    assert is_measured(known)
+    assert not is_measured(unknown)
+    settings = Settings(slots=2)
+    for pipeline in (False, True):
+        least = alone(known, settings, 8192, pipeline=pipeline)
+        assert alone(unknown, settings, 8192, pipeline=pipeline) >= least - 32 * MIB
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_never_costs_less(name: str) -> None:
+    known = model(name)
+    base = Settings()
+    assert alone(known, replace(base, ubatch=1024), 8192, pipeline=False) >= alone(known, base, 8192, pipeline=False)
+    assert alone(known, base, 16384, pipeline=False) >= alone(known, base, 8192, pipeline=False)
+    assert alone(known, base, 8192, pipeline=True) >= alone(known, base, 8192, pipeline=False)
+
+
+def test_every_device_of_a_long_row_needs_the_same() -> None:
+    known = model("qwen3-32b-q4_k_m")
+    home = tuple(layer * 4 // 65 for layer in range(65))
+    found = computation(known, Settings(), (), 8192)
+    sizes = [found.buffer(Placement(home), device, 8192, pipeline=True) for device in range(4)]
+    assert max(sizes) - min(sizes) < MIB
+
+
+def test_layers_in_ram_cost_the_first_card_and_no_other() -> None:
+    known = model("qwen3-32b-q4_k_m")
+    found = computation(known, Settings(), (), 8192)
+    spilled = Placement((HOST,) * 20 + (0,) * 20 + (1,) * 25)
+    whole = Placement((0,) * 40 + (1,) * 25)
+    assert found.buffer(spilled, 0, 8192, pipeline=False) > found.buffer(whole, 0, 8192, pipeline=False)
+    assert found.buffer(spilled, 1, 8192, pipeline=False) <= found.buffer(whole, 1, 8192, pipeline=False) + 24 * MIB
