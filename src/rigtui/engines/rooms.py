@@ -32,6 +32,9 @@ class Room(Protocol):
         Raises MissingError when what was named is not there, RigtuiError when it is there but does not work.
         """
 
+    def learn(self, build: Build) -> Build:
+        """`build` with all that it can do: some are too slow to be asked before it matters. Raises RigtuiError when it does not work."""
+
     def spawn(self, plan: Plan, build: Build, host: str, port: int, api_key_file: str | None) -> Spawn:
         """The process to start for `plan`."""
 

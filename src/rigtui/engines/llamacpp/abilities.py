@@ -10,18 +10,15 @@ import os
 import re
 from pathlib import Path
 
-import msgspec
-
+from rigtui.engines import probe
+from rigtui.engines.answers import Answers, Cache
 from rigtui.engines.engine import BuildDevice
-from rigtui.engines.llamacpp import probe
 from rigtui.errors import RigtuiError
 from rigtui.text import MIB
 
 _ANSWER_S = 10.0
 # The driver may have to wake every card first, which takes seconds each without a persistence daemon.
 _DEVICES_S = 30.0
-_MAX_CACHED = 32
-_MAX_CACHE_BYTES = 1 << 22
 _MAX_DEVICES = 64
 # Environment that changes which devices or libraries a build sees.
 _ENVIRONMENT = ("CUDA_", "GGML_", "HIP_", "ROCR_", "LD_", "NVIDIA_", "VK_")
@@ -34,14 +31,6 @@ _VERSION = re.compile(r"^version: (?P<version>\S.*)$", re.MULTILINE)
 # `--help`: every flag of one option stands at the start of its line, comma-separated.
 _FLAGS = re.compile(r"^ {0,2}(?P<flags>-{1,2}[A-Za-z][\w-]*(?:,? +-{1,2}[A-Za-z][\w-]*|,-{1,2}[A-Za-z][\w-]*)*)", re.MULTILINE)
 _NOT_A_GPU = re.compile(r"CPU|BLAS", re.IGNORECASE)
-
-
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build said of itself."""
-
-    version: str
-    options: frozenset[str]
-    devices: tuple[BuildDevice, ...]
 
 
 def parse_devices(text: str) -> tuple[BuildDevice, ...]:
@@ -62,54 +51,20 @@ def parse_options(text: str) -> frozenset[str]:
     return frozenset(flag for line in _FLAGS.finditer(text) for flag in re.split(r"[,\s]+", line["flags"]))
 
 
-class Cache:
-    """What builds answered before. A cache that cannot be read is empty, one that cannot be written is not kept."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._known: dict[str, Answers] = {}
-        self._changed = False
-        try:
-            with path.open("rb") as stream:
-                self._known = msgspec.msgpack.decode(stream.read(_MAX_CACHE_BYTES), type=dict[str, Answers])
-        except (OSError, msgspec.DecodeError):
-            self._known = {}
-
-    def answers(self, identity: tuple[object, ...], argv: tuple[str, ...]) -> Answers:
-        """What the build started by `argv` says, asked now if it is not known. Raises RigtuiError when it cannot be used."""
-        key = _key(identity)
-        known = self._known.pop(key, None)
-        if known is None:
-            known = _ask(argv)
-            self._changed = True
-        self._known[key] = known
-        return known
-
-    def save(self) -> None:
-        """Keep what was learned, if anything was."""
-        if not self._changed:
-            return
-        import contextlib
-
-        from rigtui.files import write_atomic
-
-        newest = dict(list(self._known.items())[-_MAX_CACHED:])
-        with contextlib.suppress(RigtuiError):
-            write_atomic(self._path, msgspec.msgpack.encode(newest))
+def answers(cache: Cache, identity: tuple[object, ...], argv: tuple[str, ...]) -> Answers:
+    """What the build started by `argv` says, asked now if it is not known. Raises RigtuiError when it cannot be used."""
+    return cache.answers((identity, *_surroundings()), lambda: _ask(argv))
 
 
-def _key(identity: tuple[object, ...]) -> str:
-    """A digest of the binary and of what decides which devices it sees: cards can come and go between starts of the machine."""
-    import hashlib
-
+def _surroundings() -> tuple[object, ...]:
+    """What decides which devices a build sees: cards can come and go between starts of the machine."""
     environment = sorted(item for item in os.environ.items() if item[0].startswith(_ENVIRONMENT))
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         nodes = sorted(node.name for node in Path("/dev").iterdir() if _DEVICE_NODES.fullmatch(node.name))
     except OSError:
         boot, nodes = "", []
-    # Environment values can be anything, also what nobody wants in a cache file: only the digest is kept.
-    return hashlib.sha256(repr((identity, environment, boot, nodes)).encode()).hexdigest()
+    return environment, boot, nodes
 
 
 def _ask(argv: tuple[str, ...]) -> Answers:

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rigtui import paths
+from rigtui.engines.answers import Cache
 from rigtui.engines.engine import Build, BuildDevice, Found
-from rigtui.engines.llamacpp.abilities import Cache
+from rigtui.engines.llamacpp import abilities
 from rigtui.errors import MissingError, RigtuiError
 from rigtui.rig.rig import Gpu
 from rigtui.text import clean
@@ -59,6 +60,11 @@ def _add(builds: list[Build], problems: list[str], path: str | None, cache: Cach
         builds.append(_embedded(cache) if path is None else _server(path, cache))
     except RigtuiError as error:
         problems.append(str(error))
+
+
+def learn(build: Build) -> Build:
+    """`build` as it is: it was asked when it was found."""
+    return build
 
 
 def build_id(build: Build) -> str:
@@ -123,7 +129,7 @@ def _server(path: str, cache: Cache) -> Build:
     status = Path(path).stat()
     # Rebuilt libraries lie beside the binary: replacing one changes the folder's date.
     identity = (path, status.st_size, status.st_mtime_ns, Path(os.path.realpath(path)).parent.stat().st_mtime_ns)
-    answers = cache.answers(identity, (path,))
+    answers = abilities.answers(cache, identity, (path,))
     devices = answers.devices
     number = answers.version.split()[0]
     kind = _backend(devices) if devices else "CPU only"
@@ -154,7 +160,7 @@ def _embedded(cache: Cache) -> Build:
     version = _embedded_version() or ""
     argv = (sys.executable, "-m", "rigtui.engines.llamacpp.embedded")
     flags = Path(__file__).with_name("embedded_flags.py").stat().st_mtime_ns
-    answers = cache.answers((sys.executable, version, flags), argv)
+    answers = abilities.answers(cache, (sys.executable, version, flags), argv)
     devices = answers.devices
     return Build(
         engine=ENGINE,

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Mapping
 from typing import IO
 
 from rigtui.errors import RigtuiError
@@ -14,15 +15,15 @@ from rigtui.text import clean
 MAX_OUTPUT_BYTES = 1 << 20
 
 
-def ask(name: str, argv: tuple[str, ...], timeout_s: float) -> str:
-    """The output (both streams, each line cleaned) of `argv`, run with GPUs numbered in PCI order.
+def ask(name: str, argv: tuple[str, ...], timeout_s: float, env: Mapping[str, str] | None = None) -> str:
+    """The output (both streams, each line cleaned) of `argv`, run with GPUs numbered in PCI order and `env` on top of the environment.
 
     Raises RigtuiError, with `name` in its sentence, when it cannot start, does not end in time, fails or is killed.
     """
     import subprocess
 
     question = argv[-1]
-    environment = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    environment = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | dict(env or {})
     try:
         process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
