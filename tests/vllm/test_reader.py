@@ -39,10 +39,10 @@ def gibs(events: list[Event]) -> dict[tuple[str, str], float]:
 def test_a_whole_start_on_the_cpu() -> None:
     events = log("cpu_start")
     assert [event.kind for event in events] == [
-        *("slots", "context", "version", "load_started", "progress", "buffer", "progress", "kv_cells", "listening", "ready")
+        *("slots", "request_context", "version", "load_started", "progress", "buffer", "progress", "kv_cells", "listening", "ready")
     ]
     assert [event.text for event in events if event.text] == ["0.32.0", "http://127.0.0.1:8123"]
-    assert (values(events, "slots"), values(events, "context"), values(events, "kv_cells")) == ([4], [1024], [32768])
+    assert (values(events, "slots"), values(events, "request_context"), values(events, "kv_cells")) == ([4], [1024], [32768])
     assert gibs(events) == {("CPU", "kv"): 0.06}
 
 
@@ -52,7 +52,7 @@ def test_workers_on_one_cpu_add_up() -> None:
 
 
 def test_a_length_that_was_fitted_replaces_the_one_that_was_asked_for() -> None:
-    assert values(log("cpu_autofit"), "context") == [2048, 384]
+    assert values(log("cpu_autofit"), "request_context") == [2048, 384]
 
 
 @pytest.mark.parametrize("name", ["cpu_default_util", "cpu_kv_too_small", "cpu_pp2bad", "cpu_worker_killed"])
@@ -142,10 +142,10 @@ def test_older_spellings(line: str, expected: tuple[str, str, float]) -> None:
         ("INFO 06-01 10:00:00 [kv_cache_utils.py:1] GPU KV cache size: 12,345 tokens", "kv_cells", 12345),
         (
             said("APIServer", "Auto-fit max_model_len: full model context length 4,096 fits in available KV cache memory (9.1 GiB GPU)"),
-            "context",
+            "request_context",
             None,
         ),
-        (said("APIServer", "Using max model len 32768"), "context", 32768),
+        (said("APIServer", "Using max model len 32768"), "request_context", 32768),
         (said("EngineCore", "torch.compile takes 21.52 s in total"), "progress", 0.9),
     ],
 )

@@ -42,12 +42,19 @@ class Found(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
+Api = Literal["llama-server", "vllm"]
+
+
 class Spawn(Struct, frozen=True, kw_only=True):
     """An engine to start as a process. No shell is involved."""
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
     """Set on top of the environment."""
+    key_variable: str | None = None
+    """The variable that the first key of the API key file is put into when the engine starts; None: the command names the file."""
+    api: Api = "llama-server"
+    """How it is measured."""
     host: str
     port: int
     model_name: str
@@ -68,7 +75,8 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
     - `progress`: value (0..1)
     - `offloaded`: value, total (layers, the output head counts as one)
     - `buffer`: device, buffer (weights, kv, compute, output, recurrent, graphs), bytes
-    - `context` (n_ctx), `kv_cells`, `slots`, `pipeline` (0 or 1), `flash_attention` (0 or 1): value
+    - `context` (of all slots together), `request_context` (of one), `kv_cells`, `slots`, `pipeline` (0 or 1), `flash_attention` (0 or 1):
+      value
     - `graph_splits`: value (prompt), total (generation, where it differs)
     - `timing`: text (prefill, decode), value (tok/s), total (tokens)
     """

@@ -20,6 +20,7 @@ from rigtui.exec_engine import NOT_STARTED
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler
 from rigtui.runs import identity, record, shortage
+from rigtui.runs.dialects import dialect_of
 from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
@@ -57,7 +58,8 @@ class Attempt:
         self._directory = directory
         self._keeper = keeper
         self._read = read
-        self._observed = Observed({d.device: d.uuid or d.device for d in asked.request.plan.devices})
+        plan = asked.request.plan
+        self._observed = Observed({d.device: d.uuid or d.device for d in plan.devices}, plan.parallel)
         self._events: deque[Event] = deque(maxlen=10_000)
         self._events_file: IO[bytes] | None = None
         self._engine: EngineProcess | None = None
@@ -79,12 +81,18 @@ class Attempt:
         if shutil.which(spawn.argv[0]) is None:
             text = f"the engine {spawn.argv[0]} is not there, or cannot be run; install it or choose another one"
             raise NotStartedError(Failure(code="engine_missing", text=text))
+        key, env = self._api_key(), spawn.env
+        if spawn.key_variable is not None:
+            if key is None:
+                text = f"the API key file {self.asked.request.api_key_file} has no key that can be read; without one it is open to anybody"
+                raise NotStartedError(Failure(code="bad_argument", text=text))
+            env = env | {spawn.key_variable: key}
         self._peaks = Peaks(self._read(Engines()))
         header = f"=== rigtui attempt {self._keeper.state.attempt} {timestamp()} {' '.join(without_secrets(spawn.argv))}"
         self._started = self._moved_at = time.monotonic()
         try:
             self._events_file = open(self._directory.events, "ab", buffering=0)  # noqa: SIM115 open as long as the attempt
-            engine = EngineProcess(spawn.argv, spawn.env, self._directory.engine_log, header, self._reader())
+            engine = EngineProcess(spawn.argv, env, self._directory.engine_log, header, self._reader())
         except OSError as error:
             code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "crash"
             text = f"the engine could not be started: {error.strerror or error}"
@@ -94,7 +102,7 @@ class Attempt:
         self._sampler = Sampler(INTERVAL_S, lambda: Engines(pids=self._pids(engine.pid)), self._read)
         self._sampler.subscribe(self._peaks.add)
         self._sampler.start()
-        self._prober = Prober(Endpoint(spawn.host, spawn.port, self._api_key()), self._measure)
+        self._prober = Prober(Endpoint(spawn.host, spawn.port, key, dialect_of(spawn.api, spawn.model_name)), self._measure)
         self._prober.start()
 
     def _pids(self, engine: int) -> frozenset[int]:

@@ -1,23 +1,23 @@
-"""One short completion on a ready engine, and what it tells about speed.
-
-llama-server (0.5.0-dev, tools/server): POST /tokenize, POST /completion with `timings_per_token`, POST /v1/embeddings.
-"""
+"""One short completion on a ready engine, and what it tells about speed; `dialects` knows how each kind of server is asked."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rigtui.errors import RigtuiError
+from rigtui.runs.dialects import Dialect, LlamaServer, Streamed, positive
 from rigtui.runs.state import Measured
 
 QUICK_PROMPT = 512
 """Tokens; one full micro-batch of llama-server's default, so the compute buffer is used as it is under load."""
 QUICK_PREDICT = 64
 FULL_PREDICT = 256
+WARM_UP_PROMPT = 16
+WARM_UP_PREDICT = 2
 QUICK_LIMIT_S = 120.0
 FULL_LIMIT_S = 900.0
 _MAX_LINE = 1 << 20
@@ -28,7 +28,8 @@ _TOKENS_PER_SENTENCE_AT_LEAST = 20
 class Endpoint:
     """Where an engine answers. `host` may be the address it listens on; a wildcard is asked on the loopback."""
 
-    def __init__(self, host: str, port: int, api_key: str | None = None) -> None:
+    def __init__(self, host: str, port: int, api_key: str | None = None, dialect: Dialect | None = None) -> None:
+        self.dialect = dialect or LlamaServer()
         self.host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 compared, not bound
         self.port = port
         self._headers = {"Content-Type": "application/json"}
@@ -40,7 +41,7 @@ class Endpoint:
         return http.client.HTTPConnection(self.host, self.port, timeout=timeout_s)
 
     def healthy(self) -> bool:
-        """Whether it says that it can serve. GET /health is 503 while llama-server loads, 200 after."""
+        """Whether it says that it can serve. GET /health is 503 while llama-server loads and when vLLM's core has died, else 200."""
         connection = self.connect(2)
         try:
             connection.request("GET", "/health")
@@ -102,66 +103,53 @@ def _message(text: str) -> str:
 def measure_completion(endpoint: Endpoint, context_per_slot: int, *, full: bool) -> Measured:
     """Time to first token, prefill and decode speed of one streamed completion.
 
-    `full` uses a prompt that nearly fills a slot's context. Speeds are the engine's own timings. Raises RigtuiError.
+    `full` uses a prompt that nearly fills a slot's context. Raises RigtuiError.
     """
     predict = min(FULL_PREDICT if full else QUICK_PREDICT, max(context_per_slot // 4, 1))
     length = max(context_per_slot - predict - 16, 1) if full else min(QUICK_PROMPT, max(context_per_slot // 2, 1))
     limit_s = FULL_LIMIT_S if full else QUICK_LIMIT_S
-    body = {
-        "prompt": _prompt(endpoint, length),
-        "n_predict": predict,
-        "stream": True,
-        "cache_prompt": False,
-        "ignore_eos": True,
-        "temperature": 0,
-        "timings_per_token": True,
-    }
+    prompt = _prompt(endpoint, length)
+    if endpoint.dialect.warms_up:
+        _complete(endpoint, prompt[:WARM_UP_PROMPT], min(WARM_UP_PREDICT, predict), limit_s)
+    return endpoint.dialect.measured(_complete(endpoint, prompt, predict, limit_s))
+
+
+def _complete(endpoint: Endpoint, prompt: Sequence[int], predict: int, limit_s: float) -> Streamed:
+    path, body = endpoint.dialect.completion(prompt, predict)
     started = time.monotonic()
-    connection, response = endpoint.post("/completion", body, limit_s)
-    ttft_s = None
-    timings: dict[str, Any] = {}
+    connection, response = endpoint.post(path, body, limit_s)
+    streamed = Streamed()
     try:
         for part in _stream(response):
-            if ttft_s is None and (part.get("content") or part.get("tokens")):
-                ttft_s = time.monotonic() - started
-            timings = part.get("timings") or timings
-            if time.monotonic() - started > limit_s:
+            now = time.monotonic() - started
+            streamed.add(part, now, token=endpoint.dialect.has_token(part))
+            if now > limit_s:
                 break
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise RigtuiError(f"the completion broke off: {error}") from error
     finally:
         connection.close()
-    if not timings:
-        raise RigtuiError("the completion came without timings")
-    return Measured(
-        ttft_s=ttft_s,
-        prefill_tok_s=_positive(timings.get("prompt_per_second")),
-        decode_tok_s=_positive(timings.get("predicted_per_second")) if timings.get("predicted_n", 0) > 1 else None,
-        prompt_tokens=timings.get("prompt_n"),
-    )
+    return streamed
 
 
 def measure_embedding(endpoint: Endpoint, context_per_slot: int) -> Measured:
     """Prefill speed of one embedding: the engine's token count over the time of the call. Raises RigtuiError."""
     length = min(QUICK_PROMPT, max(context_per_slot // 2, 1))
+    body = endpoint.dialect.embedding(_prompt(endpoint, length))
     started = time.monotonic()
-    answer = endpoint.ask("/v1/embeddings", {"input": _prompt(endpoint, length)}, QUICK_LIMIT_S)
+    answer = endpoint.ask("/v1/embeddings", body, QUICK_LIMIT_S)
     elapsed = time.monotonic() - started
     try:
         tokens = int(answer["usage"]["prompt_tokens"])
     except (KeyError, TypeError, ValueError) as error:
         raise RigtuiError("the embedding came without a token count") from error
-    return Measured(prefill_tok_s=_positive(tokens / elapsed), prompt_tokens=tokens)
-
-
-def _positive(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and 0 < value < float("inf") else None
+    return Measured(prefill_tok_s=positive(tokens / elapsed), prompt_tokens=tokens)
 
 
 def _prompt(endpoint: Endpoint, length: int) -> list[int]:
     """`length` tokens of plain text in this model's own vocabulary."""
     text = _SENTENCE * (length // _TOKENS_PER_SENTENCE_AT_LEAST + 1)
-    answer = endpoint.ask("/tokenize", {"content": text, "add_special": True}, QUICK_LIMIT_S)
+    answer = endpoint.ask("/tokenize", endpoint.dialect.tokenize(text), QUICK_LIMIT_S)
     tokens = answer.get("tokens") if isinstance(answer, dict) else None
     if not isinstance(tokens, list) or not tokens:
         raise RigtuiError("POST /tokenize gave no tokens")

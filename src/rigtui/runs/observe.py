@@ -13,8 +13,8 @@ _NUMBERS = {"offloaded": "layers", "graph_splits": "graph_splits", "context": "c
 class Observed:
     """Folds events; one per attempt."""
 
-    def __init__(self, uuids: dict[str, str]) -> None:
-        """`uuids`: the card behind each of the engine's device names, where it is known."""
+    def __init__(self, uuids: dict[str, str], slots: int = 1) -> None:
+        """`uuids`: the card behind each of the engine's device names, where it is known; `slots`: requests served at the same time."""
         self.events: list[Event] = []
         """What the diagnosis needs; the timings of served requests are not kept."""
         self.loading = False
@@ -29,6 +29,7 @@ class Observed:
         self.engine_free: dict[str, int] = {}
         """Per device as the engine calls it: bytes free when its runtime was there and nothing else."""
         self._uuids = uuids
+        self._slots = slots
         self._buffers: dict[tuple[str, str], int] = {}
 
     def add(self, event: Event) -> None:
@@ -52,6 +53,8 @@ class Observed:
                 self.pipeline = bool(event.value)
             case "kv_cells":
                 self.kv_tokens = max(self.kv_tokens or 0, _whole(event.value) or 0) or None
+            case "request_context":
+                self.context = self._slots * (_whole(event.value) or 0) or None
             case kind if kind in _NUMBERS:
                 setattr(self, _NUMBERS[kind], _whole(event.value))
 
@@ -64,7 +67,9 @@ class Observed:
 
     def logged_bytes(self) -> dict[str, int]:
         """What the engine says it allocated on each card of the plan, by UUID (device name where there is none)."""
-        return {self._uuids[device]: sum(kinds.values()) for device, kinds in self.buffers().items() if device in self._uuids}
+        known = {self._uuids[device]: kinds for device, kinds in self.buffers().items() if device in self._uuids}
+        # Graphs belong to what a plan counts as the engine's floor.
+        return {uuid: sum(size for kind, size in kinds.items() if kind != "graphs") for uuid, kinds in known.items()}
 
 
 def _whole(value: float | None) -> int | None:

@@ -94,7 +94,7 @@ class Reader:
         return [Event(kind="version", text=match["version"])]
 
     def _context(self, match: re.Match[str], _said: Message) -> list[Event]:
-        return [Event(kind="context", value=float(match["tokens"].replace(",", "")))]
+        return [Event(kind="request_context", value=float(match["tokens"].replace(",", "")))]
 
     def _started(self, _match: re.Match[str], _said: Message) -> list[Event]:
         return self._advance(0.0)
