@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from rigtui.cli.output import print_json
 from rigtui.cli.target import current_rig
 from rigtui.doctor.check import Check
 from rigtui.errors import EXIT_DONE, EXIT_FAILED
+
+if TYPE_CHECKING:
+    from rigtui.engines.engine import Build, Found
 
 WORDS = {"ok": "ok", "warn": "warning", "fail": "FAILED", "unknown": "unknown"}
 
@@ -34,17 +38,34 @@ def check_up(args: argparse.Namespace) -> tuple[Check, ...]:
     """Examine this machine, or the rig of `--rig` with this machine's engines."""
     from rigtui.doctor.examine import examine
     from rigtui.doctor.facts import read_facts
+
+    found = _engines()
+    return examine(current_rig(args), found.builds, found.problems, read_facts(args.profiles_dir))
+
+
+def _engines() -> Found:
+    """Every engine that works, and one sentence for each that does not. Those that were never asked what they can do are asked now."""
     from rigtui.engines.engine import Found
-    from rigtui.engines.llamacpp.builds import survey
+    from rigtui.engines.rooms import MODULES, room
     from rigtui.errors import RigtuiError
-    from rigtui.intent.config import load_config
+    from rigtui.intent.config import EnginesConfig, load_config
 
     try:
-        named = load_config().engines.llama_server
+        named = load_config().engines
     except RigtuiError:
-        named = None  # what is wrong with it is a check of its own
-    try:
-        found = survey(named)
-    except RigtuiError as error:
-        found = Found(builds=(), problems=(str(error),))
-    return examine(current_rig(args), found.builds, found.problems, read_facts(args.profiles_dir))
+        named = EnginesConfig()  # what is wrong with it is a check of its own
+    builds: list[Build] = []
+    problems: list[str] = []
+    for engine in MODULES:
+        try:
+            found = room(engine).survey(named.of(engine))
+        except RigtuiError as error:
+            problems.append(str(error))
+            continue
+        problems += found.problems
+        for build in found.builds:
+            try:
+                builds.append(room(engine).learn(build))
+            except RigtuiError as error:
+                problems.append(str(error))
+    return Found(builds=tuple(builds), problems=tuple(problems))

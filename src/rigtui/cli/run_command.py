@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from rigtui.runs.state import LaunchRequest, RunState
 
 RUN_SCHEMA = "rigtui.run/1"
-_GET_ENGINE = "no engine is installed; `pip install 'rigtui[engine]'` brings one (CPU only), or put llama-server on the PATH for your GPUs"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL|PROFILE", help="GGUF file, hf:owner/repo[:quant], ollama:name, or a profile")
+    parser.add_argument("model", metavar="MODEL|PROFILE", help="GGUF file, safetensors folder, hf:owner/repo, ollama:name, or a profile")
     add_plan_options(parser)
     how = parser.add_argument_group("how it is launched")
     how.add_argument("--save", metavar="NAME", help="keep these choices as a profile")
@@ -45,6 +44,7 @@ def _port(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Launch; in the foreground watch until the engine ends or Ctrl-C stops it."""
+    from rigtui.engines.rooms import HOW_TO_GET
     from rigtui.runs.launch import launch
     from rigtui.runs.watch import directory_of, live_run_of
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         why = "; ".join(reason.text for reason in found.plan.reasons) or "it needs more memory than there is"
         raise DoesNotFitError(f"{found.model.name} does not fit this rig with what was asked: {why}")
     if found.build is None:
-        raise MissingError(_GET_ENGINE)
+        raise MissingError(HOW_TO_GET[found.plan.engine])
     request = _request(found, found.build, args)
     if args.dry_run:
         return _dry_run(request, args)
@@ -101,7 +101,10 @@ def _dry_run(request: LaunchRequest, args: argparse.Namespace) -> int:
     if args.json:
         print_json({"schema": RUN_SCHEMA, "run": None, "directory": None, "command": command.argv, "env": command.env})
     else:
-        print(" ".join([*(f"{name}={shlex.quote(value)}" for name, value in command.env.items()), shlex.join(command.argv)]))
+        env = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
+        if command.key_variable is not None and request.api_key_file is not None:
+            env.append(f'{command.key_variable}="$(head -n 1 {shlex.quote(request.api_key_file)})"')
+        print(" ".join([*env, shlex.join(command.argv)]))
     if args.save:
         note(f"nothing was launched, and no profile {args.save} was kept")
     return EXIT_DONE

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rigtui.cli.output import note
 from rigtui.engines.engine import Build
 from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.intent.intent import Intent, Overrides
@@ -96,7 +98,7 @@ def target(args: argparse.Namespace, *, here: bool = False) -> Target:
 
     model, intent = wanted(args)
     rig = current_rig(args)
-    builds = installed_builds()
+    builds = builds_for(model, intent, needed=here, say=note)
     derived = derive(rig, model, intent, builds, here=here)
     return Target(
         rig=rig, model=model, intent=intent, builds=builds, plan=derived.plan, constraints=derived.constraints, profile=intent.profile
@@ -195,6 +197,34 @@ def installed_builds() -> tuple[Build, ...]:
     return tuple(build for engine in MODULES for build in room(engine).survey(named.of(engine)).builds)
 
 
+def builds_for(model: Model, intent: Intent, *, needed: bool = True, say: Callable[[str], object] | None = None) -> tuple[Build, ...]:
+    """The engines found here, and the one that will run `model` asked what it can do; `say` is told where that takes a while.
+
+    A build that does not work is left out. Raises RigtuiError when one is `needed` and none works.
+    """
+    from rigtui.engines.rooms import MODULES, room
+    from rigtui.planning.choose import engine_for
+
+    engine = engine_for(model, intent)
+    builds = installed_builds()
+    broken: list[RigtuiError] = []
+    for build in builds if engine in MODULES else ():
+        if build.engine != engine:
+            continue
+        if say is not None and not build.options:
+            say(f"asking {build.label} what it can do; that takes up to a minute, and is done once")
+        try:
+            learned = room(engine).learn(build)
+        except RigtuiError as error:
+            broken.append(error)
+            builds = tuple(other for other in builds if other is not build)
+        else:
+            return tuple(learned if other is build else other for other in builds)
+    if broken and needed:
+        raise broken[0]
+    return builds
+
+
 def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan]:
     """A profile and the plan for it on this rig, or on that of `--rig`.
 
@@ -206,7 +236,8 @@ def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan
 
     profile = find(name, directories(args.profiles_dir)).profile
     intent = profile.intent(load_use_cases())
-    return profile, derive(current_rig(args), _model(profile.model), intent, installed_builds()).plan
+    model = _model(profile.model)
+    return profile, derive(current_rig(args), model, intent, builds_for(model, intent, needed=False, say=note)).plan
 
 
 def profile_from(target_: Target, name: str, model: str) -> Profile:

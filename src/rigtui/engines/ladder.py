@@ -6,6 +6,8 @@ plan that fits and differs from the one that failed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec import Struct
 
 from rigtui.engines.engine import Failure
@@ -43,3 +45,10 @@ class Ladder(Struct, frozen=True, kw_only=True):
     """In the order they are tried; none where no other plan can mend the failure."""
     in_the_way: tuple[str, ...] = ()
     """Settings of the user's that rule out further steps, as the user would write them: `--context 131072`."""
+
+
+def halves(now: int, least: int) -> Iterator[int]:
+    """Halves of `now`, and the least at the end."""
+    while now > least:
+        now = max(now // 2, least)
+        yield now

@@ -12,8 +12,17 @@ from rigtui.engines.live import Sample
 from rigtui.errors import MissingError
 from rigtui.planning.plan import Plan
 
-MODULES = {"llama.cpp": "rigtui.engines.llamacpp.room"}
+MODULES = {"llama.cpp": "rigtui.engines.llamacpp.room", "vllm": "rigtui.engines.vllm.room"}
 """Where each engine's room lies, in the order they are preferred when several would do."""
+
+
+HOW_TO_GET = {
+    "llama.cpp": "no engine is installed; `pip install 'rigtui[engine]'` brings one (CPU only), or put llama-server on the PATH for your "
+    "GPUs",
+    "vllm": "no vLLM is installed; `pip install vllm` into an environment of its own, then put its `vllm` on the PATH or name it in "
+    'config.toml: [engines] vllm = "/path/to/the/environment"',
+}
+"""What to do where an engine is wanted and no build of it is there."""
 
 
 class Reader(Protocol):

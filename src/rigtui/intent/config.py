@@ -19,10 +19,12 @@ class EnginesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     llama_server: str | None = None
     """The llama-server to use instead of the one on PATH."""
+    vllm: str | None = None
+    """The `vllm` to use, or the folder of its virtual environment."""
 
     def of(self, engine: str) -> str | None:
         """The program named for an engine, or None."""
-        return self.llama_server if engine == "llama.cpp" else None
+        return {"llama.cpp": self.llama_server, "vllm": self.vllm}.get(engine)
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

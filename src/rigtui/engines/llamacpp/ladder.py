@@ -7,12 +7,12 @@ when the headroom leaves it no other way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from rigtui.engines.engine import Failure
-from rigtui.engines.ladder import Ladder, Setback, Step
+from rigtui.engines.ladder import Ladder, Setback, Step, halves
 from rigtui.engines.llamacpp.command import FIT_OFF
 from rigtui.planning.constraints import Constraint, about, smallest
 from rigtui.planning.plan import PlanDevice
@@ -190,17 +190,10 @@ def _less_context(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     if intent.overrides.context is not None:
         return Ladder(in_the_way=(f"--context {intent.overrides.context}",))
     steps = []
-    for context in _contexts(now, intent.use_case.context_least or now):
+    for context in halves(now, intent.use_case.context_least or now):
         text = f"{_happened(scene)}: context {now:,} → {context:,} tokens"
         steps.append(Step(text=text, constraints=(*base, Constraint(kind="context", value=context, text=text))))
     return Ladder(steps=tuple(steps))
-
-
-def _contexts(now: int, least: int) -> Iterator[int]:
-    """Halves of `now`, and the least at the end."""
-    while now > least:
-        now = max(now // 2, least)
-        yield now
 
 
 def _other_cards(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
