@@ -18,8 +18,10 @@ from rigtui.planning.known import NOTHING, Known
 from rigtui.planning.lessons import NO_LESSONS, Lessons
 from rigtui.planning.plan import Alternative, Plan
 from rigtui.planning.remembered import Remembering
+from rigtui.planning.twin import twin
 from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
+from rigtui.text import gib
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
 KV_QUALITY = {
@@ -63,7 +65,11 @@ def choose(
     """
     candidates = ranked(rig, model, intent, builds, here=here, constraints=constraints, known=known, lessons=lessons)
     best = candidates[0]
-    return replace(best, alternatives=_alternatives(best, candidates[1:]))
+    others = _alternatives(best, candidates[1:])
+    beside = _other_engine(rig, model, intent, builds) if intent.engine == "auto" else None
+    if beside is not None:
+        others = (*others[: MOST_ALTERNATIVES - 1], beside)
+    return replace(best, alternatives=others)
 
 
 def ranked(
@@ -146,6 +152,29 @@ def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]
             Alternative(engine=plan.engine, summary=summary(plan), status=plan.status, context=plan.context, expected=plan.expected)
         )
     return tuple(found[:MOST_ALTERNATIVES])
+
+
+def _other_engine(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> Alternative | None:
+    """The same model on the engine that cannot read this file; None where the user's own settings speak one engine's language."""
+    own = intent.overrides
+    if own.engine_args or own.kv_type or own.env:
+        return None
+    other, want = twin(model), wants(model, intent)
+    engine = "vllm" if model.format == "gguf" else "llama.cpp"
+    build = next((build for build in builds if build.engine == engine), None)
+    found = _plans(engine, rig, other.model, intent, build, here=False, constraints=(), known=NOTHING)
+    best = max(found, key=lambda plan: score(plan, want, intent))
+    about = gib(other.model.weights_bytes)
+    if best.status == "no_fit":
+        why = best.reasons[0].text if best.reasons else ""
+        text = f"with {_article(other.label)} of it, about {about} and not here: {why}"
+        return Alternative(engine=engine, summary=text, status="no_fit", context=0)
+    text = f"with {_article(other.label)} of it, about {about} and not here: {summary(best)}"
+    return Alternative(engine=engine, summary=text, status=best.status, context=best.context, expected=best.expected)
+
+
+def _article(label: str) -> str:
+    return f"an {label}" if label[0] in "AF" else f"a {label}"
 
 
 def _kind(plan: Plan) -> tuple[object, ...]:

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from msgspec import Struct
 
-from rigtui.engines.llamacpp.memo import per_model
+from rigtui.models.memo import per_model
 from rigtui.models.model import Model, Tensor
 
 GPU_ALIGNMENT = 128

@@ -22,11 +22,13 @@ from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import gib
 
 
-def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> tuple[Reason, ...]:
-    """Why these cards, this division, this share of them, this context."""
+def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate, asked: str) -> tuple[Reason, ...]:
+    """Why this engine where `asked` leaves it open, these cards, this division, this share of them, this context."""
     found = [candidate.refusal] if candidate.refusal else []
     if candidate.status == "no_fit" and not found:
         found.append(Reason("no_fit", shortfall(candidate)))
+    if asked == "auto":
+        found.append(Reason("engine", "the weights here are safetensors, which vLLM reads; llama.cpp would need a GGUF file of the model"))
     found += _cards(candidate)
     found += _tensor_parallel(model, derivation, candidate)
     found += _stages(derivation, candidate)

@@ -101,7 +101,7 @@ def _plan(scene: _Scene, candidate: Candidate, own: Own) -> Plan:
         command=serve_command(model, scene.intent, candidate, own, scene.build),
         env=_env(scene, candidate) | scene.intent.overrides.env,
         expected=_expected(candidate),
-        reasons=explain.reasons(scene.rig, model, scene.derivation, candidate),
+        reasons=explain.reasons(scene.rig, model, scene.derivation, candidate, scene.intent.engine),
         alternatives=_otherwise(candidate, want.slots),
         warnings=_no_engine(scene) + explain.warnings(model, scene.intent, scene.derivation, candidate),
     )

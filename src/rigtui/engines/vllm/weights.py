@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from msgspec import Struct
 
+from rigtui.models.memo import per_model
 from rigtui.models.model import Model, Tensor
 
 _IMAGES = ("visual.", "vision_", "multi_modal_projector.", "mm_projector.", "audio_tower.", "vision_embed_tokens.", "embed_vision.")
@@ -87,6 +88,7 @@ class Weights(Struct, frozen=True, kw_only=True):
         return self.upto[first + count] - self.upto[first]
 
 
+@per_model
 def weights(model: Model) -> Weights:
     """Every tensor of the checkpoint in its place; multi-token-prediction layers are not loaded."""
     layers = [Share() for _ in range(model.layers)]
