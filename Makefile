@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines bench bench-preview clean
+.PHONY: run demo test check test-engines bench bench-preview bench-tui clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -29,6 +29,9 @@ bench: $(STAMP)
 
 bench-preview: $(STAMP)
 	$(BIN)/python tests/bench/preview.py $(ARGS)
+
+bench-tui: $(STAMP)
+	$(BIN)/python tests/bench/tui.py $(ARGS)
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "rigtui needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=python3.12 (or another) and try again")'

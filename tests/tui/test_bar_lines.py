@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from rich.segment import Segment
-from rich.style import Style
+from msgspec.structs import replace
 from textual.color import Color
 
 from rigtui.intent.intent import Intent
-from rigtui.rig.rig import Rig
+from rigtui.rig.rig import GpuProcess, Rig
 from rigtui.tui.colors import BAR_COLORS
 from rigtui.tui.segments import rows
-from rigtui.tui.widgets.bar_lines import Palette, changed_cells, lay_out, legend_line, row_lines, sparkline
-from tui.fakes import MIB, MODELS, USE_CASES, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
+from rigtui.tui.widgets.bar_lines import Palette, lay_out, legend_line, row_lines, sparkline
+from tui.fakes import MIB, MODELS, USE_CASES, busy_cards, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
 
 GREY = Color.parse("#888888")
 PALETTE = Palette(kinds={kind: Color.parse(color) for kind, color in BAR_COLORS.items()}, text=GREY, muted=GREY, error=GREY, surface=GREY)
@@ -48,10 +47,32 @@ def test_the_sparkline_stands_on_the_scale_of_the_whole_card():
     assert sparkline((0.93, 0.94), 2) == "██"
 
 
-def test_only_the_cells_that_changed_are_sent():
-    red, blue = Style(color="red"), Style(color="blue")
-    old = [Segment("name  ", red), Segment("23.1 GiB"), Segment("             41 C")]
-    assert changed_cells(old, old) == []
-    assert changed_cells(old, [Segment("name  ", red), Segment("23.2 GiB"), Segment("             41 C")]) == [(9, 1)]
-    assert changed_cells(old, [Segment("name  ", blue), Segment("23.1 GiB"), Segment("             42 C")]) == [(0, 6), (28, 1)]
-    assert changed_cells([Segment("ab")], [Segment("abcd")]) == [(2, 2)]
+def drawn(rig, width: int, *, details: bool) -> str:
+    shown = rows(rig, None)
+    layout = lay_out(shown, width, details=details)
+    return "\n".join("".join(segment.text for segment in line) for row in shown for line in row_lines(row, layout, PALETTE))
+
+
+def test_who_holds_the_memory_is_named_where_there_is_room():
+    wide = drawn(busy_cards(), 160, details=True)
+    assert " ollama 8.0 " in wide
+    assert "others 8.0 (ollama)" in wide and "desktop 2.8 (firefox, gnome-shell)" in wide
+    narrow = drawn(busy_cards(), 80, details=False)
+    assert " ollama 8.0 " in narrow and max(map(len, narrow.splitlines())) <= 80
+
+
+def test_a_piece_shared_by_many_keeps_the_word_of_its_kind():
+    rig = busy_cards()
+    many = tuple(GpuProcess(pid=at, name=f"p{at}", kind="compute", bytes=1000 * MIB) for at in range(8))
+    shared = replace(rig, gpus=(replace(rig.gpus[0], processes=many), *rig.gpus[1:]))
+    assert " others 8.0 " in drawn(shared, 80, details=False)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 160])
+def test_names_of_any_length_and_width_keep_the_columns(width):
+    rig = busy_cards()
+    long = tuple(GpuProcess(pid=at, name="模型服务器" * 9, kind="compute", bytes=4000 * MIB) for at in range(2))
+    shown = rows(replace(rig, gpus=(replace(rig.gpus[0], processes=long), *rig.gpus[1:])), None)
+    layout = lay_out(shown, width, details=True)
+    lines = [line for row in shown for line in row_lines(row, layout, PALETTE)]
+    assert max(map(width_of, lines)) <= width

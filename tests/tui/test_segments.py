@@ -6,8 +6,8 @@ import pytest
 
 from rigtui.intent.intent import Intent
 from rigtui.planning.plan import PlanHost
-from rigtui.rig.rig import Rig
-from rigtui.tui.segments import Piece, card_row, cells, layers_text, match_devices, ram_row, rows, short_name
+from rigtui.rig.rig import GpuProcess, Rig
+from rigtui.tui.segments import Piece, card_row, cells, holders_of, layers_text, match_devices, ram_row, rows, short_name
 from tui.fakes import MIB, MODELS, USE_CASES, device, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
 
 PLAN = plan_for(two_cards(), MODELS[0], Intent(use_case=USE_CASES[0]), ())
@@ -130,3 +130,20 @@ def test_names_lose_the_makers_words_only():
     assert short_name("NVIDIA RTX A6000") == "RTX A6000"
     assert short_name("NVIDIA GeForce RTX 4060 Laptop GPU") == "RTX 4060"
     assert short_name("Tesla P40\x1b[2J") == "Tesla P40"
+
+
+def test_holders_are_named_by_kind_the_largest_first_and_those_of_one_name_together():
+    processes = (
+        GpuProcess(pid=1, name="firefox", kind="graphics", bytes=100),
+        GpuProcess(pid=2, name="firefox", kind="graphics", bytes=300),
+        GpuProcess(pid=3, name="Xorg", kind="graphics", bytes=350),
+        GpuProcess(pid=4, name="oll\x1b[2Jama", kind="compute", bytes=900),
+        GpuProcess(pid=5, name="llama-server", kind="compute", bytes=500, engine=True),
+        GpuProcess(pid=6, name="unknown", kind="compute", bytes=None),
+    )
+    assert holders_of(gpu(0, "RTX 3060", 12288, 6000, processes=processes)) == {
+        "desktop": (("firefox", 400), ("Xorg", 350)),
+        "others": (("ollama", 900),),
+        "engines": (("llama-server", 500),),
+    }
+    assert holders_of(gpu(0, "RTX 3060", 12288, 6000)) == {}

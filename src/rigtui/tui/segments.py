@@ -31,6 +31,8 @@ class Piece(Struct, frozen=True):
 
     kind: str
     bytes: int
+    holders: tuple[tuple[str, int], ...] = ()
+    """Who holds it, by name, and how many bytes each; the largest first. Empty where nobody is told."""
 
 
 class BarRow(Struct, frozen=True, kw_only=True):
@@ -115,7 +117,8 @@ def card_row(gpu: Gpu, device: PlanDevice | None, simulated: bool, history: tupl
         "engines": gpu.engines_bytes,
         "unknown": gpu.unknown_bytes,
     }
-    pieces = [Piece(kind, size) for kind, size in taken.items() if size]
+    holders = holders_of(gpu)
+    pieces = [Piece(kind, size, holders.get(kind, ())) for kind, size in taken.items() if size]
     # What the kinds do not explain is still taken: shown as unknown, so that the picture always adds up to the total.
     rest = gpu.total_bytes - gpu.free_bytes - sum(piece.bytes for piece in pieces)
     if rest > 0:
@@ -134,6 +137,18 @@ def card_row(gpu: Gpu, device: PlanDevice | None, simulated: bool, history: tupl
         history=history,
         placed=layers_text(device) if device else "",
     )
+
+
+def holders_of(gpu: Gpu) -> dict[str, tuple[tuple[str, int], ...]]:
+    """The processes on a card by kind of use, those of one name taken together, the largest first."""
+    found: dict[str, dict[str, int]] = {}
+    for process in gpu.processes or ():
+        if process.bytes:
+            kind = "engines" if process.engine else "desktop" if process.kind == "graphics" else "others"
+            names = found.setdefault(kind, {})
+            name = clean(process.name)
+            names[name] = names.get(name, 0) + process.bytes
+    return {kind: tuple(sorted(names.items(), key=lambda item: (-item[1], item[0]))) for kind, names in found.items()}
 
 
 def _planned(device: PlanDevice | None, free: int) -> tuple[list[Piece], int | None]:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
-from textual.screen import Screen
 
 from rigtui.tui import state as st
 from rigtui.tui import tasks
+from rigtui.tui.frugal import FrugalScreen
 from rigtui.tui.keys import Keys
 from rigtui.tui.live_watch import LiveWatch
 from rigtui.tui.services import Services
@@ -19,7 +19,7 @@ from rigtui.tui.tip_text import learned
 from rigtui.tui.widgets.engine_dock import LOG_LINES
 
 
-class CockpitBase(Screen[None]):
+class CockpitBase(FrugalScreen):
     """Owns the state. Everything that happens goes through `change`."""
 
     def __init__(self, services: Services, keys: Keys) -> None:

@@ -7,17 +7,17 @@ from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.screen import Screen
 from textual.worker import Worker, WorkerState
 
 from rigtui.text import clean
 from rigtui.tui.actions import ACTIONS, called
+from rigtui.tui.frugal import FrugalScreen
 from rigtui.tui.messages import Noted
 from rigtui.tui.services import Services
 from rigtui.tui.widgets.lines import HintLine
 
 
-class Page(Screen[None]):
+class Page(FrugalScreen):
     """A full screen with its own keys; Escape leads back to the cockpit. Its bindings are `bindings(PLACE, "page")`."""
 
     PLACE: ClassVar[str]

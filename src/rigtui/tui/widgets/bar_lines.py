@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 
 from msgspec import Struct
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
 
 from rigtui.text import GIB
-from rigtui.tui.segments import NOW, PLANNED, RAM, BarRow, cells, label
+from rigtui.tui.rows import middle
+from rigtui.tui.segments import NOW, PLANNED, RAM, BarRow, Piece, cells, label
 
-# Without colour the fill alone tells the kinds apart; with colour it is drawn in the colour of its own ground.
+# Without colour the fill alone tells the kinds apart; with colour the ground does, and its cells are blank: one byte each, not three.
 FILL = {
     "reserved": "-",
     "desktop": "=",
@@ -29,6 +31,10 @@ FILL = {
     "free": " ",
     "short": "!",
 }
+NAME_CELLS = 18
+"""Cells of a process's name."""
+MOST_NAMES = 2
+"""Holders that are named behind a piece."""
 HATCH = "╱"
 LEVELS = "▁▂▃▄▅▆▇█"
 
@@ -103,18 +109,20 @@ def figures_text(row: BarRow, *, wide: bool) -> str:
     return f"{change} GiB{' free' if wide else ''}"
 
 
-def _style(palette: Palette, color: Color, ground: Color | None = None, *, bold: bool = False) -> Style:
+def _style(palette: Palette, color: Color | None, ground: Color | None = None, *, bold: bool = False) -> Style:
     if palette.plain:
         return Style(bold=bold)
-    return Style(color=color.rich_color, bgcolor=ground.rich_color if ground else None, bold=bold)
+    return Style(color=color.rich_color if color else None, bgcolor=ground.rich_color if ground else None, bold=bold)
 
 
 def _bar(row: BarRow, width: int, palette: Palette) -> list[Segment]:
-    sizes = {piece.kind: piece.bytes for piece in row.pieces}
-    return [segment for kind, count in cells(row.pieces, row.total_bytes, width) for segment in _run(row, kind, count, sizes, palette)]
+    pieces = {piece.kind: piece for piece in row.pieces}
+    drawn = cells(row.pieces, row.total_bytes, width)
+    return [segment for kind, count in drawn for segment in _run(row, pieces.get(kind, Piece(kind, 0)), count, palette)]
 
 
-def _run(row: BarRow, kind: str, count: int, sizes: Mapping[str, int], palette: Palette) -> list[Segment]:
+def _run(row: BarRow, piece: Piece, count: int, palette: Palette) -> list[Segment]:
+    kind = piece.kind
     ground = palette.kinds[kind]
     hatched = row.simulated and kind not in ("free", "headroom", "short")
     if palette.plain:
@@ -123,22 +131,27 @@ def _run(row: BarRow, kind: str, count: int, sizes: Mapping[str, int], palette: 
         mark = ground.blend(palette.surface, 0.4) if hatched else ground.blend(palette.text, 0.35)
         fill_style, fill = _style(palette, mark, ground), HATCH if hatched else FILL[kind]
     else:
-        fill_style, fill = _style(palette, ground, ground), FILL[kind]
-    word = _word(kind, count, sizes.get(kind, 0))
-    before = (count - len(word)) // 2 if word else count
+        fill_style, fill = _style(palette, None, ground), " "
+    word = _word(piece, count)
+    length = cell_len(word)
+    before = (count - length) // 2 if word else count
     parts = [Segment((fill * count)[:before], fill_style)]
     if word:
         ink = palette.text if kind in ("free", "headroom") else Color.parse("#0b0d10" if ground.brightness > 0.38 else "#f4f6fa")
         parts.append(Segment(word, _style(palette, ink.blend(ground, 0.35) if kind == "free" else ink, ground)))
-        parts.append(Segment((fill * count)[: count - before - len(word)], fill_style))
+        parts.append(Segment((fill * count)[: count - before - length], fill_style))
     return [part for part in parts if part.text]
 
 
-def _word(kind: str, count: int, size: int) -> str:
-    word = label(kind)
-    for text in (f" {word} {number(size)} ", f" {word} "):
-        if len(text) <= count:
-            return text
+def _word(piece: Piece, count: int) -> str:
+    """What stands in a piece of `count` cells: who holds most of it where one does, else what it is."""
+    words = [label(piece.kind)]
+    if piece.holders and piece.holders[0][1] > piece.bytes // 2:
+        words.insert(0, middle(piece.holders[0][0], NAME_CELLS))
+    for word in words:
+        for text in (f" {word} {number(piece.bytes)} ", f" {word} "):
+            if cell_len(text) <= count:
+                return text
     return ""
 
 
@@ -171,17 +184,32 @@ def _details(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
     for title, pieces in groups:
         words += [(title, None), *((f"{label(piece.kind)} {number(piece.bytes)}", piece.kind) for piece in pieces)] if pieces else []
     room = layout.width - layout.name - 4
-    gap = 2 if sum(len(word) + (1 if kind is None else 2) for word, kind in words) <= room else 1
+    words = _with_names(words, row, room - (len(row.placed) + 1 if row.placed else 0))
+    gap = 2 if sum(cell_len(word) + (1 if kind is None else 2) for word, kind in words) <= room else 1
     parts: list[Segment] = []
     for word, kind in words:
         space = 1 if kind is None else gap
-        if len(word) > room:
+        if cell_len(word) > room:
             break
-        room -= len(word) + space
+        room -= cell_len(word) + space
         parts.append(Segment(word + " " * space, _style(palette, _ink(kind, palette))))
     if row.placed and len(row.placed) + 1 <= room:
         parts.append(Segment(f" {row.placed}", _style(palette, palette.text)))
     return parts
+
+
+def _with_names(words: list[tuple[str, str | None]], row: BarRow, room: int) -> list[tuple[str, str | None]]:
+    """The words with the largest holders of each piece behind it, as far as there is room for them: the others' first."""
+    room -= sum(cell_len(word) + 2 for word, _ in words)
+    named = list(words)
+    for piece in sorted((piece for piece in row.pieces if piece.holders), key=lambda piece: (piece.kind != "others", -piece.bytes)):
+        for count in (MOST_NAMES, 1):
+            text = f" ({', '.join(middle(name, NAME_CELLS) for name, _ in piece.holders[:count])})"
+            if cell_len(text) <= room:
+                room -= cell_len(text)
+                named = [(word + text if kind == piece.kind else word, kind) for word, kind in named]
+                break
+    return named
 
 
 def _ink(kind: str | None, palette: Palette) -> Color:
@@ -189,30 +217,6 @@ def _ink(kind: str | None, palette: Palette) -> Color:
     if kind is None:
         return palette.muted
     return palette.kinds[kind].blend(palette.text, 0.35)
-
-
-def changed_cells(old: Sequence[Segment], new: Sequence[Segment]) -> list[tuple[int, int]]:
-    """Where two lines differ, as (first cell, number of cells): over SSH only that is sent.
-
-    Runs closer than a colour change is long are taken as one. All characters of the bars are one cell wide, but for those of names.
-    """
-    if sum(segment.cell_length for segment in old) != sum(len(segment.text) for segment in old):
-        return [(0, max(sum(segment.cell_length for segment in line) for line in (old, new)))]
-    before = [(char, segment.style) for segment in old for char in segment.text]
-    after = [(char, segment.style) for segment in new for char in segment.text]
-    length = max(len(before), len(after))
-    blank = (" ", None)
-    before += [blank] * (length - len(before))
-    after += [blank] * (length - len(after))
-    runs: list[tuple[int, int]] = []
-    for at in range(length):
-        if before[at] == after[at]:
-            continue
-        if runs and at - sum(runs[-1]) < 8:
-            runs[-1] = (runs[-1][0], at + 1 - runs[-1][0])
-        else:
-            runs.append((at, 1))
-    return runs
 
 
 def legend_line(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[Segment]:

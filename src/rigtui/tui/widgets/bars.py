@@ -1,4 +1,4 @@
-"""The live bars: one line per card, two where there is room, drawn as strips and only where something changed."""
+"""The live bars: one line per card, two where there is room, drawn as strips and only the lines that changed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from rigtui.tui.colors import bar_colors
 from rigtui.tui.segments import BarRow
-from rigtui.tui.widgets.bar_lines import Layout, Palette, changed_cells, lay_out, legend_line, row_lines
+from rigtui.tui.widgets.bar_lines import Layout, Palette, lay_out, legend_line, row_lines
 
 
 class RigBars(Widget):
@@ -70,7 +70,7 @@ class RigBars(Widget):
         if len(old) != len(lines):
             self.refresh(layout=True)
             return
-        changed = [Region(x, y, size, 1) for y, line in enumerate(lines) if line != old[y] for x, size in changed_cells(old[y], line)]
+        changed = [Region(0, y, width, 1) for y, line in enumerate(lines) if line != old[y]]
         if changed:
             self.refresh(*changed)
 
