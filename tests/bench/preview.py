@@ -115,7 +115,7 @@ class Figures:
         same = not any(off) and load.context in (0, plan.context)  # 0: it did not come that far
         # Which parts of layers lie elsewhere shows in the weights alone.
         parts = not plan.engine_view.override_tensor or all(
-            abs(d.weights_bytes / MIB - load.buffers.get(d.device, (0, 0, 0))[0]) <= CLOSE for d in plan.devices
+            abs(d.weights_bytes / MIB - load.buffers[d.device][0]) <= CLOSE for d in plan.devices if d.device in load.buffers
         )
         self.exact.add(max(off, default=0), same and parts, where)
         self.near.add(max(off, default=0), max(off, default=0) <= 2 and context <= 0.05, where)

@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.footprint import Footprint, Needs, footprint, needs, projected
+from rigtui.engines.llamacpp.kv import has_state, recurrent_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement, split_home
 from rigtui.engines.llamacpp.settings import Device, Settings
 from rigtui.engines.llamacpp.weights import Part, WeightTable
@@ -72,9 +73,18 @@ class _Fit:
         trained = model.context_trained * (self.streams if settings.fit else 1)
         self.context = settings.context if settings.context is not None else trained
         self.margins = [settings.target_mib(i) * MIB for i in range(max(self.count, 1))]
-        self.targets = [d.free_bytes - m for d, m in zip(devices, self.margins, strict=False)]
         self.slots = model.layers + 1
         self.measured: dict[int, Needs] = {}
+        self.targets = [d.free_bytes - m - s for d, m, s in zip(devices, self.margins, self._states(), strict=False)]
+
+    def _states(self) -> list[int]:
+        """Recurrent state per device: a measurement really allocates it, and what is free is read while it is there."""
+        state = recurrent_bytes(self.model, self.settings.slots) if self.settings.kv_offload else 0
+        home = self.default_placement().home[: self.model.layers]
+        return [
+            sum(state for layer, where in enumerate(home) if where == device and has_state(self.model, layer)) if state else 0
+            for device in range(self.count)
+        ]
 
     def run(self) -> Fitted:
         if not self.settings.fit:
@@ -145,7 +155,7 @@ class _Fit:
             # Only the total of the host's memory is looked at, and rigtui judges RAM itself: nothing to move.
             return None
         used = self.measure(self.default_placement())
-        if all(d.free_bytes - u >= m for d, u, m in zip(self.devices, used.values(), self.margins, strict=True)):
+        if all(used[device] <= target for device, target in enumerate(self.targets)):
             return None
         surplus = sum(self.targets) - sum(used.values())
         if surplus < 0 and self.settings.context is None and self._reduce_context(sum(used.values())):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rigtui.engines.llamacpp.arguments import read_command
 from rigtui.engines.llamacpp.dryrun_log import Answer
-from rigtui.engines.llamacpp.footprint import HOST, DeviceUse, Placement, footprint, needs
+from rigtui.engines.llamacpp.footprint import DeviceUse, footprint, needs, projected
+from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.engines.llamacpp.weights import Part, is_moved, plain_table
 from rigtui.models.model import Model
@@ -54,10 +55,10 @@ def seen_in(answer: Answer, plan: Plan, model: Model, way: Way) -> Seen | None:
     placement = Placement(home, moved)
     need = needs(model, table, settings, settings.context or plan.context)
     real = footprint(need, placement, len(answer.rows))
-    projected = footprint(need, placement, len(answer.rows), projected=True)
+    measured = projected(need, placement, len(answer.rows), range(len(answer.rows)))
     devices = tuple(
-        _device(answer, number, home[: len(table.layers)], home[-1] == number, use, over.compute - use.compute)
-        for number, (use, over) in enumerate(zip(real.devices, projected.devices, strict=True))
+        _device(answer, number, home[: len(table.layers)], home[-1] == number, use, measured[number] - use.total)
+        for number, use in enumerate(real.devices)
     )
     return Seen(
         basis="verified",
@@ -92,7 +93,7 @@ def runtime_in(seen: Seen, plan: Plan) -> dict[str, int]:
 
 
 def _device(answer: Answer, number: int, home: Sequence[int], output: bool, ours: DeviceUse, overstated: int) -> SeenDevice:
-    """`overstated`: by how much the measuring on paper exceeds what is then allocated (see `footprint`)."""
+    """`overstated`: by how much the measuring on paper exceeds what is then allocated (see `projected`)."""
     row = answer.rows[number]
     blocks = [block for block, device in enumerate(home) if device == number]
     return SeenDevice(
