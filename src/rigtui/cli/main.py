@@ -25,6 +25,7 @@ COMMANDS = {
     "stop": "stop a run",
     "profiles": "list, show, edit or remove profiles",
     "results": "what earlier runs of a profile measured",
+    "forget": "learn nothing more from the runs so far",
     "export": "a profile in another tool's format",
     "import": "profiles from a models.conf",
     "doctor": "is this rig ready, and what mends it",

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from rigtui.cli.output import print_json
 from rigtui.cli.target import Target, add_plan_options, target
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT
+from rigtui.planning.lessons import LEARNED
 from rigtui.planning.plan import Plan, Reason
 from rigtui.text import MIB, clean, gib
 
@@ -77,6 +78,8 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         lines.append(f"FIT_TARGET {','.join(map(str, plan.fit_target_mib))}")
     if explain or plan.status == "no_fit":
         lines += ["", "why", *(f"  {reason.text}" for reason in plan.reasons)]
+    elif learned := [reason for reason in plan.reasons if reason.code in LEARNED]:
+        lines += ["", "learned", *(f"  {reason.text}" for reason in learned)]
     if plan.warnings:
         lines += ["", "note", *(f"  {warning.text}" for warning in plan.warnings)]
     if explain and plan.alternatives:

@@ -1,4 +1,4 @@
-"""`rigtui results`: what earlier runs of a profile measured."""
+"""`rigtui results`: what earlier runs of a profile measured, and what is learned from it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import argparse
 
 from rigtui.cli.output import note, print_json
 from rigtui.errors import EXIT_DONE
-from rigtui.runs.results import RESULTS_SCHEMA, AttemptResult, RunResult, load_results, results_path
-from rigtui.text import clean, mib
+from rigtui.planning.lesson_text import lesson_of
+from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult
+from rigtui.planning.regression import regressions
+from rigtui.runs.results import RESULTS_SCHEMA, load_results, results_path
+from rigtui.text import MIB, clean, mib
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,18 +27,29 @@ def run(args: argparse.Namespace) -> int:
     elif not results:
         note(f"nothing was measured for {args.profile} yet ({results_path(args.profile)} is not there); `rigtui run` measures every run")
     else:
-        print("\n\n".join("\n".join(result_lines(result)) for result in results))
+        print("\n\n".join("\n".join([*result_lines(result), *_learned(result, results)]) for result in results))
     return EXIT_DONE
 
 
 def result_lines(result: RunResult) -> list[str]:
-    """One run as text."""
-    """One run as text."""
-    simulated = "  (planned for another rig)" if result.simulated else ""
-    lines = [f"{result.started}  {result.run}  {result.outcome}{simulated}", f"  {clean(result.model)} with {clean(result.build)}"]
-    for attempt in result.attempt:
+    """One run as text: its attempts with what they planned and took."""
+    marks = [
+        text for text, holds in (("planned for another rig", result.simulated), ("a trial of tuning", result.trial is not None)) if holds
+    ]
+    lines = [
+        f"{result.started}  {result.run}  {result.outcome}" + "".join(f"  ({mark})" for mark in marks),
+        f"  {clean(result.model)} with {clean(result.build)}",
+    ]
+    for number, attempt in enumerate(result.attempt, 1):
+        if len(result.attempt) > 1:
+            lines.append(f"  attempt {number}: {clean(attempt.change or 'as planned')}")
         lines += _attempt_lines(attempt)
     return lines
+
+
+def _learned(result: RunResult, results: list[RunResult]) -> list[str]:
+    worse = [f"  worse: {text}" for text in regressions(result, results)]
+    return [*worse, *(f"  lesson: {text}" for text in lesson_of(result))]
 
 
 def _attempt_lines(attempt: AttemptResult) -> list[str]:
@@ -50,10 +64,17 @@ def _attempt_lines(attempt: AttemptResult) -> list[str]:
     known = [f"{name} {value:,.2f} {unit}" for name, value, unit in speeds if value is not None]
     if known:
         lines.append("  " + ", ".join(known))
-    lines += [
-        f"  {device.device} {clean(device.name)}: planned {mib(device.planned_bytes)}, peak {mib(device.peak_bytes)}"
-        for device in attempt.devices
-    ]
+    lines += [f"  {device.device} {clean(device.name)}: {_peak(device)}" for device in attempt.devices]
     if attempt.failure is not None:
         lines.append(f"  failed: {attempt.failure}" + (f": {clean(attempt.line)}" if attempt.line else ""))
+        if attempt.missing_bytes is not None:
+            lines.append(f"  missing: {mib(attempt.missing_bytes)} on {attempt.failed_device or 'a device'}")
     return lines
+
+
+def _peak(device: ResultDevice) -> str:
+    text = f"planned {mib(device.planned_bytes)}, peak {mib(device.peak_bytes)}"
+    if device.peak_bytes is None:
+        return text
+    more = device.peak_bytes - device.planned_bytes
+    return text + (f" ({mib(abs(more))} {'more' if more > 0 else 'less'})" if abs(more) >= MIB else " (as planned)")

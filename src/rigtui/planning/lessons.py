@@ -21,14 +21,17 @@ from rigtui.engines.engine import Build
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint, about
-from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult, requested
+from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult, cards_of, requested
 from rigtui.planning.plan import Reason
+from rigtui.planning.regression import regressions
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, mib
 
 UNNEEDED_RUNS = 3
 LEAST_BYTES = 256 * MIB
 """Differences in free memory below this are the rig's everyday noise."""
+LEARNED = frozenset({"remembered", "tuned", "lesson", "lesson_dropped", "lessons_set_aside", "regression"})
+"""Codes of the reasons that earlier runs gave."""
 _LEARNED = ("failure", "spill")
 
 
@@ -76,9 +79,11 @@ class Lessons(Struct, frozen=True, kw_only=True):
         if tuning is not None and any(bound.started > tuning.started for bound in learned):
             # Its settings, or what they came to mean, have failed since.
             tuning = None
+        last = next((run for run in reversed(mine) if run.outcome == "ready" and run.trial is None), None)
+        worse = tuple(Reason("regression", text) for text in (regressions(last, here) if last is not None else ()))
         return Recall(
             constraints=tuple(constraint for constraint, _ in bounds if constraint is not None),
-            reasons=tuple(reason for _, reason in bounds),
+            reasons=(*(reason for _, reason in bounds), *worse),
             good=good,
             tuned=tuning.trial.settings if tuning is not None and tuning.trial is not None else None,
         )
@@ -106,11 +111,6 @@ def differences(run: RunResult, rig: Rig, build: Build) -> tuple[str, ...]:
     if run.build != build.label:
         found.append(f"the engine is {build.label} instead of {run.build}")
     return tuple(clean(text) for text in found)
-
-
-def cards_of(run: RunResult) -> frozenset[str]:
-    """The cards of the run's rig: UUIDs, or names and sizes."""
-    return frozenset(gpu.uuid or f"{gpu.name} {gpu.total_bytes}" for gpu in run.gpus)
 
 
 def _cards(rig: Rig) -> frozenset[str]:

@@ -143,6 +143,11 @@ class RunResult(Struct, frozen=True, kw_only=True):
     attempt: tuple[AttemptResult, ...] = ()
 
 
+def cards_of(run: RunResult) -> frozenset[str]:
+    """The cards of the run's rig: UUIDs, or names and sizes."""
+    return frozenset(gpu.uuid or f"{gpu.name} {gpu.total_bytes}" for gpu in run.gpus)
+
+
 _SECRET_FLAGS = ("--api-key", "--hf-token", "-hft", "--api_key")
 
 

@@ -19,6 +19,7 @@ from rigtui.planning.constraints import Constraint
 from rigtui.planning.lessons import Lessons, learn
 from rigtui.planning.outcomes import RunResult
 from rigtui.planning.plan import Plan
+from rigtui.planning.regression import regressions
 from rigtui.planning.remembered import with_constraints
 from rigtui.rig.rig import Rig
 from rigtui.runs import identity
@@ -65,6 +66,11 @@ def _read(path: Path) -> tuple[RunResult, ...]:
         return tuple(read_runs(path))
     except RigtuiError:
         return ()
+
+
+def worse(run: RunResult) -> tuple[str, ...]:
+    """What got worse with a run's build against the build before, one sentence each."""
+    return regressions(run, lessons().runs)
 
 
 def derive(

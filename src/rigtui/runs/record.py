@@ -14,7 +14,7 @@ from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, Run
 from rigtui.planning.plan import Expected, PlanDevice
 from rigtui.planning.wants import batches
 from rigtui.rig.rig import Rig
-from rigtui.runs import identity, results
+from rigtui.runs import identity, memory, results
 from rigtui.runs.observe import Observed
 from rigtui.runs.peaks import Peaks
 from rigtui.runs.state import Asked, AttemptState, Measured, RunState
@@ -115,7 +115,8 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
         command=results.without_secrets(asked.spawn.argv),
         attempt=tuple(attempts),
     )
-    return results.record(request.name or slug(request.model), result)
+    warning = results.record(request.name or slug(request.model), result)
+    return "; ".join([*([warning] if warning else []), *memory.worse(result)]) or None
 
 
 def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> AttemptResult:

@@ -6,6 +6,7 @@ Observed values come from NVML or the engine, never from the plan; what could no
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ __all__ = [
     "ResultGpu",
     "RunResult",
     "load_results",
+    "mark_chosen",
+    "mark_forgotten",
     "move_results",
     "read_runs",
     "record",
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 RESULTS_SCHEMA = "rigtui.results/1"
+_MARKS = ("forgotten", "chosen")
+"""What is said of a run afterwards: a later word of the run itself does not take it back."""
 _FULL_BYTES = files.MAX_TOML_BYTES * 3 // 4
 
 
@@ -57,7 +62,7 @@ def record(name: str, result: RunResult) -> str | None:
         entry = msgspec.to_builtins(result)
         places = [i for i, run in enumerate(runs) if run.get("run") == result.run]
         if places:
-            runs[places[0]] = entry
+            runs[places[0]] = entry | {mark: runs[places[0]].get(mark, False) for mark in _MARKS}
         else:
             runs.append(entry)
         data = files.dump_toml({"run": runs})
@@ -82,6 +87,36 @@ def read_runs(path: Path) -> list[RunResult]:
         return msgspec.convert(_runs(path), list[RunResult])
     except msgspec.ValidationError as error:
         raise RigtuiError(f"{path} holds a run that cannot be read ({error}); correct it or move the file away") from error
+
+
+def mark_forgotten(name: str, *, forgotten: bool) -> int:
+    """Mark the runs of a profile, or else of a model by its name, in all files; returns how many were not so marked before.
+
+    Raises RigtuiError when a file is damaged or cannot be written.
+    """
+    if results_path(name).exists():
+        return _mark(results_path(name), lambda _run: True, "forgotten", forgotten)
+    every = sorted(results_path(name).parent.glob("*.toml"))
+    return sum(_mark(path, lambda run: run.get("model") == name, "forgotten", forgotten) for path in every)
+
+
+def mark_chosen(name: str, run: str, tuning: str) -> None:
+    """Mark `run` as the best trial of its tuning, and no other. Raises RigtuiError like `mark_forgotten`."""
+    path = results_path(name)
+    _mark(path, lambda one: (one.get("trial") or {}).get("tuning") == tuning and one.get("run") != run, "chosen", False)
+    _mark(path, lambda one: one.get("run") == run, "chosen", True)
+
+
+def _mark(path: Path, which: Callable[[dict[str, Any]], bool], field: str, value: bool) -> int:
+    """Set a field of the runs that are meant; how many had another value."""
+    with files.locked(path):
+        runs = _runs(path)
+        changed = [run for run in runs if which(run) and run.get(field, False) != value]
+        for run in changed:
+            run[field] = value
+        if changed:
+            files.write_atomic(path, files.dump_toml({"run": runs}))
+    return len(changed)
 
 
 def move_results(old: str, new: str) -> None:

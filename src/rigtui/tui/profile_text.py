@@ -8,6 +8,8 @@ import msgspec
 from rich.cells import cell_len
 from textual.content import Content
 
+from rigtui.planning.lesson_text import lesson_of
+from rigtui.planning.regression import regressions
 from rigtui.runs.results import AttemptResult, RunResult
 from rigtui.text import GIB, clean
 from rigtui.tui.rows import joined, lines_of, middle, padded, wrapped
@@ -60,7 +62,9 @@ def results_table(results: tuple[RunResult, ...], width: int) -> list[Content]:
         return [Content.styled("Nothing was measured yet; every run is measured when it is ready.", "$foreground-muted")]
     head = " ".join(f"{name:<{size}}" if at in (0, 1, 3) else f"{name:>{size}}" for at, (name, size) in enumerate(COLUMNS))
     lines = [_fit(Content.styled(f"{head}  {PEAKS}", "$accent"), width)]
-    return lines + [_fit(_result_line(result, width), width) for result in reversed(results)]
+    lines += [_fit(_result_line(result, width), width) for result in reversed(results)]
+    learned = [*(f"worse: {text}" for text in regressions(results[-1], results)), *lesson_of(results[-1])]
+    return [*lines, Content(""), *(line for text in learned for line in wrapped(f"the last run: {text}", width, "$foreground-muted"))]
 
 
 def _fit(line: Content, width: int) -> Content:
