@@ -22,7 +22,7 @@ from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
-from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, LogLine, ProfileRow, Services, Speed, Turn
+from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, LogLine, ProfileRow, SavedRig, Services, Speed, Turn
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.tips import TIPS
 
@@ -485,6 +485,8 @@ class World:
         self.rig = rig
         self.models = models
         self.runs: tuple[RunState, ...] = ()
+        self.rigs: tuple[SavedRig, ...] = ()
+        self.saved_rigs: dict[str, Rig] = {}
         self.history: tuple[RunState, ...] = ()
         self.requests: dict[str, LaunchRequest] = {}
         self.log: tuple[str, ...] = ()
@@ -535,6 +537,13 @@ class World:
         self.asked.append(turns)
         return FakeAnswer()
 
+    def load_rig(self, path: str) -> Rig:
+        raise UsageError(f"cannot read {path}: No such file or directory")
+
+    def save_rig(self, name: str, rig: Rig) -> str:
+        self.saved_rigs[name] = rig
+        return f"/config/rigs/{name}.toml"
+
     def stop(self, run: str) -> None:
         self.stopped.append(run)
         self.runs = tuple(replace(one, phase="stopped") if one.run == run else one for one in self.runs)
@@ -569,6 +578,10 @@ class World:
             last_used=lambda: self.used,
             add_folder=self.folders.append,
             derive=self.derive,
+            derive_others=lambda rig, model, intent, builds: (),
+            read_rigs=lambda: self.rigs,
+            load_rig=self.load_rig,
+            save_rig=self.save_rig,
             read_runs=lambda: self.runs,
             read_history=lambda: (*self.history, *self.runs),
             read_request=self.requests.get,

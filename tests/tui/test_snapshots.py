@@ -9,7 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from rigtui.intent.intent import Intent
+from rigtui.rig.imagined import with_card
 from rigtui.runs.state import LaunchRequest
+from rigtui.tui import rig_swap
+from rigtui.tui.services import SavedRig
 from tui.fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
 from tui.test_cards_page import busy_world
 from tui.test_log_page import failed_world, opened
@@ -166,3 +169,31 @@ async def test_the_page_of_the_runs(cockpit, tmp_path, size):
 @pytest.mark.parametrize("size", SIZES)
 async def test_two_runs_side_by_side(cockpit, tmp_path, size):
     await picture(cockpit, runs_world(), SIZES[size], f"two-runs-{size}", tmp_path, then=lambda screen: screen.state.live)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_page_that_compares(cockpit, tmp_path, size):
+    async with cockpit(World(two_cards()), size=SIZES[size]) as screen:
+        await screen.press("c", "p", "escape", "left_square_bracket")
+        await screen.until(lambda: screen.state.plan.context == 32768)
+        await screen.press("c")
+        await screen.until(lambda: "≠ context" in screen.text())
+        screen.app.clear_notifications()
+        await screen.until(lambda: "kept; change" not in screen.text())
+        compare(screen.app.export_screenshot(title="rigtui"), f"compare-{size}", tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_dialog_of_the_rigs(cockpit, tmp_path, size):
+    world = World(two_cards())
+    world.rigs = (SavedRig(name="mining-frame", rig=eight_cards()), SavedRig(name="bad", problem="bad.toml: `rig.nam` is unknown"))
+    await picture(cockpit, world, SIZES[size], f"rigs-{size}", tmp_path, ("G",), lambda screen: "mining-frame" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_rig_with_a_card_more(cockpit, tmp_path, size):
+    async with cockpit(World(two_cards()), size=SIZES[size]) as screen:
+        screen.app.cockpit.change(rig_swap.swap(screen.state, with_card(two_cards(), "RTX 3060 12")), plan=True)
+        await screen.until(lambda: screen.state.plan and "RTX 3060" in screen.text())
+        await screen.pilot.pause(0.1)
+        compare(screen.app.export_screenshot(title="rigtui"), f"tried-rig-{size}", tmp_path)

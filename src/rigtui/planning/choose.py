@@ -142,16 +142,22 @@ def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
 
 def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]:
     """What the plan itself offers, then the first few that differ in cards, KV type or context and can be run."""
-    found = list(best.alternatives)
-    seen = {_kind(best)}
-    for plan in others:
-        if plan.status == "no_fit" or _kind(plan) in seen:
-            continue
-        seen.add(_kind(plan))
-        found.append(
-            Alternative(engine=plan.engine, summary=summary(plan), status=plan.status, context=plan.context, expected=plan.expected)
-        )
-    return tuple(found[:MOST_ALTERNATIVES])
+    found = (
+        Alternative(engine=plan.engine, summary=summary(plan), status=plan.status, context=plan.context, expected=plan.expected)
+        for plan in different([best, *others])
+    )
+    return (*best.alternatives, *found)[:MOST_ALTERNATIVES]
+
+
+def different(candidates: Sequence[Plan]) -> list[Plan]:
+    """Of plans, best first, those after the first that can be run and differ from it and from each other in what a user would notice."""
+    seen = {_kind(plan) for plan in candidates[:1]}
+    found = []
+    for plan in candidates[1:]:
+        if plan.status != "no_fit" and _kind(plan) not in seen:
+            seen.add(_kind(plan))
+            found.append(plan)
+    return found
 
 
 def _other_engine(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> Alternative | None:

@@ -48,6 +48,21 @@ def look_up(name: str, total_bytes: int | None = None) -> Card | None:
     )
 
 
+def sold(name: str) -> tuple[Card, ...]:
+    """Every card that was sold as `name`; none when the table does not know it."""
+    return _table().get(_key(name), ())
+
+
+def names() -> tuple[str, ...]:
+    """The names in the table, as they are written there."""
+    return tuple(dict.fromkeys(name for name, *_ in _rows()))
+
+
+def spelled(name: str) -> str:
+    """A name that the table knows, as it is written there."""
+    return next((known for known in names() if _key(known) == _key(name)), name)
+
+
 def complete(gpu: Gpu) -> Gpu:
     """`gpu` with the bandwidth and compute capability that its name tells, where they are not known already."""
     if gpu.bandwidth_gb_s is not None and gpu.compute_capability is not None:
@@ -69,17 +84,21 @@ def _key(name: str) -> str:
 
 @cache
 def _table() -> dict[str, tuple[Card, ...]]:
-    import tomllib
-
-    class Table(Struct):
-        cards: list[tuple[str, float, float, str]]
-
-    try:
-        rows = msgspec.convert(tomllib.loads(_TABLE.read_text(encoding="utf-8")), Table).cards
-    except (OSError, ValueError) as error:
-        raise RigtuiError(f"rigtui's own table of cards cannot be read ({error}): install rigtui again") from error
     table: dict[str, tuple[Card, ...]] = {}
-    for name, gigabytes, bandwidth, capability in rows:
+    for name, gigabytes, bandwidth, capability in _rows():
         card = Card(memory_bytes=int(gigabytes * GIB), bandwidth_gb_s=bandwidth or None, compute_capability=capability)
         table[_key(name)] = (*table.get(_key(name), ()), card)
     return table
+
+
+@cache
+def _rows() -> tuple[tuple[str, float, float, str], ...]:
+    import tomllib
+
+    class Table(Struct):
+        cards: tuple[tuple[str, float, float, str], ...]
+
+    try:
+        return msgspec.convert(tomllib.loads(_TABLE.read_text(encoding="utf-8")), Table).cards
+    except (OSError, ValueError) as error:
+        raise RigtuiError(f"rigtui's own table of cards cannot be read ({error}): install rigtui again") from error

@@ -30,6 +30,10 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
         found.append("cards.open")
     if state.candidates:
         found += WITH_MODEL
+    if state.rig is not None:
+        found.append("rig.other")
+    if state.plan is not None:
+        found.append("plan.compare")
     if state.candidate is not None and state.candidate.model is not None:
         found += ["engine.launch", "profile.save"]
         found += ["profile.export"] if state.plan is not None else []

@@ -15,7 +15,7 @@ from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.placing import Placement
-from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, Speed
+from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed
 from rigtui.tui.shelf import Shelf
 
 
@@ -97,6 +97,30 @@ class LogRead(Message):
     def __init__(self, run: str, chunk: LogChunk) -> None:
         super().__init__()
         self.run, self.chunk = run, chunk
+
+
+class OthersDerived(Message):
+    """The plans that would work instead of the present one."""
+
+    def __init__(self, plans: tuple[Plan, ...]) -> None:
+        super().__init__()
+        self.plans = plans
+
+
+class RigsRead(Message):
+    """The saved rigs."""
+
+    def __init__(self, rigs: tuple[SavedRig, ...]) -> None:
+        super().__init__()
+        self.rigs = rigs
+
+
+class RigTried(Message):
+    """Another rig is to be planned for."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__()
+        self.rig = rig
 
 
 class HistoryRead(Message):

@@ -78,6 +78,21 @@ class ProfileRow(Struct, frozen=True, kw_only=True):
     path: str
 
 
+class SavedRig(Struct, frozen=True, kw_only=True):
+    """A rig file of the user's."""
+
+    name: str
+    rig: Rig | None = None
+    problem: str = ""
+    """Why it cannot be used, one sentence."""
+
+    @property
+    def summary(self) -> str:
+        """Its cards in a few words."""
+        cards = [gpu.name.replace("NVIDIA ", "").replace("GeForce ", "") for gpu in (self.rig.gpus if self.rig else ())]
+        return ", ".join(cards) or "no GPU"
+
+
 class LoadedProfile(Struct, frozen=True):
     """A profile's model and what it asks for."""
 
@@ -174,6 +189,13 @@ class Services:
     """Keep another folder with models in the user's configuration."""
     derive: Callable[[Rig, Model, Intent, tuple[Build, ...]], Plan]
     """Pure and quick."""
+    derive_others: Callable[[Rig, Model, Intent, tuple[Build, ...]], tuple[Plan, ...]]
+    """The next best plans that differ from the best one."""
+    read_rigs: Callable[[], tuple[SavedRig, ...]]
+    load_rig: Callable[[str], Rig]
+    """The rig of a rig file."""
+    save_rig: Callable[[str, Rig], str]
+    """Keep a rig under a name that is not taken; returns where."""
     read_runs: Callable[[], tuple[RunState, ...]]
     """Runs of this rig, oldest first; ended ones only as long as they are worth showing."""
     read_history: Callable[[], tuple[RunState, ...]]

@@ -15,6 +15,7 @@ from rigtui.rig.rig import Rig
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.text import clean
 from rigtui.tui.keys import Keys
+from rigtui.tui.pinned import Choice, Pinned
 from rigtui.tui.placing import Placement, placement
 from rigtui.tui.segments import card_key
 from rigtui.tui.shelf import Shelf, ordered
@@ -61,7 +62,9 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Which choice the placements are derived for now; older ones are shown as such."""
     use_case: int = 0
     engine: EngineName = "auto"
-    """Which engine is asked for: a profile's."""
+    """Which engine is asked for: the user's, or a profile's."""
+    initial_engine: EngineName = "auto"
+    """What `reset` goes back to."""
     overrides: Overrides = Overrides()
     initial: Overrides = Overrides()
     """What `reset` goes back to: nothing, or a profile's overrides."""
@@ -74,13 +77,19 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Id of the run that is shown."""
     live: Live | None = None
     """How the run that is shown works now, where its engine says."""
-    launched_choice: tuple[str, int, Overrides] | None = None
+    launched_choice: Choice | None = None
     """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
     launching: bool = False
     learned: frozenset[str] = frozenset(TIPS)
     """First steps that were taken once, by id; they are not shown again."""
-    saved: tuple[str, tuple[str, int, Overrides]] | None = None
+    saved: tuple[str, Choice] | None = None
     """The last profile saved here, and the choice it holds."""
+    pinned: tuple[Pinned, ...] = ()
+    """Plans that were kept to be compared with others."""
+    machine: Rig | None = None
+    """This machine, while another rig is tried in its place."""
+    set_aside: Overrides | None = None
+    """The overrides that speak of this machine's cards, meanwhile."""
 
     @property
     def candidate(self) -> LibraryEntry | None:
@@ -108,9 +117,9 @@ class Cockpit(Struct, frozen=True, kw_only=True):
         return self.used | {run.model_path: run.started for run in self.runs}
 
     @property
-    def choice(self) -> tuple[str, int, Overrides]:
+    def choice(self) -> Choice:
         """What the user has chosen, comparable."""
-        return (self.selected or "", self.use_case, self.overrides)
+        return (self.selected or "", self.use_case, self.overrides, self.engine)
 
     @property
     def preview(self) -> bool:
@@ -120,7 +129,7 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     @property
     def changed(self) -> bool:
         """The user changed something that `reset` takes back."""
-        return self.overrides != self.initial
+        return self.overrides != self.initial or self.engine != self.initial_engine
 
 
 def intent(state: Cockpit) -> Intent | None:
@@ -200,7 +209,9 @@ def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bo
 def select(state: Cockpit, path: str) -> Cockpit:
     """Another model. The use case stays; a context of the user's stays, too, unless the model cannot have it."""
     # Engine and starting point were those of a profile for the model before.
-    chosen = state if path == state.selected else replace(state, selected=path, picked=True, engine="auto", initial=Overrides())
+    own = state.engine if state.engine != state.initial_engine else "auto"
+    fresh = replace(state, selected=path, picked=True, engine=own, initial_engine="auto", initial=Overrides())
+    chosen = state if path == state.selected else fresh
     model = chosen.candidate.model if chosen.candidate else None
     return replace(chosen, overrides=within(chosen.overrides, model)) if model else chosen
 
@@ -224,6 +235,7 @@ def with_profile(state: Cockpit, model: LibraryEntry, wanted: Intent) -> Cockpit
         engine=wanted.engine,
         overrides=wanted.overrides,
         initial=wanted.overrides,
+        initial_engine=wanted.engine,
     )
     return replace(loaded, saved=(wanted.profile, loaded.choice) if wanted.profile else state.saved)
 
@@ -273,7 +285,7 @@ def cycle_kv(state: Cockpit, step: int) -> Cockpit:
 
 def reset(state: Cockpit) -> Cockpit:
     """Take back the user's changes."""
-    return replace(state, overrides=state.initial)
+    return replace(state, overrides=state.initial, engine=state.initial_engine)
 
 
 def ask_plan(state: Cockpit) -> Cockpit:

@@ -30,10 +30,13 @@ from rigtui.tui.messages import (
     ModelsFound,
     Noted,
     NotSaved,
+    OthersDerived,
     Placed,
     PlanDerived,
     Prepared,
     ProcessesRead,
+    RigsRead,
+    RigTried,
     RunsRead,
     Saved,
     ShelfRead,
@@ -190,6 +193,44 @@ class RunWatch:
         if chunk.lines or chunk.dropped:
             self._post(LogRead(shown, chunk))
         return opened
+
+
+def derive_others(services: Services, post: Post, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> None:
+    """What would work instead."""
+    worker = get_current_worker()
+    try:
+        plans = services.derive_others(rig, model, intent, builds)
+    except RigtuiError:
+        # Then there is no present plan either, and the cockpit says why.
+        return
+    if not cancelled(worker):
+        post(OthersDerived(plans))
+
+
+def read_rigs(services: Services, post: Post) -> None:
+    """The saved rigs."""
+    post(RigsRead(services.read_rigs()))
+
+
+def imagine(post: Post, make: Callable[[], Rig]) -> None:
+    """Make a rig up."""
+    try:
+        post(RigTried(make()))
+    except RigtuiError as error:
+        post(Noted(str(error), title="rig", failed=True))
+
+
+def load_rig(services: Services, post: Post, path: str) -> None:
+    """A rig from a file."""
+    imagine(post, lambda: services.load_rig(path))
+
+
+def save_rig(services: Services, post: Post, name: str, *, rig: Rig) -> None:
+    """Keep a rig."""
+    try:
+        post(Noted(f"saved in {services.save_rig(name, rig)}", title="rig"))
+    except RigtuiError as error:
+        post(Noted(str(error), title="rig", failed=True))
 
 
 def read_history(services: Services, post: Post) -> None:

@@ -58,7 +58,7 @@ def what_if_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
             note="requests at once",
             keys=state.keys.shown("plan.what_if"),
             more=True,
-        )
+        ),
     ]
     if cards:
         names = ",".join(str(card.index) for card in cards)
@@ -71,7 +71,10 @@ def what_if_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
         ]
     micro = f"{whatif.ubatch_now(state):,}"
     ubatch = ChoiceRow(name="ubatch", label="ubatch", value=micro, yours=own.ubatch is not None, note="tokens a step", more=True)
-    return (*rows, ubatch)
+    own_engine = state.engine != "auto"
+    engine = state.engine if own_engine or state.plan is None else state.plan.engine
+    runs_it = ChoiceRow(name="engine", label="engine", value=engine, yours=own_engine, note="what runs it", more=True)
+    return (*rows, ubatch, runs_it)
 
 
 def models_subtitle(state: Cockpit) -> str:
@@ -107,6 +110,8 @@ def remark(state: Cockpit) -> str:
     rig = state.rig
     if rig is None:
         return "Reading the cards …"
+    if state.machine is not None:
+        return f"Simulated: what if this were {clean(rig.name)}? Nothing is launched on it; {state.keys.shown('rig.other')} goes back."
     if rig.problem:
         return f"No GPU can be used: {clean(rig.problem)}. Models run on the CPU; `rigtui demo` shows a rig with cards."
     if not rig.gpus:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from rigtui.errors import UsageError
+from rigtui.intent.intent import EngineName
 from rigtui.planning.reserve import headroom_bytes
 from rigtui.rig.rig import Gpu
 from rigtui.rig.select import select
 from rigtui.text import MIB
 from rigtui.tui.state import Cockpit
 
+ENGINES: tuple[EngineName, ...] = ("llama.cpp", "vllm")
 MOST_SLOTS = 64
 LEAST_UBATCH, MOST_UBATCH = 32, 4096
 HEADROOM_STEP_MIB = 128
@@ -111,8 +113,17 @@ def with_cards_and_headroom(state: Cockpit, cards: tuple[Gpu, ...], targets: tup
     return replace(state, overrides=replace(state.overrides, fit_target_mib=None if targets == own else targets))
 
 
+def cycle_engine(state: Cockpit, step: int) -> Cockpit:
+    """Each engine that rigtui launches, and rigtui's own choice, around the end."""
+    options = ("auto", *ENGINES)
+    at = options.index(state.engine) if state.engine in options else 0
+    return replace(state, engine=options[(at + step) % len(options)])
+
+
 def give_back(state: Cockpit, choice: str) -> Cockpit:
     """Rigtui decides this one again."""
+    if choice == "engine":
+        return replace(state, engine="auto")
     override = OVERRIDES.get(choice)
     if override == "gpus":
         return with_cards(state, None)

@@ -13,6 +13,7 @@ from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
+from rigtui.planning.choose import different, ranked
 from rigtui.planning.plan import Plan
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
@@ -21,7 +22,7 @@ from rigtui.runs import memory, pending, watch
 from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui import tip_store
+from rigtui.tui import rig_files, tip_store
 from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
@@ -101,7 +102,15 @@ class Local:
 
     def derive(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         """The plan on this reading; what loading runs will still take counts as taken."""
-        return memory.derive(rig if self._fixed else pending.beside(rig, watch.live_runs()), model, intent, builds).plan
+        return memory.derive(self._with_pending(rig), model, intent, builds).plan
+
+    def derive_others(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> tuple[Plan, ...]:
+        """What would work instead, the best first."""
+        return tuple(different(ranked(self._with_pending(rig), model, intent, builds)))
+
+    def _with_pending(self, rig: Rig) -> Rig:
+        """A rig that is tried, or that of a rig file, has no runs of ours."""
+        return rig if rig.simulated else pending.beside(rig, watch.live_runs())
 
     def runs(self) -> tuple[RunState, ...]:
         """The live runs, and the last one that ended."""
@@ -225,6 +234,10 @@ def services(args: argparse.Namespace) -> Services:
         last_used=here.last_used,
         add_folder=add_folder,
         derive=here.derive,
+        derive_others=here.derive_others,
+        read_rigs=rig_files.read,
+        load_rig=rig_files.load,
+        save_rig=rig_files.save,
         read_runs=here.runs,
         read_history=lambda: tuple(watch.all_runs()),
         read_request=here.request,

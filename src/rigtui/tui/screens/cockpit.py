@@ -22,6 +22,7 @@ from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
 from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
+from rigtui.tui.screens.rig_actions import RigActions
 from rigtui.tui.screens.what_if_actions import WhatIfActions
 from rigtui.tui.segments import rows
 from rigtui.tui.tips import TIPS
@@ -34,7 +35,7 @@ from rigtui.tui.widgets.picker import ModelPicker
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
 
-class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, PageActions):
+class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, RigActions, PageActions):
     """Cards, models, choices, plan and engine on one screen."""
 
     PLACE = "cockpit"
@@ -104,6 +105,10 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, Pag
 
     @on(RigRead)
     def _rig_read(self, event: RigRead) -> None:
+        if self.state.machine is not None:
+            # Another rig is tried in its place.
+            self.state = replace(self.state, machine=event.rig)
+            return
         before = self.state.rig
         # What runs right now was planned before it took the memory: planning it again would ask for it twice.
         again = st.needs_new_plan(before, event.rig) and self.state.preview

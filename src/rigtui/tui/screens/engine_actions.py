@@ -9,8 +9,8 @@ from textual import on
 
 from rigtui.runs.state import RunState
 from rigtui.text import clean
+from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
-from rigtui.tui import tasks
 from rigtui.tui.messages import Launched, Noted
 from rigtui.tui.run_text import curl_command
 from rigtui.tui.screens.ask import AskScreen
@@ -26,6 +26,10 @@ class EngineActions(CockpitBase):
         """Launch the plan; ask first when another run holds the cards."""
         state = self.state
         if state.launching:
+            return
+        if rig_swap.tried(state):
+            text = f"a rig that is only tried cannot launch; {state.keys.shown('rig.other')} goes back to this machine"
+            self.post_message(Noted(text, title="launch", failed=True))
             return
         if state.plan is None:
             self.post_message(Noted(state.plan_problem or "there is no plan to launch yet", title="launch", failed=True))

@@ -26,6 +26,10 @@ READING = {
         "under WSL by Windows and its programs."
     ),
     "doctor": "FAILED keeps something from working, a warning may; the line below the list says why, and which command mends it.",
+    "compare": (
+        "`now` is the plan of the cockpit, `kept` ones were kept with this page's key, `instead` would work as well on this rig. "
+        "Rows in which they differ stand out; equal ones are dim."
+    ),
     "runs": (
         "Each attempt is one plan, launched and watched: what was changed for it, how it ended, and the line of the log that says so. "
         "Peaks are what each card held at most, beside what the plan said."

@@ -7,6 +7,7 @@ from textual import on
 from rigtui.tui import state as st
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.cards import CardsPage
+from rigtui.tui.screens.compare import ComparePage
 from rigtui.tui.screens.doctor import DoctorPage
 from rigtui.tui.screens.log import LogPage
 from rigtui.tui.screens.profiles import ProfilesPage
@@ -21,7 +22,7 @@ class PageActions(CockpitBase):
     def show_pages(self) -> None:
         """Bring an open page up to the state."""
         for screen in self.app.screen_stack:
-            if isinstance(screen, (CardsPage, LogPage, RunsPage)):
+            if isinstance(screen, (CardsPage, ComparePage, LogPage, RunsPage)):
                 screen.show(self.state)
 
     @on(RigBars.Opened)

@@ -15,6 +15,7 @@ from rigtui.tui.state import Cockpit
 from rigtui.tui.widgets.choices import Choices
 
 STEPS: dict[str, Callable[[Cockpit, int], Cockpit]] = {
+    "engine": whatif.cycle_engine,
     "slots": whatif.step_slots,
     "cards": whatif.cycle_cards,
     "headroom": whatif.step_headroom,
@@ -53,6 +54,8 @@ class WhatIfActions(CockpitBase):
             self.change(step(self.state, event.step), plan=True)
         elif event.name in TYPED:
             self._type(event.name)
+        elif event.name == "engine":
+            self.change(step(self.state, 1), plan=True)
         else:
             self._choose_cards()
 

@@ -1,0 +1,125 @@
+"""Plans side by side: which ones, and the rows in which they differ. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+from textual.content import Content
+
+from rigtui.planning.plan import Plan
+from rigtui.text import clean
+from rigtui.tui.pinned import Pinned
+from rigtui.tui.rows import gib_cell, middle, padded
+from rigtui.tui.segments import layers_text, short_name
+from rigtui.tui.state import Cockpit
+
+MOST = 3
+"""Plans that stand side by side."""
+LABEL = 13
+STATUS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "NO FIT"}
+
+
+class Column(Struct, frozen=True):
+    """One plan of the comparison."""
+
+    title: str
+    plan: Plan
+    rig: str
+    pinned: Pinned | None = None
+    """None: the present plan, or one that would work instead."""
+
+
+def pin(state: Cockpit) -> Cockpit:
+    """Keep the present plan; of more than there is room for the oldest goes."""
+    if state.plan is None:
+        return state
+    kept = Pinned(state.plan, state.choice, state.rig.name if state.rig else "")
+    others = tuple(one for one in state.pinned if (one.choice, one.rig) != (kept.choice, kept.rig))
+    return replace(state, pinned=(*others, kept)[-(MOST - 1) :])
+
+
+def unpin(state: Cockpit, pinned: Pinned) -> Cockpit:
+    """Keep it no more."""
+    return replace(state, pinned=tuple(one for one in state.pinned if one is not pinned))
+
+
+def restore(state: Cockpit, pinned: Pinned) -> Cockpit:
+    """Make what was chosen for a kept plan the choice again."""
+    selected, use_case, overrides, engine = pinned.choice
+    return replace(state, selected=selected, use_case=use_case, overrides=overrides, engine=engine, picked=True)
+
+
+def columns(state: Cockpit, others: Sequence[Plan] = ()) -> tuple[Column, ...]:
+    """The present plan, the kept ones, and, where there is room, `others` that would work instead."""
+    rig = state.rig.name if state.rig else ""
+    found = [Column("now", state.plan, rig)] if state.plan is not None else []
+    now = state.plan
+    found += [Column(f"kept {at}", one.plan, one.rig, one) for at, one in enumerate(state.pinned, start=1) if one.plan != now]
+    found += [Column(f"instead {at}", plan, rig) for at, plan in enumerate(others, start=1)]
+    return tuple(found[:MOST])
+
+
+def _speed(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f} tok/s"
+
+
+def _cell(plan: Plan, at: int) -> str:
+    if at >= len(plan.devices):
+        return "–"
+    device = plan.devices[at]
+    return f"{layers_text(device).removeprefix('layers ')} on {short_name(device.name)}"
+
+
+def _memory(plan: Plan, at: int) -> str:
+    if at >= len(plan.devices):
+        return "–"
+    device = plan.devices[at]
+    return f"{gib_cell(device.used_bytes)} used, {gib_cell(device.free_after_bytes)} free"
+
+
+ROWS: tuple[tuple[str, Callable[[Column], str]], ...] = (
+    ("status", lambda column: STATUS[column.plan.status]),
+    ("model", lambda column: clean(column.plan.model.name)),
+    ("use case", lambda column: clean(column.plan.use_case)),
+    ("rig", lambda column: clean(column.rig)),
+    ("engine", lambda column: column.plan.engine),
+    ("context", lambda column: f"{column.plan.context_per_slot:,}"),
+    ("slots", lambda column: str(column.plan.parallel)),
+    ("KV cache", lambda column: "/".join(dict.fromkeys(column.plan.kv_type))),
+    ("decode", lambda column: _speed(column.plan.expected.decode_tok_s)),
+    ("prefill", lambda column: _speed(column.plan.expected.prefill_tok_s)),
+    ("split", lambda column: column.plan.split_mode),
+    ("layers in RAM", lambda column: str(column.plan.host.offloaded_layers)),
+    ("RAM, GiB", lambda column: gib_cell(column.plan.host.weights_bytes + column.plan.host.kv_bytes + column.plan.host.compute_bytes)),
+)
+
+
+def _device_rows(shown: Sequence[Column]) -> list[tuple[str, list[str]]]:
+    most = max((len(column.plan.devices) for column in shown), default=0)
+    rows = []
+    for at in range(most):
+        rows.append((f"card {at + 1}", [_cell(column.plan, at) for column in shown]))
+        rows.append(("  GiB", [_memory(column.plan, at) for column in shown]))
+    return rows
+
+
+def table(shown: Sequence[Column], here: int, width: int) -> list[Content]:
+    """The comparison in lines of `width` cells; rows that differ are marked, the column at `here` has the cursor."""
+    if not shown:
+        return [Content.styled("There is no plan to compare yet.", "$foreground-muted")]
+    room = max(8, (width - LABEL - 2) // len(shown) - 1)
+    heads = [f"{'▸ ' if at == here else '  '}{column.title}" for at, column in enumerate(shown)]
+    lines = [_line("  ", "", heads, room, ["$accent bold" if at == here else "$accent" for at in range(len(shown))])]
+    rows = [(label, [value(column) for column in shown]) for label, value in ROWS]
+    for label, values in [*rows, *_device_rows(shown)]:
+        differs = len(set(values)) > 1
+        styles = ["bold" if differs else "$foreground-muted"] * len(shown)
+        lines.append(_line("≠ " if differs else "  ", label, [f"  {value}" for value in values], room, styles))
+    return lines
+
+
+def _line(mark: str, label: str, values: Sequence[str], room: int, styles: Sequence[str]) -> Content:
+    cells = [(f" {padded(middle(value, room), room)}", style) for value, style in zip(values, styles, strict=True)]
+    return Content.assemble((mark, "$warning bold"), (padded(label, LABEL), "$foreground-muted"), *cells)
