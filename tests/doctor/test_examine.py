@@ -27,7 +27,6 @@ WELL = Facts(
     kill_user_processes=False,
     cuda_device_order="PCI_BUS_ID",
     nvidia_device=True,
-    docker=None,
 )
 CARDS = tuple(
     Gpu(index=i, name=f"Card {i}", uuid=f"GPU-{i}", total_bytes=24 * GIB, free_bytes=free * GIB) for i, free in enumerate((23, 5))
@@ -89,7 +88,7 @@ def test_a_missing_driver_fails_only_where_there_is_a_card() -> None:
 
 def test_wsl_is_told_when_its_machine_stops() -> None:
     wsl = replace(RIG, platform="wsl2")
-    assert "enable-linger" in (by_id(examine(wsl, [CUDA], [], WELL), "wsl")[0].mend or "")
+    assert "enable-linger" in (by_id(examine(wsl, [CUDA], [], replace(WELL, lingering=False)), "wsl")[0].mend or "")
     assert "wsl.conf" in (by_id(examine(wsl, [CUDA], [], replace(WELL, systemd=False)), "wsl")[0].mend or "")
 
 

@@ -20,6 +20,30 @@ class Check(Struct, frozen=True, kw_only=True):
     """The command or the step that mends it."""
 
 
+class ContainerFacts(Struct, frozen=True, kw_only=True):
+    """Docker and NVIDIA's container toolkit; None: not there, or it does not say."""
+
+    client: str | None = None
+    """Version of the `docker` program."""
+    server: str | None = None
+    """Version of the daemon that answers it."""
+    problem: str | None = None
+    """What the client says when no daemon answers."""
+    nvidia_runtime: bool | None = None
+    """The daemon knows the runtime `nvidia`."""
+    toolkit: str | None = None
+    """Version of nvidia-ctk."""
+    cdi: bool = False
+    """There is a CDI specification of the NVIDIA devices."""
+
+
+class OllamaFacts(Struct, frozen=True, kw_only=True):
+    """The Ollama that is here."""
+
+    version: str | None
+    running: bool
+
+
 class Facts(Struct, frozen=True, kw_only=True):
     """What the machine said about things outside the rig reading; None where it could not be read."""
 
@@ -40,7 +64,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     cuda_device_order: str | None
     nvidia_device: bool
     """The kernel shows an NVIDIA card (or WSL's GPU device), whether or not the driver can be talked to."""
-    docker: str | None
-    """The client's version line, or None when there is none."""
+    containers: ContainerFacts = ContainerFacts()
+    ollama: OllamaFacts | None = None
+    cuda_runtimes: dict[str, int] = {}
+    """Per engine (its label) the major version of the CUDA runtime that it was built with, where that can be told."""
+    blocked_folders: tuple[str, ...] = ()
+    """Folders for settings, results and caches that cannot be written, by what exists of them."""
+    blocked_devices: tuple[str, ...] = ()
+    """The driver's device files that this user may not open."""
     problems: tuple[str, ...] = ()
     """Files of the user's that cannot be used, one sentence each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rigtui.doctor.check import Check, CheckStatus, Facts
+from rigtui.doctor.examine_engines import examine_builds, examine_containers
 from rigtui.engines.engine import Build
 from rigtui.planning.reserve import drives_display
 from rigtui.rig.rig import Gpu, Rig
@@ -15,6 +16,8 @@ CUDA_MEND = (
     'install a llama-server built with CUDA and put it on PATH, or name it in config.toml: [engines] llama_server = "/path/to/llama-server"'
 )
 LEAST_DISK = 2 * GIB
+WSL_LINGER = "sudo loginctl enable-linger $USER"
+WSL_SYSTEMD = "printf '[boot]\\nsystemd=true\\n' | sudo tee -a /etc/wsl.conf && wsl.exe --shutdown"
 
 
 def examine(rig: Rig, builds: Sequence[Build], build_problems: Sequence[str], facts: Facts) -> tuple[Check, ...]:
@@ -22,7 +25,9 @@ def examine(rig: Rig, builds: Sequence[Build], build_problems: Sequence[str], fa
     checks = [_driver(rig, facts)]
     checks += [_card(gpu) for gpu in rig.gpus]
     checks += _engines(rig, builds, build_problems)
-    checks += [_ram(rig), _disk(facts), _permissions(facts), _port(facts), _order(rig, facts), _docker(facts)]
+    checks += examine_builds(rig, builds, facts)
+    checks += [_ram(rig), _disk(facts), *_permissions(facts), _port(facts), _order(rig, facts)]
+    checks += examine_containers(rig, facts.containers)
     checks += _sessions(rig, facts)
     checks += [
         Check(id="file", status="warn", text=problem, mend="correct the file; it is left out until then") for problem in facts.problems
@@ -87,15 +92,20 @@ def _disk(facts: Facts) -> Check:
     return _check("disk", "ok", f"{gib(facts.free_disk_bytes)} of disk free for logs and results")
 
 
-def _permissions(facts: Facts) -> Check:
-    if facts.writable:
-        return _check("permissions", "ok", f"{facts.state_dir} can be written")
-    return _check(
-        "permissions",
-        "fail",
-        f"{facts.state_dir} cannot be written: no run can be started",
-        f"sudo chown -R $USER {facts.unwritable or facts.state_dir}",
-    )
+def _permissions(facts: Facts) -> list[Check]:
+    folder = facts.unwritable or facts.state_dir
+    checks = []
+    if not facts.writable:
+        text = f"{facts.state_dir} cannot be written: no run can be started"
+        checks.append(_check("permissions", "fail", text, f"sudo chown -R $USER {folder}"))
+    for blocked in facts.blocked_folders:
+        if blocked != folder or facts.writable:
+            text = f"{blocked} cannot be written: profiles, results or caches are lost"
+            checks.append(_check("permissions", "warn", text, f"sudo chown -R $USER {blocked}"))
+    if facts.blocked_devices:
+        text = f"you may not open {', '.join(facts.blocked_devices)}: engines see no GPU"
+        checks.append(_check("permissions", "fail", text, "sudo usermod -aG video,render $USER  # then log in again"))
+    return checks or [_check("permissions", "ok", "rigtui's folders and the cards can be used")]
 
 
 def _port(facts: Facts) -> Check:
@@ -103,20 +113,15 @@ def _port(facts: Facts) -> Check:
         return _check("port", "unknown", "port 8080 cannot be tried")
     if facts.port_free:
         return _check("port", "ok", "port 8080 is free")
-    return _check("port", "ok", "port 8080 is taken: rigtui takes the next free one; `ss -ltnp 'sport = :8080'` says by whom")
+    return _check("port", "ok", "port 8080 is taken: rigtui takes the next free one", "ss -ltnp 'sport = :8080'")
 
 
 def _order(rig: Rig, facts: Facts) -> Check:
-    if len(rig.gpus) > 1 and facts.cuda_device_order != "PCI_BUS_ID":
+    # Equal cards have one order by speed: that of the bus.
+    if len({gpu.name for gpu in rig.gpus}) > 1 and facts.cuda_device_order != "PCI_BUS_ID":
         text = "CUDA numbers cards by speed, nvidia-smi by PCI bus; rigtui passes UUIDs, but other programs may take the wrong card"
         return _check("cuda_order", "warn", text, "export CUDA_DEVICE_ORDER=PCI_BUS_ID")
     return _check("cuda_order", "ok", "cards have one order")
-
-
-def _docker(facts: Facts) -> Check:
-    if facts.docker is None:
-        return _check("docker", "unknown", "no Docker client here; it is needed only for engines in containers")
-    return _check("docker", "ok", facts.docker)
 
 
 def _sessions(rig: Rig, facts: Facts) -> list[Check]:
@@ -124,11 +129,9 @@ def _sessions(rig: Rig, facts: Facts) -> list[Check]:
     if rig.platform == "wsl2":
         text = "WSL stops its virtual machine, and every engine in it, soon after its last terminal closes"
         if facts.systemd:
-            checks.append(_check("wsl", "warn", text, "keep a terminal open, or: sudo loginctl enable-linger $USER"))
+            checks.append(_check("wsl", "warn", f"{text}: keep one open", None if facts.lingering else WSL_LINGER))
         else:
-            checks.append(
-                _check("wsl", "warn", text + "; systemd is off here", "add [boot] systemd=true to /etc/wsl.conf, then: wsl --shutdown")
-            )
+            checks.append(_check("wsl", "warn", f"{text}; systemd is off here, so services cannot hold it", WSL_SYSTEMD))
     if facts.kill_user_processes and not facts.lingering:
         text = "logind ends your processes at logout, engines too"
         checks.append(_check("logind", "warn", text, "sudo loginctl enable-linger $USER"))

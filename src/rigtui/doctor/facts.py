@@ -5,21 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rigtui import paths
 from rigtui.doctor.check import Facts
+from rigtui.doctor.software import cuda_runtime, read_containers, read_ollama
+from rigtui.engines.engine import Build
 from rigtui.errors import RigtuiError
-from rigtui.text import clean
 
 PORT = 8080
-ASK_SECONDS = 10
+_DEVICES = (Path("/dev/nvidiactl"), Path("/dev/nvidia0"), Path("/dev/nvidia-uvm"), Path("/dev/dxg"))
 
 
-def read_facts(profiles_dir: str | None = None) -> Facts:
+def read_facts(profiles_dir: str | None = None, builds: Sequence[Build] = ()) -> Facts:
     """Everything in one go; nothing is changed and nothing is raised."""
     state = paths.state_dir()
     return Facts(
@@ -34,7 +34,11 @@ def read_facts(profiles_dir: str | None = None) -> Facts:
         kill_user_processes=_kill_user_processes(Path("/etc/systemd")),
         cuda_device_order=os.environ.get("CUDA_DEVICE_ORDER"),
         nvidia_device=any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/proc/driver/nvidia")),
-        docker=_docker(),
+        containers=read_containers(),
+        ollama=read_ollama(),
+        cuda_runtimes=_cuda_runtimes(builds),
+        blocked_folders=_blocked_folders(),
+        blocked_devices=tuple(str(path) for path in _DEVICES if path.exists() and not os.access(path, os.R_OK | os.W_OK)),
         problems=_file_problems(profiles_dir),
     )
 
@@ -98,15 +102,14 @@ def _kill_user_processes(root: Path) -> bool | None:
     return found
 
 
-def _docker() -> str | None:
-    program = shutil.which("docker")
-    if program is None:
-        return None
-    try:
-        said = subprocess.run([program, "--version"], capture_output=True, timeout=ASK_SECONDS, check=False, stdin=subprocess.DEVNULL)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return clean(said.stdout.decode(errors="replace").splitlines()[0]) if said.stdout.strip() else None
+def _cuda_runtimes(builds: Sequence[Build]) -> dict[str, int]:
+    found = {build.label: cuda_runtime(build.argv) for build in builds if not build.embedded}
+    return {label: major for label, major in found.items() if major is not None}
+
+
+def _blocked_folders() -> tuple[str, ...]:
+    folders = (paths.config_dir(), paths.data_dir(), paths.cache_dir())
+    return tuple(dict.fromkeys(str(_nearest_existing(path)) for path in folders if not _writable(path)))
 
 
 def _file_problems(profiles_dir: str | None) -> tuple[str, ...]:
