@@ -40,7 +40,7 @@ def check_up(args: argparse.Namespace) -> tuple[Check, ...]:
     from rigtui.doctor.facts import read_facts
 
     found = _engines()
-    return examine(current_rig(args), found.builds, found.problems, read_facts(args.profiles_dir))
+    return examine(current_rig(args), found.builds, found.problems, read_facts(args.profiles_dir, found.builds))
 
 
 def _engines() -> Found:
