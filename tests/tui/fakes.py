@@ -508,6 +508,13 @@ class World:
         self.examined = 0
         self.launch_problem: str | None = None
         self.tips: frozenset[str] = frozenset(TIPS)
+        self.verifiable = False
+        self.verified: list[Intent] = []
+        """What dry runs have answered."""
+        self.verify_calls = 0
+        self.called_off = 0
+        self.verify_gate = threading.Event()
+        self.verify_problem: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
 
@@ -524,7 +531,18 @@ class World:
 
     def derive(self, rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
         self.derive_gate.wait(10)
-        return plan_for(rig, chosen, intent, builds)
+        plan = plan_for(rig, chosen, intent, builds)
+        return replace(plan, basis="verified") if intent in self.verified else plan
+
+    def verify(self, plan: Plan, chosen: Model, intent: Intent, builds: tuple[Build, ...], cancelled: Callable[[], bool]) -> None:
+        self.verify_calls += 1
+        while not self.verify_gate.wait(0.01):
+            if cancelled():
+                self.called_off += 1
+                raise RigtuiError("called off")
+        if self.verify_problem:
+            raise RigtuiError(self.verify_problem)
+        self.verified.append(intent)
 
     def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, replace_others: bool) -> Launch:
         if self.launch_problem:
@@ -582,6 +600,8 @@ class World:
             read_rigs=lambda: self.rigs,
             load_rig=self.load_rig,
             save_rig=self.save_rig,
+            can_verify=lambda plan, builds: self.verifiable and plan.basis == "estimated",
+            verify=self.verify,
             read_runs=lambda: self.runs,
             read_history=lambda: (*self.history, *self.runs),
             read_request=self.requests.get,
@@ -601,5 +621,6 @@ class World:
             read_tips=lambda: self.tips,
             keep_tips=self.keep_tips,
             run_interval_s=0.05,
+            verify_delay_s=0.02,
             live_interval_s=0.05,
         )

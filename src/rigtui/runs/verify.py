@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from rigtui.engines.engine import Build
@@ -21,6 +22,8 @@ from rigtui.runs.memory import derive
 from rigtui.runs.watch import live_runs
 
 MOST_QUESTIONS = 3
+OVER_S = 2.0
+"""A dry run that is called off ends within a tenth of this."""
 BUSY_PHASES = ("starting", "loading", "stopping")
 
 
@@ -75,6 +78,15 @@ def _why_not(plan: Plan, build: Build | None) -> str:
     if plan.status == "no_fit":
         return "a plan that does not fit is not asked about"
     return f"{build.label} offers no dry run (it needs --fit-target and --log-jsonl); a newer llama-server does"
+
+
+def wait_until_over() -> None:
+    """Wait for a dry run of this user that was just called off, so that its memory is free again; not for long."""
+    deadline = time.monotonic() + OVER_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(RigtuiError), _alone():
+            return
+        time.sleep(0.05)
 
 
 class _Watch:

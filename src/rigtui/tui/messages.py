@@ -75,6 +75,22 @@ class Placed(Message):
         self.stamp, self.placements, self.done = stamp, placements, done
 
 
+class VerifyStarted(Message):
+    """The engine is being asked about the plan of the derivation `stamp`."""
+
+    def __init__(self, stamp: int) -> None:
+        super().__init__()
+        self.stamp = stamp
+
+
+class PlanVerified(Message):
+    """The engine has said what it would do with that plan, or one sentence says why it has not."""
+
+    def __init__(self, stamp: int, problem: str = "") -> None:
+        super().__init__()
+        self.stamp, self.problem = stamp, problem
+
+
 class RunsRead(Message):
     """The runs of this rig as they are now, with what was asked of those seen for the first time."""
 

@@ -32,6 +32,8 @@ class Marks(Struct, frozen=True):
     context: bool = False
     kv_type: bool = False
     parallel: bool = False
+    basis: str = ""
+    """What the plan rests on, where more is to be said than its own word."""
 
 
 def status_chip(status: str) -> Content:
@@ -43,7 +45,7 @@ def plan_lines(plan: Plan, rig: Rig | None, width: int, marks: Marks) -> list[Co
     """All lines of the plan panel, wrapped to `width` cells."""
     names = device_names(plan, rig)
     gap = [Content("")] if width >= ROOMY else []
-    lines = [*_headline(plan, width), *gap, *_model(plan, width), *gap]
+    lines = [*_headline(plan, width, marks.basis or plan.basis), *gap, *_model(plan, width), *gap]
     lines += row("context", _context(plan, marks), width)
     gauge = context_gauge(plan.context_per_slot, plan.model.context_trained, max(12, min(40, width - LABEL - 22)))
     if gauge:
@@ -74,7 +76,7 @@ def device_names(plan: Plan, rig: Rig | None) -> dict[str, str]:
     return {device.device: by_device.get(device.device, device.device) for device in plan.devices}
 
 
-def _headline(plan: Plan, width: int) -> list[Content]:
+def _headline(plan: Plan, width: int, basis: str) -> list[Content]:
     where = _where(plan)
     engine = f"{plan.engine} {where}" if where else plan.engine
     speed = _speed(plan.expected.decode_tok_s, plan.expected.basis)
@@ -85,7 +87,7 @@ def _headline(plan: Plan, width: int) -> list[Content]:
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines += [Content(" " * (chip.cell_length + 1) + more) for more in rest[1:]]
     meaning = "all in RAM, on the CPU" if not plan.devices and plan.status != "no_fit" else STATUS_MEANING[plan.status]
-    return [*lines, *wrapped(f"{meaning} · {plan.basis}", width, "$foreground-muted")]
+    return [*lines, *wrapped(f"{meaning} · {basis}", width, "$foreground-muted")]
 
 
 def _model(plan: Plan, width: int) -> list[Content]:

@@ -72,6 +72,14 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Stamp of the last derivation that was asked for; older answers are dropped."""
     plan: Plan | None = None
     plan_problem: str | None = None
+    verifying: bool = False
+    """The engine is being asked about the plan."""
+    verify_problem: str = ""
+    """Why the plan is still an estimate, where its engine was asked."""
+    settling: bool = False
+    """A dry run has just ended: the next reading may still hold some of it."""
+    undisturbed: Rig | None = None
+    """The reading from before a dry run: plans are not to make room for what that holds."""
     runs: tuple[RunState, ...] = ()
     attached: str | None = None
     """Id of the run that is shown."""
@@ -90,6 +98,11 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """This machine, while another rig is tried in its place."""
     set_aside: Overrides | None = None
     """The overrides that speak of this machine's cards, meanwhile."""
+
+    @property
+    def ground(self) -> Rig | None:
+        """The reading that plans are made on."""
+        return self.undisturbed or self.rig
 
     @property
     def candidate(self) -> LibraryEntry | None:
@@ -176,7 +189,9 @@ def with_rig(state: Cockpit, rig: Rig) -> Cockpit:
     for gpu in rig.usable_gpus:
         share = 1 - (gpu.free_bytes or 0) / gpu.total_bytes if gpu.total_bytes else 0.0
         history[card_key(gpu)] = (*state.history.get(card_key(gpu), ()), round(share, 3))[-HISTORY:]
-    return replace(state, rig=rig, history=history)
+    keeps = state.verifying or state.settling
+    undisturbed = state.undisturbed if keeps else None
+    return replace(state, rig=rig, history=history, undisturbed=undisturbed, settling=state.settling and state.verifying)
 
 
 def needs_new_plan(before: Rig | None, after: Rig) -> bool:
@@ -289,8 +304,13 @@ def reset(state: Cockpit) -> Cockpit:
 
 
 def ask_plan(state: Cockpit) -> Cockpit:
-    """A new derivation is asked for; answers to older ones will be dropped."""
-    return replace(state, asked=state.asked + 1)
+    """A new derivation is asked for; answers to older ones will be dropped, and a dry run is called off."""
+    return replace(dry_run_over(state), asked=state.asked + 1)
+
+
+def dry_run_over(state: Cockpit, problem: str = "") -> Cockpit:
+    """No engine is asked any more; `problem` is why it gave no answer, one sentence."""
+    return replace(state, verifying=False, settling=state.settling or state.verifying, verify_problem=problem)
 
 
 def with_plan(state: Cockpit, stamp: int, plan: Plan | None, problem: str | None = None) -> Cockpit:

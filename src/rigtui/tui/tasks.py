@@ -33,6 +33,7 @@ from rigtui.tui.messages import (
     OthersDerived,
     Placed,
     PlanDerived,
+    PlanVerified,
     Prepared,
     ProcessesRead,
     RigsRead,
@@ -40,6 +41,7 @@ from rigtui.tui.messages import (
     RunsRead,
     Saved,
     ShelfRead,
+    VerifyStarted,
 )
 from rigtui.tui.placing import Placement, placement
 from rigtui.tui.services import Conversation, LogSource, Services
@@ -145,6 +147,21 @@ def keep_shelf(services: Services, post: Post, latest: Callable[[], Shelf]) -> N
             services.keep_shelf(latest())
     except RigtuiError as error:
         post(Noted(str(error), title="favourites", failed=True))
+
+
+def verify(services: Services, post: Post, stamp: int, plan: Plan, model: Model, intent: Intent, builds: tuple[Build, ...]) -> None:
+    """Have the plan verified, once it has stood still for a moment."""
+    worker = get_current_worker()
+    if worker.cancelled_event.wait(services.verify_delay_s):
+        return
+    post(VerifyStarted(stamp))
+    problem = ""
+    try:
+        services.verify(plan, model, intent, builds, lambda: cancelled(worker))
+    except RigtuiError as error:
+        problem = str(error)
+    if not cancelled(worker):
+        post(PlanVerified(stamp, problem))
 
 
 class RunWatch:

@@ -77,6 +77,17 @@ def what_if_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
     return (*rows, ubatch, runs_it)
 
 
+def basis(state: Cockpit) -> str:
+    """What the plan rests on: rigtui's arithmetic, the engine's own word, or an earlier run."""
+    if state.plan is None:
+        return ""
+    if state.verifying:
+        return f"{state.plan.basis}, the engine is being asked …"
+    if state.verify_problem and state.plan.basis == "estimated":
+        return f"estimated: {clean(state.verify_problem)}"
+    return state.plan.basis
+
+
 def models_subtitle(state: Cockpit) -> str:
     """How many models there are, or how the search goes."""
     if state.scanning:

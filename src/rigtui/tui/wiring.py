@@ -18,7 +18,7 @@ from rigtui.planning.plan import Plan
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
-from rigtui.runs import memory, pending, watch
+from rigtui.runs import memory, pending, verify, watch
 from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
@@ -112,6 +112,15 @@ class Local:
         """A rig that is tried, or that of a rig file, has no runs of ours."""
         return rig if rig.simulated else pending.beside(rig, watch.live_runs())
 
+    def can_verify(self, plan: Plan, builds: tuple[Build, ...]) -> bool:
+        """On this machine's own cards, where the plan's engine offers a dry run."""
+        return self._fixed is None and verify.can_verify(plan, next((build for build in builds if build.engine == plan.engine), None))
+
+    def verify(self, plan: Plan, model: Model, intent: Intent, builds: tuple[Build, ...], cancelled: Callable[[], bool]) -> None:
+        """Let the engine say what it would do with the plan."""
+        build = next(build for build in builds if build.engine == plan.engine)
+        verify.verify(plan, model, intent, build, cancelled=cancelled)
+
     def runs(self) -> tuple[RunState, ...]:
         """The live runs, and the last one that ended."""
         known = watch.all_runs()
@@ -139,6 +148,7 @@ class Local:
 
         if candidate.model is None:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
+        verify.wait_until_over()
         args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
         builds = builds_for(candidate.model, intent)
         derived = memory.derive(current_rig(args), candidate.model, intent, builds, here=True)
@@ -234,10 +244,15 @@ def services(args: argparse.Namespace) -> Services:
         last_used=here.last_used,
         add_folder=add_folder,
         derive=here.derive,
+<<<<<<< HEAD
         derive_others=here.derive_others,
         read_rigs=rig_files.read,
         load_rig=rig_files.load,
         save_rig=rig_files.save,
+=======
+        can_verify=here.can_verify,
+        verify=here.verify,
+>>>>>>> 8b87122 (Have the plan on the screen verified by its engine in the background)
         read_runs=here.runs,
         read_history=lambda: tuple(watch.all_runs()),
         read_request=here.request,

@@ -48,16 +48,19 @@ class CockpitBase(FrugalScreen):
 
     def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:
         """Do something on a thread; it reports by messages."""
+        if group == "launch":
+            self.workers.cancel_group(self, "verify")  # it holds memory on the cards
         self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
 
     def replan(self) -> None:
         """Ask for the plan of the present choice; the answer to any older question will be dropped."""
+        self.workers.cancel_group(self, "verify")
         self.state = state = st.ask_plan(self.state)
         candidate, intent = state.candidate, st.intent(state)
         if candidate is None or candidate.model is None:
             self.state = replace(state, plan=None, plan_problem=None)
-        elif intent is not None and state.builds is not None and state.rig is not None:
-            work = partial(tasks.derive, self.services, self.post_message, state.asked, state.rig, candidate.model, intent, state.builds)
+        elif intent is not None and state.builds is not None and state.ground is not None:
+            work = partial(tasks.derive, self.services, self.post_message, state.asked, state.ground, candidate.model, intent, state.builds)
             self.background("plan", work, exclusive=True)
 
     def search_models(self) -> None:

@@ -32,7 +32,7 @@ class ModelActions(CockpitBase):
 
     def survey(self) -> None:
         """Derive all models again where the choice changed, or what is free did."""
-        state, rig, builds = self.state, self.state.rig, self.state.builds
+        state, rig, builds = self.state, self.state.ground, self.state.builds
         if rig is None or builds is None or state.scanning or state.chosen_use_case is None:
             return
         asked_for = (state.candidates, state.chosen_use_case, state.overrides, state.engine, builds)

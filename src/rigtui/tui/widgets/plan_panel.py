@@ -12,6 +12,7 @@ from rigtui.rig.rig import Rig
 from rigtui.tui.guide import guide
 from rigtui.tui.plan_text import Marks, plan_lines
 from rigtui.tui.state import Cockpit
+from rigtui.tui.view import basis
 
 
 class PlanPanel(VerticalScroll):
@@ -33,7 +34,7 @@ class PlanPanel(VerticalScroll):
         """Show the plan, or what is to be done before there is one."""
         own = state.overrides
         self._what, self._rig = state.plan or state, state.rig
-        self._marks = Marks(context=own.context is not None, kv_type=own.kv_type is not None)
+        self._marks = Marks(context=own.context is not None, kv_type=own.kv_type is not None, basis=basis(state))
         self._draw()
 
     def on_resize(self) -> None:
