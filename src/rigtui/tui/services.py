@@ -189,7 +189,6 @@ class Services:
     """Keep another folder with models in the user's configuration."""
     derive: Callable[[Rig, Model, Intent, tuple[Build, ...]], Plan]
     """Pure and quick."""
-<<<<<<< HEAD
     derive_others: Callable[[Rig, Model, Intent, tuple[Build, ...]], tuple[Plan, ...]]
     """The next best plans that differ from the best one."""
     read_rigs: Callable[[], tuple[SavedRig, ...]]
@@ -197,12 +196,10 @@ class Services:
     """The rig of a rig file."""
     save_rig: Callable[[str, Rig], str]
     """Keep a rig under a name that is not taken; returns where."""
-=======
     can_verify: Callable[[Plan, tuple[Build, ...]], bool]
     """Whether the plan is an estimate that its engine could verify. Never blocks."""
     verify: Callable[[Plan, Model, Intent, tuple[Build, ...], Callable[[], bool]], None]
     """Let the engine say what it would do with a plan; derivations know it from then on. The last argument says when to give up."""
->>>>>>> 8b87122 (Have the plan on the screen verified by its engine in the background)
     read_runs: Callable[[], tuple[RunState, ...]]
     """Runs of this rig, oldest first; ended ones only as long as they are worth showing."""
     read_history: Callable[[], tuple[RunState, ...]]

@@ -102,7 +102,7 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     @property
     def ground(self) -> Rig | None:
         """The reading that plans are made on."""
-        return self.undisturbed or self.rig
+        return self.rig if self.machine is not None or self.undisturbed is None else self.undisturbed
 
     @property
     def candidate(self) -> LibraryEntry | None:

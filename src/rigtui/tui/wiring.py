@@ -244,15 +244,12 @@ def services(args: argparse.Namespace) -> Services:
         last_used=here.last_used,
         add_folder=add_folder,
         derive=here.derive,
-<<<<<<< HEAD
         derive_others=here.derive_others,
         read_rigs=rig_files.read,
         load_rig=rig_files.load,
         save_rig=rig_files.save,
-=======
         can_verify=here.can_verify,
         verify=here.verify,
->>>>>>> 8b87122 (Have the plan on the screen verified by its engine in the background)
         read_runs=here.runs,
         read_history=lambda: tuple(watch.all_runs()),
         read_request=here.request,

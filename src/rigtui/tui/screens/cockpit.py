@@ -22,11 +22,8 @@ from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
 from rigtui.tui.screens.page_actions import PageActions
 from rigtui.tui.screens.plan_actions import PlanActions
-<<<<<<< HEAD
 from rigtui.tui.screens.rig_actions import RigActions
-=======
 from rigtui.tui.screens.verify_actions import VerifyActions
->>>>>>> 8b87122 (Have the plan on the screen verified by its engine in the background)
 from rigtui.tui.screens.what_if_actions import WhatIfActions
 from rigtui.tui.segments import rows
 from rigtui.tui.tips import TIPS
@@ -39,11 +36,7 @@ from rigtui.tui.widgets.picker import ModelPicker
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
 
-<<<<<<< HEAD
-class CockpitScreen(EngineActions, ModelActions, PlanActions, WhatIfActions, RigActions, PageActions):
-=======
-class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, WhatIfActions, PageActions):
->>>>>>> 8b87122 (Have the plan on the screen verified by its engine in the background)
+class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, WhatIfActions, RigActions, PageActions):
     """Cards, models, choices, plan and engine on one screen."""
 
     PLACE = "cockpit"
@@ -113,21 +106,14 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
 
     @on(RigRead)
     def _rig_read(self, event: RigRead) -> None:
-<<<<<<< HEAD
         if self.state.machine is not None:
             # Another rig is tried in its place.
             self.state = replace(self.state, machine=event.rig)
             return
-        before = self.state.rig
-        # What runs right now was planned before it took the memory: planning it again would ask for it twice.
-        again = st.needs_new_plan(before, event.rig) and self.state.preview
-        self.change(st.with_rig(self.state, event.rig), plan=again)
-=======
         before, state = self.state.ground, st.with_rig(self.state, event.rig)
         # What runs right now was planned before it took the memory: planning it again would ask for it twice. A dry run's is given back.
         again = state.preview and state.undisturbed is None and st.needs_new_plan(before, event.rig)
         self.change(state, plan=again)
->>>>>>> 8b87122 (Have the plan on the screen verified by its engine in the background)
 
     @on(Prepared)
     def _prepared(self, event: Prepared) -> None:

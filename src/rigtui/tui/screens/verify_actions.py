@@ -49,7 +49,7 @@ class VerifyActions(CockpitBase):
     def _may_ask(self, plan: Plan) -> bool:
         state = self.state
         loading = state.launching or any(run.phase != "ready" or run.measuring for run in state.live_runs)
-        return state.preview and not loading and self.services.can_verify(plan, state.builds or ())
+        return state.preview and state.machine is None and not loading and self.services.can_verify(plan, state.builds or ())
 
     @on(VerifyStarted)
     def _verify_started(self, event: VerifyStarted) -> None:
