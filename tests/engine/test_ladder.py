@@ -12,17 +12,18 @@ import pytest
 
 from engine.virtual_rig import Card, VirtualRig
 from rigtui.engines.llamacpp.builds import find
+from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides, UseCase
 from rigtui.models.gguf import read_gguf
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
 from rigtui.rig.sampler import read_rig
-from rigtui.runs import launch, ports
+from rigtui.runs import launch, ports, watch
 from rigtui.runs.results import load_results
-from rigtui.runs.rundir import RunDirectory
+from rigtui.runs.rundir import Request, RunDirectory
 from rigtui.runs.state import LaunchRequest
 from rigtui.text import MIB
-from runs.support import Runs, first_port
+from runs.support import Runs, first_port, wait_until
 from tools.make_gguf import model_file
 
 LLAMA = "llama-3.1-8b-q4_k_m"
@@ -182,3 +183,24 @@ def test_results_and_journal_tell_the_attempts_apart(runs: Runs, virtual_rig: Ma
     headers = [line for line in directory.engine_log.read_text().splitlines() if line.startswith("=== rigtui attempt ")]
     assert [line.split()[3] for line in headers] == ["1", "2"]
     assert directory.read_request().plan.context == ready.context
+
+
+def test_a_step_is_taken_by_hand_and_the_next_one_is_skipped_to(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
+    asked = request(tmp_path)
+    rig.take_later(0, 5000, after_mib=held_before(asked.plan, "kv"))
+    directory = launched(runs, asked)
+    ready = runs.wait(directory, "ready", measured=True)
+    assert (ready.attempt, ready.step) == (2, 0)
+    assert len(ready.steps) > 2
+    watch.request_step(ready, 2)
+    by_hand = wait_until(lambda: (s := runs.wait(directory, "ready", measured=True)).attempt == 3 and s, "the step is taken")
+    assert by_hand.step == 2
+    assert by_hand.attempts[-1].change == ready.steps[2].text
+    assert by_hand.context == ready.steps[2].context
+    directory.put_request(Request(action="skip"))
+    skipped = wait_until(lambda: (s := directory.view()) and s.attempt == 4 and s, "the next step is taken")
+    assert skipped.step == 3
+    assert [attempt.outcome for attempt in load_results("coder")[0].attempt[:3]] == ["failed", "ready", "ready"]
+    with pytest.raises(RigtuiError, match="no step 8"):
+        watch.request_step(skipped, 7)

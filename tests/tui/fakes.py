@@ -496,6 +496,7 @@ class World:
         self.launched: list[tuple[str, Intent, bool]] = []
         self.stopped: list[str] = []
         self.asked: list[tuple[Turn, ...]] = []
+        self.steps_taken: list[tuple[str, int]] = []
         self.saved: list[tuple[str, str, Intent]] = []
         self.hurried: list[bool] = []
         self.taken: set[str] = set()
@@ -611,6 +612,7 @@ class World:
             launch=self.launch,
             stop=self.stop,
             ask=self.ask,
+            take_step=lambda run, number: self.steps_taken.append((run, number)),
             save_profile=self.save,
             profiles=self.profiles,
             examine=self.examine,

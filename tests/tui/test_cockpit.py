@@ -9,7 +9,7 @@ from textual.widgets import Input
 from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides
-from rigtui.runs.state import LaunchRequest
+from rigtui.runs.state import LaunchRequest, OfferedStep
 from rigtui.tui.screens.dialogs import QuestionScreen
 from tui.fakes import (
     BROKEN,
@@ -421,6 +421,19 @@ async def test_the_palette_finds_an_action_and_does_it(cockpit):
         await screen.pilot.pause(0.3)
         await screen.press("enter")
         await screen.until(lambda: screen.state.use_case == 1)
+
+
+async def test_another_step_of_the_ladder_is_taken_by_hand(cockpit):
+    world = World(two_cards())
+    steps = tuple(OfferedStep(text=f"it ran out: way {n}", summary="1 GPU", status="fits", context=8192) for n in range(3))
+    world.runs = (run_state("a", "loading", attempt=2, steps=steps, step=0),)
+    async with cockpit(world) as screen:
+        await screen.until(lambda: screen.state.run)
+        await screen.press("s")
+        await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
+        await screen.press("down", "down", "enter")
+        await screen.until(lambda: world.steps_taken == [("a", 2)])
+        assert world.stopped == []
 
 
 async def test_leaving_keeps_engines_running_and_says_so(cockpit):

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Failure
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.plan import Expected, PlanHost, Reason
-from rigtui.runs.state import AttemptState
+from rigtui.runs.state import AttemptState, OfferedStep
 from rigtui.tui.guide import guide
 from rigtui.tui.keys import Keys
 from rigtui.tui.plan_text import Marks, context_gauge, plan_lines
 from rigtui.tui.rows import gib_cell, middle, size
-from rigtui.tui.run_text import base_url, curl_command, headline, run_lines
+from rigtui.tui.run_text import base_url, curl_command, headline, other_steps, run_lines
 from rigtui.tui.state import Cockpit
 from tui.fakes import MIB, MODELS, USE_CASES, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
 
@@ -109,11 +109,19 @@ def test_no_line_of_a_run_is_wider_than_its_panel(phase, width):
     assert phase in words(lines)
 
 
-def test_earlier_attempts_tell_what_failed_and_what_was_changed():
+def test_the_ladder_tells_what_failed_what_was_changed_and_what_else_could_be():
     failure = Failure(code="out_of_vram", text="GPU 1 ran out by 372 MiB")
-    attempts = (AttemptState(outcome="failed", failure=failure), AttemptState(change="headroom 1024 → 1536"))
-    text = words(run_lines(run_state("a", "loading", attempt=2, attempts=attempts), 78, Keys()))
-    assert "attempt 2" in text and "attempt 1: GPU 1 ran out by 372 MiB; then: headroom 1024 → 1536" in text
+    change = "GPU 1 ran out by 372 MiB: headroom 1024 → 1536"
+    attempts = (AttemptState(outcome="failed", failure=failure), AttemptState(change=change))
+    offered = (
+        OfferedStep(text=change, summary="2 GPUs, KV f16", status="fits", context=8192),
+        OfferedStep(text="GPU 1 ran out by 372 MiB: KV cache f16 → q8_0", summary="2 GPUs, KV q8_0", status="fits", context=8192),
+    )
+    run = run_state("a", "loading", attempt=2, attempts=attempts, steps=offered, step=0)
+    text = words(run_lines(run, 78, Keys()))
+    assert "attempt 2 of 5" in text and f"attempt 2: {change}" in text
+    assert "1 other step of the ladder s offers them, or stops" in text
+    assert other_steps(run) == [(1, "Instead: KV cache f16 → q8_0 → 2 GPUs, KV q8_0")]
 
 
 def test_the_headline_keeps_phase_and_port_when_the_name_is_long():

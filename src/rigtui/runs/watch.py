@@ -1,5 +1,5 @@
 """Looking at runs from any process: which there are, what they do now, what their engines say. Nothing here changes a run,
-but for the request to stop."""
+but for the requests to stop and to take a step."""
 
 from __future__ import annotations
 
@@ -93,6 +93,18 @@ def engines_on_this_rig() -> Engines:
 def request_stop(state: RunState, *, now: bool = False) -> None:
     """Ask a run to stop; `now` without the engine's grace. Raises RigtuiError when the request cannot be left."""
     directory_of(state).put_request(Request(action="stop", now=now))
+
+
+def request_step(state: RunState, step: int | None = None) -> None:
+    """Ask a run to give up its attempt for `step` of its ladder's steps, or for the next one.
+
+    Raises RigtuiError when there is no such step, or the request cannot be left.
+    """
+    number = step if step is not None else (state.step if state.step is not None else -1) + 1
+    if not state.live or not 0 <= number < len(state.steps):
+        known = f"it has {len(state.steps)}" if state.steps else "it has none"
+        raise RigtuiError(f"run {state.run} has no step {number + 1} to take; {known}")
+    directory_of(state).put_request(Request(action="take", step=number))
 
 
 def stop_and_wait(state: RunState, *, now: bool = False) -> RunState:

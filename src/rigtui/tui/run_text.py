@@ -78,7 +78,7 @@ def run_lines(
         return [line + Content("  ") + _hint("", keys.shown("engine.next"), "shows the last run") if runs else line]
     lines = [tabs(runs, run, width, keys)] if len(runs) > 1 else []
     lines.append(_status_line(run, width))
-    lines += _earlier_attempts(run, width, keys)
+    lines += _ladder(run, width, keys)
     if run.phase == "ready":
         lines += _ready(run, width, keys, live)
     elif run.phase == "failed" and run.failure is not None:
@@ -113,7 +113,7 @@ def _status_line(run: RunState, width: int) -> Content:
     head = Content.styled(f"{PHASE_MARKS[run.phase]} {run.phase}", f"{PHASE_COLORS[run.phase]} bold")
     if run.phase == "loading" and run.progress is not None:
         head = Content.assemble(head, " ", progress_bar(run.progress, max(8, min(24, width // 4))))
-    facts = [f"attempt {run.attempt}"] if run.attempt > 1 else []
+    facts = [f"attempt {run.attempt} of {run.attempts_most}"] if run.attempt > 1 else []
     facts += ["measuring its speed"] if run.measuring else []
     facts += ["simulated rig"] if run.simulated else []
     after = "".join(f" · {fact}" for fact in (run.engine, *facts))
@@ -123,19 +123,27 @@ def _status_line(run: RunState, width: int) -> Content:
     return line if line.cell_length <= width else line.truncate(width, ellipsis=True)
 
 
-def _earlier_attempts(run: RunState, width: int, keys: Keys) -> list[Content]:
-    """What went wrong before and what was changed then; once it is ready that there was something is enough."""
+def _ladder(run: RunState, width: int, keys: Keys) -> list[Content]:
+    """What each attempt after the first changed, and why; once it is ready that there was something is enough."""
     failed = sum(attempt.failure is not None for attempt in run.attempts[: run.attempt - 1])
     if run.phase == "ready" and failed:
         return [_hint(f"after {failed} failed attempt{'s' if failed > 1 else ''}", keys.shown("engine.runs"), "tells what was changed")]
     lines: list[Content] = []
     for number, attempt in enumerate(run.attempts, start=1):
-        if attempt.failure is not None and number < run.attempt:
-            following = run.attempts[number].change if number < len(run.attempts) else None
-            change = f"; then: {following}" if following else ""
-            text = clean(f"attempt {number}: {attempt.failure.text}{change}")
-            lines += [Content.styled(part, "$foreground-muted") for part in wrap(text, width)]
+        if attempt.change:
+            color = "$foreground" if number == run.attempt else "$foreground-muted"
+            lines += [Content.styled(part, color) for part in wrap(clean(f"attempt {number}: {attempt.change}"), width)]
+    if run.live and (count := len(other_steps(run))):
+        lines.append(
+            _hint(f"{count} other step{'s' if count > 1 else ''} of the ladder", keys.shown("engine.stop"), "offers them, or stops")
+        )
     return lines
+
+
+def other_steps(run: RunState) -> list[tuple[int, str]]:
+    """The steps of the ladder that may be taken instead of the one that was, by number, as one line each."""
+    after = [(number, step) for number, step in enumerate(run.steps) if number != run.step]
+    return [(number, clean(f"Instead: {step.text.partition(': ')[2] or step.text} → {step.summary}")) for number, step in after]
 
 
 def _ready(run: RunState, width: int, keys: Keys, live: Live | None) -> list[Content]:

@@ -213,6 +213,8 @@ class Services:
     launch: Callable[[LibraryEntry, Intent, Plan, bool], Launch]
     """Derive again from a fresh reading and launch; the plan is the one that was shown, the flag means: in place of what runs."""
     stop: Callable[[str], None]
+    take_step: Callable[[str, int], None]
+    """Have a run give up its attempt for another of its `steps`."""
     ask: Callable[[RunState, tuple[Turn, ...]], Conversation]
     """What was said so far, the last a question, to the running model; nothing is sent before the answer is iterated."""
     save_profile: Callable[[str, LibraryEntry, Intent, bool], str]

@@ -285,6 +285,14 @@ def stop(services: Services, post: Post, run: RunState) -> None:
         post(Noted(str(error), title="stop", failed=True))
 
 
+def take_step(services: Services, post: Post, run: RunState, number: int) -> None:
+    """Have a run take a step of its ladder by hand."""
+    try:
+        services.take_step(run.run, number)
+    except RigtuiError as error:
+        post(Noted(str(error), title="step", failed=True))
+
+
 def listen(conversation: Conversation, post: Post) -> None:
     """Pass an answer on as it arrives; `conversation.close()` ends this from outside."""
     worker = get_current_worker()

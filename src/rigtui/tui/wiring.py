@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 
 from rigtui.cli.target import builds_for, current_rig, installed_builds, profile_of
@@ -170,6 +171,7 @@ class Local:
             embedding=intent.use_case.embedding or candidate.model.embedding_model,
             simulated=self._args.rig_file is not None,
             constraints=derived.constraints,
+            rig_file=os.path.abspath(self._args.rig_file) if self._args.rig_file else None,  # noqa: PTH100 only made whole
             replace=replaces,
         )
         launched = launch(request)
@@ -180,6 +182,10 @@ class Local:
     def stop(self, run: str) -> None:
         """Ask a run to stop; the run's state says when it has."""
         watch.request_stop(watch.find_run(run))
+
+    def take_step(self, run: str, number: int) -> None:
+        """Ask a run to take another step of its ladder."""
+        watch.request_step(watch.find_run(run), number)
 
     def ask(self, run: RunState, turns: tuple[Turn, ...]) -> Chat:
         """The running model's answer, asked for with the key it was launched with."""
@@ -258,6 +264,7 @@ def services(args: argparse.Namespace) -> Services:
         open_live=here.open_live,
         launch=here.launch,
         stop=here.stop,
+        take_step=here.take_step,
         ask=here.ask,
         save_profile=here.save_profile,
         read_process=here.process,

@@ -12,7 +12,7 @@ from rigtui.text import clean
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
 from rigtui.tui.messages import Launched, Noted
-from rigtui.tui.run_text import curl_command
+from rigtui.tui.run_text import curl_command, other_steps
 from rigtui.tui.screens.ask import AskScreen
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
@@ -74,18 +74,21 @@ class EngineActions(CockpitBase):
             self.post_message(Noted(event.launch.note, title="launch"))
 
     def action_stop(self) -> None:
-        """Stop the shown run, after asking."""
+        """Stop the shown run, or have it take another step of its ladder, after asking."""
         run = self.state.run
         if run is None or not run.live:
             return
         name = clean(run.profile or run.model)
-        answers = (Answer("stop", f"Stop {name}"), Answer("keep", "Leave it running"))
+        others = tuple(Answer(str(number), text) for number, text in other_steps(run))
+        answers = (Answer("stop", f"Stop {name}"), *others, Answer("keep", "Leave it running"))
         text = f"{name} is {run.phase} on port {run.port}."
         self.app.push_screen(QuestionScreen("Stop", text, answers), partial(self._stop_answered, run))
 
     def _stop_answered(self, run: RunState, answer: str | None) -> None:
         if answer == "stop":
             self.background("stop", partial(tasks.stop, self.services, self.post_message, run))
+        elif answer is not None and answer.isdecimal():
+            self.background("stop", partial(tasks.take_step, self.services, self.post_message, run, int(answer)))
 
     def action_ask(self) -> None:
         """One test question."""
