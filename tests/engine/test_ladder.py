@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from engine.virtual_rig import Card, VirtualRig
 from rigtui.engines.llamacpp.builds import find
@@ -204,3 +205,46 @@ def test_a_step_is_taken_by_hand_and_the_next_one_is_skipped_to(runs: Runs, virt
     assert [attempt.outcome for attempt in load_results("coder")[0].attempt[:3]] == ["failed", "ready", "ready"]
     with pytest.raises(RigtuiError, match="no step 8"):
         watch.request_step(skipped, 7)
+
+
+def test_memory_that_goes_before_the_engine_looks_makes_it_spill_and_speed_is_worth_a_step(
+    runs: Runs, virtual_rig: Make, tmp_path: Path
+) -> None:
+    """`--fit` then moves layers to RAM without an error."""
+    rig = virtual_rig([CARD], compute=False)
+    asked = request(tmp_path, structs.replace(USE_CASE, prefer="speed"))
+    assert asked.plan.host.offloaded_layers == 0
+    rig.take(0, 5000)
+    ready = wait_until(lambda: (s := runs.wait(launched(runs, asked), "ready", measured=True)).attempt == 2 and s, "the next attempt")
+    first = ready.attempts[0].failure
+    assert first is not None
+    assert first.code == "spill"
+    assert "of the weights spilled into RAM" in first.text
+    assert ready.measured is not None
+    assert ready.measured.layers == 33, "all layers are on the card now"
+    assert not any("spilled" in note for note in ready.notes)
+
+
+def test_the_same_spill_is_only_named_where_context_is_preferred(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
+    asked = request(tmp_path)
+    rig.take(0, 5000)
+    ready = runs.wait(launched(runs, asked), "ready", measured=True)
+    assert ready.attempt == 1
+    assert any("of the weights spilled into RAM" in note for note in ready.notes)
+    assert ready.steps, "what would mend it can be taken by hand"
+
+
+def test_a_silent_spill_is_told_by_a_busy_card_an_idle_bus_and_its_speed(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False, paced=True)
+    text = (rig.stub.directory / "rig.txt").read_text()
+    # NVML still tells the full bandwidth; what the engine gets of it is a tenth.
+    rig.stub.write(text.replace("gb_s 360", "gb_s 36") + "utilization 100 2\n")
+    asked = request(tmp_path, structs.replace(USE_CASE, prefer="speed"))
+    directory = launched(runs, asked)
+    state = wait_until(lambda: (s := directory.view()) and s.attempt > 1 and s, "the spill is found", 300)
+    spill = state.attempts[0].failure
+    assert spill is not None
+    assert (spill.code, spill.device) == ("spill", "CUDA0")
+    assert "100 % busy while its memory is used 2 % of the time" in spill.text
+    assert load_results("coder")[0].attempt[0].failure == "spill"

@@ -26,11 +26,13 @@ from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
 from rigtui.runs.oom import OomKills
 from rigtui.runs.peaks import INTERVAL_S, Peaks
+from rigtui.runs.pending import instead_of_engines
 from rigtui.runs.prober import Prober
 from rigtui.runs.process import EngineProcess
 from rigtui.runs.results import AttemptResult, without_secrets
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import Asked, Measured
+from rigtui.runs.truth import Load, Verdict, judge
 from rigtui.runs.when import timestamp
 from rigtui.text import clean
 
@@ -65,6 +67,7 @@ class Attempt:
         self._engine: EngineProcess | None = None
         self._prober: Prober | None = None
         self._peaks = Peaks(None)
+        self._load = Load(None)
         self._sampler: Sampler | None = None
         self._oom_kills = OomKills()
         self._known_pids: frozenset[int] = frozenset()
@@ -87,7 +90,8 @@ class Attempt:
                 text = f"the API key file {self.asked.request.api_key_file} has no key that can be read; without one it is open to anybody"
                 raise NotStartedError(Failure(code="bad_argument", text=text))
             env = env | {spawn.key_variable: key}
-        self._peaks = Peaks(self._read(Engines()))
+        before = self._read(Engines())
+        self._peaks, self._load = Peaks(before), Load(before)
         header = f"=== rigtui attempt {self._keeper.state.attempt} {timestamp()} {' '.join(without_secrets(spawn.argv))}"
         self._started = self._moved_at = time.monotonic()
         try:
@@ -101,6 +105,7 @@ class Attempt:
         self._keeper.update(now=True, pid=engine.pid, pid_started=engine.started)
         self._sampler = Sampler(INTERVAL_S, lambda: Engines(pids=self._pids(engine.pid)), self._read)
         self._sampler.subscribe(self._peaks.add)
+        self._sampler.subscribe(self._load.add)
         self._sampler.start()
         self._prober = Prober(Endpoint(spawn.host, spawn.port, key, dialect_of(spawn.api, spawn.model_name)), self._measure)
         self._prober.start()
@@ -159,6 +164,22 @@ class Attempt:
             measured = True
         return measured
 
+    def verdict(self) -> Verdict:
+        """The plan against what was measured of it."""
+        before = self._peaks.before
+        wsl = before is not None and before.platform == "wsl2"
+        return judge(self.asked.request.plan, self._keeper.state.measured or Measured(), self._observed, self._load, wsl=wsl)
+
+    def rig_without(self) -> Rig:
+        """The rig as it would be without this attempt's engine."""
+        pids = self._pids(self._engine.pid) if self._engine is not None else frozenset()
+        return instead_of_engines(self._read(Engines(pids=pids, bytes_by_uuid=self._keeper.state.logged_bytes)))
+
+    def give_up(self, failure: Failure) -> None:
+        """Stop the engine, although it runs, for this reason."""
+        self.failure = failure
+        self.stop()
+
     def stop(self, *, now: bool = False) -> None:
         """Ask the engine to end; `now`: without its grace."""
         if self._kill_at is None:
@@ -200,6 +221,7 @@ class Attempt:
             measured = record.with_log(Measured(load_s=round(since - self._started, 2)), self._observed)
             self._keeper.update(now=True, phase="ready", progress=1.0, ready_at=timestamp(), measured=measured, measuring=True)
             self._keeper.set_outcome("ready", None)
+            self._load.begin()
             self._prober.measure()
         else:
             self._watch_progress(engine, read)
@@ -213,7 +235,7 @@ class Attempt:
         if time.monotonic() - self._moved_at > limit_s:
             at = f" at {self._keeper.state.progress:.0%}" if self._keeper.state.progress else ""
             text = f"loading stood still{at}: the engine said and read nothing for {limit_s:,.0f} s, so it was stopped"
-            self.failure = Failure(code="timeout", text=text)
+            self.give_up(Failure(code="timeout", text=text))
             self.stop(now=True)
 
     def _settle(self) -> None:

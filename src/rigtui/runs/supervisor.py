@@ -28,7 +28,7 @@ from rigtui.runs.ports import choose_port
 from rigtui.runs.results import AttemptResult
 from rigtui.runs.rundir import Request, RunDirectory
 from rigtui.runs.state import Asked
-from rigtui.runs.walk import Walker, Way
+from rigtui.runs.walk import Walker, Way, Ways
 from rigtui.runs.when import timestamp
 from rigtui.text import clean
 
@@ -102,6 +102,7 @@ class Supervisor:
                     # An engine that nobody can see or stop must not run on.
                     self._stop(now=False)
                 if attempt.tick():
+                    self._judge(attempt)
                     self._save(attempt.result())
                     self._keeper.update(now=True, measuring=False)
                 self._keeper.write_when_due()
@@ -110,6 +111,32 @@ class Supervisor:
             attempt.failure = error.failure
         self._settle(attempt.failure)
         return attempt.failure
+
+    def _judge(self, attempt: Attempt) -> None:
+        """Say where the plan and what was measured differ; a spill is mended where the use case asks for speed."""
+        request = attempt.asked.request
+        if request.simulated:
+            return  # the plan is one for other cards
+        verdict = attempt.verdict()
+        for text in verdict.notes:
+            self._keeper.note(text)
+        spill = verdict.spill
+        if spill is None:
+            return
+        found = self._walker.ways(spill, request.plan, request.constraints, rig=attempt.rig_without())
+        self._offer(found)
+        mends = any(way.plan.status != "offload" for way in found.ways) and self._limit() is None
+        if mends and request.intent.use_case.prefer == "speed":
+            attempt.give_up(spill)
+        elif mends:
+            self._keeper.note(f"{spill.text}; the steps of the ladder would mend it, and the use case prefers context to speed")
+        else:
+            self._keeper.note(f"{spill.text}; {found.why_none or 'no step would keep it on the cards'}")
+
+    def _offer(self, found: Ways) -> None:
+        """Let the ways on be seen, and taken by hand."""
+        self._ways = found.ways
+        self._keeper.update(steps=tuple(way.offered() for way in found.ways), step=None)
 
     def _settle(self, failure: Failure | None) -> None:
         """The attempt is over: nothing of it is left, and what it came to is kept."""
@@ -141,16 +168,26 @@ class Supervisor:
             return self._ways[number], ""
         if failure is None:
             return None, ""
-        if len(self._keeper.state.attempts) >= request.attempts:
-            return None, f"{request.attempts} attempts are the limit" if request.attempts > 1 else ""
-        if self._mending_left_s <= 0:
-            return None, f"it was tried for {request.mending_s / 60:.0f} minutes, which is the limit"
+        limit = self._limit()
+        if limit is not None:
+            return None, limit
         if failure.code == "port_in_use":
             return self._other_port()
         found = self._walker.ways(failure, request.plan, request.constraints)
-        self._ways = found.ways
-        self._keeper.update(steps=tuple(way.offered() for way in found.ways), step=0 if found.ways else None)
-        return (found.ways[0], "") if found.ways else (None, found.why_none)
+        self._offer(found)
+        if not found.ways:
+            return None, found.why_none
+        self._keeper.update(step=0)
+        return found.ways[0], ""
+
+    def _limit(self) -> str | None:
+        """Why no attempt is begun any more; None: one may be. One sentence, empty where only one was wanted."""
+        request = self._attempt.asked.request
+        if len(self._keeper.state.attempts) >= request.attempts:
+            return f"{request.attempts} attempts are the limit" if request.attempts > 1 else ""
+        if self._mending_left_s <= 0:
+            return f"it was tried for {request.mending_s / 60:.0f} minutes, which is the limit"
+        return None
 
     def _other_port(self) -> tuple[Way | None, str]:
         """The same plan on the next free port, where the user left it open."""

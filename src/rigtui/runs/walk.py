@@ -106,11 +106,14 @@ class Walker:
         self._asked = asked
         self._read = read
 
-    def ways(self, failure: Failure, plan: Plan, constraints: tuple[Constraint, ...]) -> Ways:
-        """The ways on from `failure` of `plan`, which was derived with `constraints`; the engine is gone."""
+    def ways(self, failure: Failure, plan: Plan, constraints: tuple[Constraint, ...], rig: Rig | None = None) -> Ways:
+        """The ways on from `failure` of `plan`, which was derived with `constraints`.
+
+        `rig`: as it is without the run's engine; None: the engine is gone, read it now.
+        """
         request = self._asked.request
         try:
-            setback = Setback(failure=failure, plan=plan, intent=request.intent, rig=self._rig(), constraints=constraints)
+            setback = Setback(failure=failure, plan=plan, intent=request.intent, rig=rig or self._rig(), constraints=constraints)
             ladder = room(plan.engine).ladder(setback)
             if not ladder.steps:
                 return Ways(why_none=_why_none(ladder))

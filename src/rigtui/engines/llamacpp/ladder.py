@@ -94,7 +94,7 @@ def _happened(scene: _Scene) -> str:
     if failure.code in ("gpu_lost", "driver"):
         return f"{where} failed{doing}"
     if failure.code == "spill":
-        return f"{where} spilled into RAM"
+        return f"{mib(failure.missing_bytes)} spilled into RAM" if failure.missing_bytes else f"{where} spilled into RAM"
     return f"{where} ran out{_by(failure)}{doing}"
 
 
@@ -135,9 +135,10 @@ def _more_headroom(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
         blocked = (f"--fit-target {','.join(map(str, own.fit_target_mib))}", *blocked)
     if base:
         return Ladder(steps=(Step(text=base[0].text, constraints=base),), in_the_way=blocked)
-    if scene.failed is None or not scene.failed.lost:
+    if scene.failed is not None and not scene.failed.lost:
         return Ladder(in_the_way=blocked)
-    text = f"{_happened(scene)}: {_lost(scene.failed)}, planned again with what is free now"
+    lost = f"{_lost(scene.failed)}, " if scene.failed is not None else ""
+    text = f"{_happened(scene)}: {lost}planned again with what is free now"
     return Ladder(steps=(Step(text=text),), in_the_way=blocked)
 
 
