@@ -20,7 +20,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Raises RigtuiError with the system's reason (disk full, no permission).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A home may be shared by several machines, whose processes have the same ids.
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as stream:

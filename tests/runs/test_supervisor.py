@@ -315,7 +315,7 @@ def test_a_state_that_cannot_be_written_stops_the_engine(runs: Runs) -> None:
     directory = runs.launch()
     ready = runs.wait(directory, "ready", measured=True)
     # Every write goes through a new file in the run's folder, and a folder can take its place no more than a full disk can hold it.
-    blocked = directory.path / f".state.json.{ready.supervisor_pid}.tmp"
+    blocked = directory.path / f".state.json.{os.uname().nodename}.{ready.supervisor_pid}.tmp"
     blocked.mkdir()
     (directory.path / "requests" / "1.json").write_text('{"action": "nonsense"}')  # makes it write
     wait_until(lambda: not identity.is_running(ready.pid, ready.pid_started), "the engine was stopped")

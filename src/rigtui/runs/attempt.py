@@ -201,6 +201,9 @@ class Attempt:
                 self._events_file.write(b"\n".join(lines) + b"\n")
             except OSError as error:
                 self._keeper.note(f"events.jsonl is incomplete: {error.strerror or error}")
+                # What is left of a full disk is for the state.
+                self._events_file.close()
+                self._events_file = None
             context = self._observed.context or self._keeper.state.context
             self._keeper.update(logged_bytes=self._observed.logged_bytes(), context=context)
         for problem in (engine.pump.log_problem, engine.pump.line_problem):

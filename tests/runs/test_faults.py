@@ -1,0 +1,206 @@
+"""Killed supervisors, full disks, jumping clocks, two machines with one home: no orphan, no lost result, no wrong process killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from rigtui.errors import RigtuiError
+from rigtui.runs import identity, rundir, watch
+from rigtui.runs.results import load_results
+from rigtui.runs.rundir import RunDirectory
+from rigtui.runs.state import RunState
+from runs.support import Runs, first_port, wait_until
+
+FAULTS = Path(__file__).with_name("faults")
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """`faulty(node=…, clock=…, disk=…)`: processes started from here on have these faults."""
+
+    def put(**faults: str) -> None:
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAULTS), *filter(None, [os.environ.get("PYTHONPATH")])]))
+        for name, value in faults.items():
+            monkeypatch.setenv(f"RIGTUI_TEST_{name.upper()}", value)
+
+    return put
+
+
+def kill_supervisor(state: RunState) -> None:
+    assert state.supervisor_pid is not None
+    os.kill(state.supervisor_pid, signal.SIGKILL)
+    wait_until(lambda: not identity.is_running(state.pid, state.pid_started), "the engine died with its supervisor")
+
+
+def test_killed_while_stopping_the_engine_goes_with_it_and_the_result_stays(runs: Runs) -> None:
+    directory = runs.launch("--ignore-sigterm", stop_grace_s=3600)
+    ready = runs.wait(directory, "ready", measured=True)
+    watch.request_stop(ready)
+    kill_supervisor(runs.wait(directory, "stopping"))
+    state = runs.wait(directory, "stopped")
+    assert any("while it was stopping" in note for note in state.notes)
+    assert [result.outcome for result in load_results("tiny")] == ["ready"]
+    assert watch.live_runs() == []
+
+
+def test_after_a_kill_the_profile_can_be_launched_again_on_the_same_port(runs: Runs) -> None:
+    first = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
+    kill_supervisor(first)
+    again = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
+    assert again.run != first.run
+    assert again.port == first.port
+    assert [(result.run, result.outcome) for result in load_results("coder")] == [(first.run, "ready"), (again.run, "ready")]
+
+
+def test_a_pid_that_was_given_to_another_program_is_never_killed(runs: Runs) -> None:
+    directory = runs.launch()
+    ended = watch.stop_and_wait(runs.wait(directory, "ready"))
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    try:
+        started = identity.start_time(bystander.pid)
+        assert started is not None
+        # A state from before: it names this pid for its supervisor and for its engine, started at another time.
+        stale = replace(ended, phase="ready", boot_id=identity.boot_id(), supervisor_pid=bystander.pid, pid=bystander.pid)
+        stale = replace(stale, supervisor_started=started - 1, pid_started=started - 1)
+        directory.write_state(stale)
+        assert watch.stop_and_wait(stale, now=True).phase == "failed"
+        assert watch.engines_on_this_rig().pids == frozenset()
+        rundir.prune(keep=0)
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_two_programs_that_launch_one_profile_at_once_share_one_run(runs: Runs, tmp_path: Path) -> None:
+    script = tmp_path / "launch.py"
+    script.write_text(
+        "import json, pathlib, sys, time\n"
+        "from rigtui.runs import ports\n"
+        "from runs.support import Runs\n"
+        "ports.FIRST_PORT = int(sys.argv[2])\n"
+        "go = pathlib.Path(sys.argv[1])\n"
+        "print('here', flush=True)\n"
+        "while not go.exists(): time.sleep(0.001)\n"
+        "launched = Runs(go.parent).launched(profile='coder')\n"
+        "print(json.dumps([launched.state.run, launched.attached]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAULTS.parents[1]), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, str(script), str(tmp_path / "go"), str(first_port())]
+    programs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
+    for program in programs:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "here\n"
+    (tmp_path / "go").touch()
+    answers = [json.loads(program.communicate(timeout=120)[0]) for program in programs]
+    assert len({run for run, _ in answers}) == 1
+    assert sorted(attached for _, attached in answers) == [False, True, True]
+    [state] = watch.live_runs()
+    runs.note(state)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faulty: Callable[..., None]) -> Iterator[Path]:
+    """A file system of 700 KiB that state and results lie on; where none may be mounted, one that is full when it is synced."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", folder], capture_output=True, check=False).returncode == 0
+    if not mounted:
+        faulty(disk=f"{folder}:{700 << 10}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
+    yield folder
+    if mounted:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_fills_up_during_a_run_ends_it_in_a_clear_state(runs: Runs, small_disk: Path) -> None:
+    directory = runs.launch("--chatter", str(2 << 20))
+    state = runs.wait(directory, "failed")
+    runs.note(state)
+    assert state.failure is not None
+    assert state.failure.code == "disk_full"
+    assert "the disk is full, so the engine was stopped" in state.failure.text
+    assert not identity.is_running(state.pid, state.pid_started)
+    assert watch.live_runs() == []
+
+
+def test_what_was_measured_before_the_disk_filled_up_is_kept(runs: Runs, small_disk: Path) -> None:
+    directory = runs.launch(profile="coder")
+    ready = runs.wait(directory, "ready", measured=True)
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as stream:
+        written = 1
+        while written and stream.tell() < 1 << 20:
+            try:
+                written = stream.write(b"\0" * 4096)
+            except OSError:
+                written = 0
+    (directory.path / "requests" / "1.json").touch()  # something to acknowledge: a state to be written
+    state = runs.wait(directory, "failed")
+    assert state.failure is not None
+    assert state.failure.code == "disk_full"
+    assert not identity.is_running(ready.pid, ready.pid_started)
+    [result] = load_results("coder")
+    assert result.attempt[0].decode_tok_s is not None
+
+
+def test_a_clock_that_jumps_neither_stops_a_run_nor_spoils_what_it_measures(runs: Runs, faulty: Callable[..., None]) -> None:
+    faulty(clock="jumps")
+    directory = runs.launch("--log", runs.loading_log())
+    ready = runs.wait(directory, "ready", measured=True)
+    assert ready.measured is not None
+    assert ready.measured.load_s is not None
+    assert 0 <= ready.measured.load_s < 3600
+    assert ready.measured.ttft_s is not None
+    assert 0 <= ready.measured.ttft_s < 3600
+    assert watch.stop_and_wait(ready).phase == "stopped"
+    assert not identity.is_running(ready.pid, ready.pid_started)
+
+
+def test_two_machines_with_one_home_leave_each_others_runs_alone(
+    runs: Runs, faulty: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(identity, "node", lambda: "another-node")
+        faulty(node="another-node")
+        assert watch.all_runs() == []
+        with pytest.raises(RigtuiError, match="no run called"):
+            watch.find_run(here.run)
+        launched = runs.launched(profile="coder")
+        assert not launched.attached
+        there = runs.wait(RunDirectory(launched.directory), "ready", measured=True)
+        assert there.node == "another-node"
+        rundir.prune(keep=0)
+        assert watch.stop_and_wait(there).phase == "stopped"
+    assert [state.run for state in watch.live_runs()] == [here.run]
+    assert {result.run: result.node for result in load_results("coder")} == {here.run: here.node, there.run: "another-node"}
+    logs = {path.parent.parent.parent.name for path in rundir.runs_root().parent.rglob("engine.log")}
+    assert logs == {here.node, "another-node"}
+    assert watch.stop_and_wait(here).phase == "stopped"
+
+
+def test_files_of_two_machines_are_not_written_through_one_temporary_file(tmp_path: Path, faulty: Callable[..., None]) -> None:
+    """Process ids are only unique on one machine."""
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom rigtui import files\n"
+        "os.getpid = lambda: 7\n"
+        "for n in range(200): files.write_atomic(Path(sys.argv[1]), sys.argv[2].encode() * 20000)\n"
+    )
+    path = tmp_path / "shared"
+    programs = []
+    for node in ("one", "two"):
+        faulty(node=node)
+        programs.append(subprocess.Popen([sys.executable, "-c", code, str(path), node], env=dict(os.environ)))
+    assert [program.wait(120) for program in programs] == [0, 0]
+    assert path.read_bytes() in (b"one" * 20000, b"two" * 20000)
