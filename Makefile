@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines bench bench-preview bench-tui clean
+.PHONY: run demo test check test-engines soak bench bench-preview bench-tui clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -23,6 +23,9 @@ check: $(STAMP)
 
 test-engines: $(STAMP)
 	$(BIN)/python -m pytest -m engine $(ARGS)
+
+soak: $(STAMP)
+	RIGTUI_SOAK_RUNS=$(or $(RUNS),200) $(BIN)/python -m pytest -n 0 -s -q tests/engine/test_soak.py $(ARGS)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/startup.py

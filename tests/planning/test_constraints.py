@@ -57,3 +57,10 @@ def test_a_smaller_micro_batch() -> None:
 
     assert ubatch(plan(Constraint(kind="ubatch", value=256, text=""))) == "256"
     assert ubatch(plan(Constraint(kind="ubatch", value=256, text=""), own(ubatch=1024))) == "1024"
+
+
+def test_without_any_card_the_engine_is_told_to_leave_them_alone() -> None:
+    constraint = Constraint(kind="without_gpu", gpu="GPU-0", text="it is full")
+    found = choose(rig(gpu(0, 4000)), toy_model(), intent(), [], constraints=[constraint])
+    assert found.devices == ()
+    assert found.command[found.command.index("--device") + 1] == "none"

@@ -200,9 +200,10 @@ def _less_context(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
 def _other_cards(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     del base  # the card that needs it is not used
     own, rig = scene.setback.intent.overrides, scene.setback.rig
-    if scene.failed is None or len(rig.usable_gpus) < 2:
+    alone = len(rig.usable_gpus) < 2
+    if scene.failed is None or (alone and scene.setback.failure.code not in _OUT_OF_VRAM):
         return Ladder()
     if own.gpus:
         return Ladder(in_the_way=(f"--gpus {','.join(own.gpus)}",))
-    text = f"{_happened(scene)}: without {scene.failed.device.name}"
+    text = f"{_happened(scene)}: without {scene.failed.device.name}" + (", all of it in RAM" if alone else "")
     return Ladder(steps=(Step(text=text, constraints=(Constraint(kind="without_gpu", gpu=about(scene.failed.gpu), text=text),)),))

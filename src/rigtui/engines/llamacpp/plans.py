@@ -156,6 +156,8 @@ def _by_uuid(scene: _Scene) -> bool:
 
 def _device_flag(scene: _Scene, names: tuple[str, ...]) -> tuple[str, ...]:
     """`--device` only where it says something: cards left out, or another order than the engine's own."""
+    if not names and scene.seen and scene.rig.usable_gpus and scene.derivation.own_cpu is None:
+        return ("none",)
     if names and names[0].startswith("CUDA") and _by_uuid(scene):
         return ()
     return () if names == tuple(scene.seen.values()) else names
