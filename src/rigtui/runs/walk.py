@@ -105,6 +105,8 @@ class Walker:
     def __init__(self, asked: Asked, read: Callable[[Engines], Rig]) -> None:
         self._asked = asked
         self._read = read
+        self._lessons = memory.lessons()
+        """Of earlier runs: what this one learns is in its constraints."""
 
     def ways(self, failure: Failure, plan: Plan, constraints: tuple[Constraint, ...], rig: Rig | None = None) -> Ways:
         """The ways on from `failure` of `plan`, which was derived with `constraints`.
@@ -117,9 +119,7 @@ class Walker:
             ladder = room(plan.engine).ladder(setback)
             if not ladder.steps:
                 return Ways(why_none=_why_none(ladder))
-            return ways_from(
-                setback, ladder, resolve(plan.model.path), self._builds(ladder), here=request.simulated, lessons=memory.lessons()
-            )
+            return ways_from(setback, ladder, resolve(plan.model.path), self._builds(ladder), here=request.simulated, lessons=self._lessons)
         except RigtuiError as error:
             return Ways(why_none=f"no other plan could be derived: {error}")
 
