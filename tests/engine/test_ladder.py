@@ -49,7 +49,7 @@ def request(tmp_path: Path, use_case: UseCase = USE_CASE, **own: Any) -> LaunchR
     build = find()[0]
     intent = Intent(use_case=use_case, overrides=Overrides(**own))
     plan = choose(read_rig(), model, intent, [build])
-    assert plan.status != "no_fit"
+    assert plan.status != "no_fit", plan.reasons
     return LaunchRequest(plan=plan, intent=intent, build=build, model=model.name, profile="coder", fingerprint=model.fingerprint)
 
 
@@ -135,24 +135,22 @@ def test_memory_that_is_wanted_at_run_time_and_is_not_there_is_left_free_by_the_
 
 
 @pytest.mark.parametrize(
-    ("own", "named"),
+    "own",
     [
-        ({"context": 32768, "kv_type": ("f16", "f16"), "ubatch": 512, "fit_target_mib": (128,)}, "--context 32768"),
-        ({"engine_args": ("-ngl", "99"), "context": 32768, "kv_type": ("f16", "f16"), "ubatch": 512}, "-ngl"),
+        {"context": 32768, "kv_type": ("f16", "f16"), "ubatch": 512, "engine_args": ("-ngl", "99")},
+        {"context": 32768, "kv_type": ("f16", "f16"), "ubatch": 512, "gpus": (CARD.name,), "engine_args": ("-ngl", "99")},
     ],
 )
-def test_what_the_user_set_is_named_and_not_softened(
-    own: dict[str, Any], named: str, runs: Runs, virtual_rig: Make, tmp_path: Path
-) -> None:
-    rig = virtual_rig([CARD], compute=False, ram_total_mib=2048)
+def test_what_the_user_set_is_named_and_not_softened(own: dict[str, Any], runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
     asked = request(tmp_path, **own)
-    rig.take_later(0, 11000, after_mib=1000)
+    rig.take_later(0, 9000, after_mib=1000)
     state = runs.wait(launched(runs, asked), "failed")
     assert state.failure is not None
     assert state.failure.code == "out_of_vram"
-    assert f"your {named}" in state.failure.text
-    assert "no step" in state.failure.text
-    assert state.context == asked.plan.context
+    assert "your -ngl and your --kv-type f16 and your --ubatch 512 and your --context 32768" in state.failure.text
+    assert "leave no step" in state.failure.text
+    assert (state.attempt, state.context) == (1, asked.plan.context)
 
 
 def test_a_card_that_dies_is_left_out(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:

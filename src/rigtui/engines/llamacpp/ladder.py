@@ -133,6 +133,8 @@ def _more_headroom(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     blocked = _own_placement(own.engine_args)
     if own.fit_target_mib:
         blocked = (f"--fit-target {','.join(map(str, own.fit_target_mib))}", *blocked)
+    if _own_placement(own.engine_args):
+        return Ladder(in_the_way=blocked)  # whatever is left free, nothing moves
     if base:
         return Ladder(steps=(Step(text=base[0].text, constraints=base),), in_the_way=blocked)
     if scene.failed is not None and not scene.failed.lost:
@@ -203,7 +205,8 @@ def _other_cards(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     alone = len(rig.usable_gpus) < 2
     if scene.failed is None or (alone and scene.setback.failure.code not in _OUT_OF_VRAM):
         return Ladder()
-    if own.gpus:
-        return Ladder(in_the_way=(f"--gpus {','.join(own.gpus)}",))
+    pinned = _own_placement(own.engine_args) if alone else ()
+    if own.gpus or pinned:
+        return Ladder(in_the_way=pinned or (f"--gpus {','.join(own.gpus or ())}",))
     text = f"{_happened(scene)}: without {scene.failed.device.name}" + (", all of it in RAM" if alone else "")
     return Ladder(steps=(Step(text=text, constraints=(Constraint(kind="without_gpu", gpu=about(scene.failed.gpu), text=text),)),))
