@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
 from collections.abc import Iterator
+from datetime import datetime
+from datetime import time as datetime_time
 from pathlib import Path
 
 from rigtui.engines.llamacpp.loglines import readable
 from rigtui.errors import EXIT_DONE, RigtuiError
+from rigtui.runs import journal
 from rigtui.runs.watch import directory_of, find_run, follow
 
-_HEADER = re.compile(rb"=== rigtui attempt (\d+) ")
 _CHUNK = 1 << 20
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +25,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="RUN", help="the beginning of a run's id, or its profile or model")
     parser.add_argument("-f", "--follow", action="store_true", help="go on as the engine speaks, until it ends")
     parser.add_argument("--attempt", type=int, metavar="N", help="only the N-th attempt")
+    parser.add_argument("--since", type=_moment, metavar="T", help="only what came since: 90s, 10m, 2h, 1d ago, or a time such as 09:30")
     parser.add_argument("--raw", action="store_true", help="the very bytes, control sequences included")
+
+
+def _moment(text: str) -> float:
+    """Seconds since the epoch of a time ago, a time of today, or a date and time (ISO 8601; without a zone this machine's)."""
+    if (ago := re.fullmatch(r"(\d{1,9})([smhd])", text)) is not None:
+        return time.time() - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        if re.fullmatch(r"\d{1,2}:\d\d(:\d\d)?", text):
+            return datetime.combine(datetime.now().astimezone().date(), datetime_time.fromisoformat(text.rjust(5, "0"))).timestamp()
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no time; write 10m for ten minutes ago, 09:30, or 2026-03-01T19:20") from None
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the log."""
     directory = directory_of(find_run(args.name))
+    log = directory.engine_log
     show = _raw if args.raw else _cleaned
-    chunks = (change.log for change in follow(directory)) if args.follow else _read(directory.engine_log)
+    chunks = (change.log for change in follow(directory, log_offset=_offset(log, args.since))) if args.follow else _read(log, args.since)
     lines = _lines(chunks)
     shown = 0
     for line in lines if args.attempt is None else _of_attempt(lines, args.attempt):
@@ -41,15 +59,18 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _read(path: Path) -> Iterator[bytes]:
+def _offset(log: Path, since: float | None) -> int:
     try:
-        with open(path, "rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                yield chunk
-    except FileNotFoundError:
-        return
+        return journal.offset_since(log, since)
+    except OSError:
+        return 0
+
+
+def _read(log: Path, since: float | None) -> Iterator[bytes]:
+    try:
+        yield from journal.read(log, since)
     except OSError as error:
-        raise RigtuiError(f"cannot read {path}: {error.strerror or error}") from error
+        raise RigtuiError(f"cannot read {log}: {error.strerror or error}") from error
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -69,7 +90,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _of_attempt(lines: Iterator[bytes], number: int) -> Iterator[bytes]:
     wanted = False
     for line in lines:
-        if (header := _HEADER.match(line)) is not None:
+        if (header := journal.HEADER.match(line)) is not None:
             wanted = int(header[1]) == number
         if wanted:
             yield line

@@ -21,6 +21,7 @@ from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler
 from rigtui.runs import identity, record, shortage
 from rigtui.runs.dialects import dialect_of
+from rigtui.runs.journal import Journal
 from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
@@ -96,7 +97,7 @@ class Attempt:
         self._started = self._moved_at = time.monotonic()
         try:
             self._events_file = open(self._directory.events, "ab", buffering=0)  # noqa: SIM115 open as long as the attempt
-            engine = EngineProcess(spawn.argv, env, self._directory.engine_log, header, self._reader())
+            engine = EngineProcess(spawn.argv, env, Journal(self._directory.engine_log, header), self._reader())
         except OSError as error:
             code = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "crash"
             text = f"the engine could not be started: {error.strerror or error}"

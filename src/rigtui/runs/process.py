@@ -15,6 +15,7 @@ from typing import IO
 
 from rigtui import exec_engine
 from rigtui.runs import identity
+from rigtui.runs.journal import Journal
 
 MAX_LINE_BYTES = 1 << 16
 TAIL_LINES = 400
@@ -27,7 +28,7 @@ class LogPump(threading.Thread):
     It never stops reading before the end, whatever happens to the log: an engine with a full pipe would hang.
     """
 
-    def __init__(self, source: IO[bytes], log: IO[bytes], on_line: Callable[[str], None]) -> None:
+    def __init__(self, source: IO[bytes], log: Journal, on_line: Callable[[str], None]) -> None:
         super().__init__(name="log-pump", daemon=True)
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.log_problem: str | None = None
@@ -58,7 +59,6 @@ class LogPump(threading.Thread):
             return
         try:
             self._log.write(chunk)
-            self._log.flush()
         except OSError as error:
             self.log_problem = f"the engine's log is incomplete: {error.strerror or error}"
 
@@ -74,10 +74,10 @@ class LogPump(threading.Thread):
 class EngineProcess:
     """A running engine. Create it from the main thread: the engine dies with the *thread* that started it (prctl(2))."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], log_path: Path, header: str, on_line: Callable[[str], None]) -> None:
-        self._log = open(log_path, "ab", buffering=0)  # noqa: SIM115 lives as long as the engine
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], journal: Journal, on_line: Callable[[str], None]) -> None:
+        """`journal` is closed when the engine has ended, or could not be started."""
+        self._log = journal
         try:
-            self._log.write(header.encode() + b"\n")
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", exec_engine.__file__, str(os.getpid()), *argv],
                 env={**os.environ, **env},

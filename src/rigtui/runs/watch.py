@@ -7,12 +7,14 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from msgspec import Struct
 
 from rigtui.errors import RigtuiError
 from rigtui.rig.division import Engines
 from rigtui.runs import identity, rundir
+from rigtui.runs.journal import older_of
 from rigtui.runs.rundir import Request, RunDirectory
 from rigtui.runs.state import RunState
 
@@ -190,13 +192,27 @@ class Follower:
             return 0
 
     def _new_log(self) -> bytes:
-        if self._log_size() <= self._offset:
+        size = self._log_size()
+        if size < self._offset:
+            # The log was full and is now the older one; what was not read of it comes first.
+            data = _read_from(older_of(self._directory.engine_log), self._offset)
+            self._offset = self._offset + len(data) if len(data) == _LOG_CHUNK else 0
+            return data
+        if size == self._offset:
             return b""
-        with open(self._directory.engine_log, "rb") as stream:
-            stream.seek(self._offset)
-            data = stream.read(_LOG_CHUNK)
+        data = _read_from(self._directory.engine_log, self._offset)
         self._offset += len(data)
         return data
+
+
+def _read_from(path: Path, offset: int) -> bytes:
+    """At most a chunk of a log from `offset` on."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(offset)
+            return stream.read(_LOG_CHUNK)
+    except OSError:
+        return b""
 
 
 def follow(directory: RunDirectory, *, log_offset: int | None = 0) -> Iterator[Change]:
