@@ -69,6 +69,7 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         f"{plan.engine}{', ' + plan.use_case if plan.use_case else ''}: {plan.context_per_slot:,} tokens of context"
         + (f" for each of {plan.parallel} requests" if plan.parallel > 1 else "")
         + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
+        + (f" ({plan.engine_view.kv_tokens:,} tokens)" if plan.engine_view.kv_tokens else "")
         + (f", about {speed:.0f} tok/s ({plan.expected.basis})" if speed else ""),
         *([BASIS_TEXT[plan.basis]] if plan.use_case and plan.devices else []),
         "",

@@ -51,9 +51,10 @@ def plan_lines(plan: Plan, rig: Rig | None, width: int, marks: Marks) -> list[Co
     if gauge:
         lines.append(Content.assemble(" " * LABEL, gauge))
     kv = plan.kv_type[0] if plan.kv_type[0] == plan.kv_type[1] else f"{plan.kv_type[0]} keys, {plan.kv_type[1]} values"
-    lines += row("KV cache", f"{kv}{'  (yours)' if marks.kv_type else ''}", width)
+    tokens = f" · {plan.engine_view.kv_tokens:,} tokens in all" if plan.engine_view.kv_tokens else ""
+    lines += row("KV cache", f"{kv}{'  (yours)' if marks.kv_type else ''}{tokens}", width)
     lines += row("layers", _layers(plan, names), width)
-    if plan.fit_target_mib:
+    if plan.fit_target_mib or plan.engine_view.utilization:
         lines += row("headroom", _headroom(plan, names), width)
     lines += [Content(""), *memory_table(plan, names, width)]
     lines += _bullets("why", plan.reasons, width)
@@ -140,6 +141,9 @@ def _tokens(count: int) -> str:
 
 
 def _layers(plan: Plan, names: dict[str, str]) -> str:
+    if plan.split_mode == "tensor" and plan.devices:
+        parts = [f"a part of all {plan.model.layers} and of the head on {' and '.join(names[device.device] for device in plan.devices)}"]
+        return " · ".join([*parts, "RAM: none"])
     parts = [f"{names[device.device]}: {layers_text(device).removeprefix('layers ')}" for device in plan.devices]
     parts.append(f"RAM: {plan.host.offloaded_layers or 'none'}" if plan.devices else f"RAM: all {plan.model.layers}")
     return " · ".join(parts)
@@ -148,6 +152,8 @@ def _layers(plan: Plan, names: dict[str, str]) -> str:
 def _headroom(plan: Plan, names: dict[str, str]) -> str:
     """What is wanted per card and what is passed to the engine: two things that may differ on purpose."""
     passed = f"FIT_TARGET {','.join(str(target) for target in plan.fit_target_mib)}"
+    if plan.engine_view.utilization:
+        passed = f"--gpu-memory-utilization {plan.engine_view.utilization:g}"
     wanted = ", ".join(f"{device.headroom_bytes >> 20:,} MiB on {names[device.device]}" for device in plan.devices)
     return f"{wanted} ({passed})" if wanted else passed
 

@@ -26,7 +26,7 @@ def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate
     """Why this engine where `asked` leaves it open, these cards, this division, this share of them, this context."""
     found = [candidate.refusal] if candidate.refusal else []
     if candidate.status == "no_fit" and not found:
-        found.append(Reason("no_fit", shortfall(candidate)))
+        found += [Reason("no_fit", shortfall(candidate)), *_smaller(model, candidate)]
     if asked == "auto":
         found.append(Reason("engine", "the weights here are safetensors, which vLLM reads; llama.cpp would need a GGUF file of the model"))
     found += _cards(candidate)
@@ -52,6 +52,23 @@ def shortfall(candidate: Candidate) -> str:
         return f"{text}: {gib(missing)} too much before any KV" + (_head_text(candidate) if stage == len(candidate.partition) - 1 else "")
     longest = candidate.demand.cache.longest(candidate.blocks, 1, candidate.demand.model.context_trained)
     return f"{text}; what is left holds {longest:,} tokens of context"
+
+
+def _smaller(model: Model, candidate: Candidate) -> list[Reason]:
+    """How large a checkpoint could be instead, from what the least context needs beside it."""
+    settings = candidate.settings
+    blocks = candidate.demand.cache.blocks(settings.context) + 1
+    missing = 0
+    for size, first, count in zip(_budgets(candidate), firsts(candidate.partition), candidate.partition, strict=True):
+        use = candidate.demand.use(first, count)
+        need = use.weights + use.compute + use.graphs + blocks * candidate.demand.cache.block_bytes(first, count)
+        missing += max(need - size, 0) * settings.tensor_parallel
+    left = model.weights_bytes - missing
+    if missing <= 0 or left <= 0:
+        return []
+    return [
+        Reason("smaller", f"a checkpoint of the same model of at most about {gib(left)} would fit; this one has {gib(model.weights_bytes)}")
+    ]
 
 
 def _head_text(candidate: Candidate) -> str:
@@ -155,7 +172,7 @@ def _stages(derivation: Derivation, candidate: Candidate) -> list[Reason]:
         cards = "one card" if len(most.partition) == 1 else f"{len(most.partition)} stages"
         why = f"{stages} stages are the fewest for this context; {cards} would hold {most.settings.context:,} tokens"
     unused = len(derivation.cards) - candidate.settings.workers
-    cost = " and every further one pays runtime, activations and a hand-over again" if unused > 0 else ""
+    cost = "; every further one pays runtime, activations and a hand-over again" if unused > 0 else ""
     return [Reason("fewest_stages", why + cost)]
 
 
@@ -210,14 +227,15 @@ def _graphs(candidate: Candidate) -> list[Reason]:
         return []
     cost = graphs_cost(candidate)
     if not settings.eager:
-        return [Reason("graphs_cost_kv", f"{cost}, and make each token about twice as fast: there is room for them")]
+        why = "there is room for them" if candidate.status == "fits" else "speed counts more here"
+        return [Reason("graphs_cost_kv", f"{cost}, and make each token up to twice as fast: {why}")]
     if len(candidate.partition) > 1:
         return [Reason("graphs_cost_kv", f"{cost}, and a pipeline over PCIe gains little from them: eager")]
     return [Reason("graphs_cost_kv", f"{cost}: eager, because the context counts more here")]
 
 
 def _utilization(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
-    if candidate.refusal is not None and candidate.refusal.code == "util_over_free":
+    if candidate.status == "no_fit":
         return []
     if derivation.own.utilization is not None:
         return [Reason("utilization", f"--gpu-memory-utilization {candidate.utilization:g}, as you set")]
