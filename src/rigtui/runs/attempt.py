@@ -221,7 +221,8 @@ class Attempt:
         if progress is not None and self._keeper.state.phase == "loading":
             self._keeper.update(progress=round(progress, 3))
         since = self._prober.healthy_since
-        if since is not None and (self._observed.listening or time.monotonic() - since > _SILENT_S):
+        silent = not self._prober.announced and since is not None and time.monotonic() - since > _SILENT_S
+        if since is not None and (self._observed.listening or silent):
             measured = record.with_log(Measured(load_s=round(since - self._started, 2)), self._observed)
             self._keeper.update(now=True, phase="ready", progress=1.0, ready_at=timestamp(), measured=measured, measuring=True)
             self._keeper.set_outcome("ready", None)

@@ -38,6 +38,8 @@ class Dialect(Protocol):
 
     warms_up: bool
     """Its first request takes longer than the others."""
+    announces: bool
+    """Its log says in every version when it listens, so that a good answer before that is another program's."""
 
     def tokenize(self, text: str) -> dict[str, Any]:
         """The body for POST /tokenize."""
@@ -59,6 +61,7 @@ class LlamaServer:
     """llama-server times itself."""
 
     warms_up = False
+    announces = False
 
     def tokenize(self, text: str) -> dict[str, Any]:
         """With the tokens that begin a text, as a prompt has them."""
@@ -101,6 +104,7 @@ class Vllm:
     """vLLM counts, the clock is ours."""
 
     warms_up = True
+    announces = True
 
     def __init__(self, model: str) -> None:
         self._model = model

@@ -45,6 +45,11 @@ class Prober(threading.Thread):
             self.problem = f"the engine could not be measured: {error!r}"
 
     @property
+    def announced(self) -> bool:
+        """The engine's log will say when it listens."""
+        return self._endpoint.dialect.announces
+
+    @property
     def done(self) -> bool:
         """The measurement is over, one way or the other."""
         return self.measured is not None or self.problem is not None
