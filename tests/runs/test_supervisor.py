@@ -153,6 +153,17 @@ def test_the_engine_never_outlives_a_killed_supervisor(runs: Runs, tmp_path: Pat
     assert watch.live_runs() == []
 
 
+def test_what_the_engine_started_does_not_outlive_a_killed_supervisor(runs: Runs, tmp_path: Path) -> None:
+    """A child that ignores polite signals and watches nobody, like the core of a vLLM."""
+    child = tmp_path / "child"
+    directory = runs.launch("--child", child)
+    ready = runs.wait(directory, "ready")
+    pid = int(child.read_text())
+    assert ready.supervisor_pid is not None
+    os.kill(ready.supervisor_pid, signal.SIGKILL)
+    wait_until(lambda: identity.start_time(pid) is None, "the engine's child is gone")
+
+
 def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path: Path) -> None:
     """The launcher is the leader of a terminal's session; when it ends, the kernel sends SIGHUP to that session's foreground group."""
     script = tmp_path / "launcher.py"
