@@ -28,6 +28,7 @@ COMMANDS = {
     "forget": "learn nothing more from the runs so far",
     "export": "a profile in another tool's format",
     "import": "profiles from a models.conf",
+    "serve": "the screen in a browser on this machine",
     "doctor": "is this rig ready, and what mends it",
     "rig": "save this rig as a rig file",
     "demo": "the whole thing with no GPU and no download",
@@ -53,6 +54,7 @@ def _global_options() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--rig", dest="rig_file", metavar="FILE", help="plan for the rig of this rig file instead of this machine")
     options.add_argument("--profiles-dir", metavar="DIR", help="read and write profiles here")
+    options.add_argument("--read-only", action="store_true", help="a screen that only shows: nothing is launched, stopped or written")
     options.add_argument("--no-color", action="store_true", help="no colours")
     return options
 
@@ -76,7 +78,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line; global options get their defaults here."""
     name = next((word for word in argv if word in COMMANDS), None)
     args = build_parser(name).parse_args(argv)
-    for option, default in (("rig_file", None), ("profiles_dir", None), ("no_color", False)):
+    for option, default in (("rig_file", None), ("profiles_dir", None), ("no_color", False), ("read_only", False)):
         if not hasattr(args, option):
             setattr(args, option, default)
     return args

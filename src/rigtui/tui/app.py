@@ -19,11 +19,14 @@ from rigtui.tui.keymap import read_keymap
 from rigtui.tui.keys import Keys
 from rigtui.tui.keys_in_turn import KeysInTurn
 from rigtui.tui.palette import ActionCommands
+from rigtui.tui.read_only import read_only as services_that_only_show
 from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.screens.help import help_screen
 from rigtui.tui.services import Services
 from rigtui.tui.theme import Themes, load_themes, pick
 
+WEB_DRIVER = "textual.drivers.web_driver:WebDriver"
+"""What textual-serve (1.1.3) asks for: the screen then talks to its parent, not to a terminal."""
 PLAIN_THEME = "ansi-dark"
 """Without colours: only the themes of the terminal's own colours can be drawn with none at all."""
 
@@ -44,13 +47,16 @@ class RigtuiApp(KeysInTurn):
         themes: Themes | None = None,
         theme: str | None = None,
         no_color: bool = False,
+        read_only: bool = False,
     ) -> None:
         plain = no_color or "NO_COLOR" in os.environ
         if plain:
             # Textual looks at the variable alone.
             os.environ["NO_COLOR"] = "1"
         super().__init__(ansi_color=True if plain else None)
-        self._services = services
+        self._services = services_that_only_show(services) if read_only else services
+        self.read_only = read_only
+        """Nothing can be launched, stopped or written from here."""
         self.keys, problems = keymap
         """Which keys do what."""
         self.set_keymap(self.keys.own)
@@ -111,8 +117,16 @@ def main(args: argparse.Namespace) -> int:
     from rigtui.intent.config import load_config
     from rigtui.tui.wiring import services
 
-    if not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
+    in_browser = os.environ.get("TEXTUAL_DRIVER") == WEB_DRIVER
+    if not in_browser and not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("the screen needs a terminal; `rigtui gpus`, `rigtui models` and `rigtui plan MODEL` print the same facts as text")
-    app = RigtuiApp(services(args), keymap=read_keymap(), themes=load_themes(), theme=load_config().theme, no_color=args.no_color)
+    app = RigtuiApp(
+        services(args),
+        keymap=read_keymap(),
+        themes=load_themes(),
+        theme=load_config().theme,
+        no_color=args.no_color,
+        read_only=args.read_only,
+    )
     app.run()
     return app.return_code or 0

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
 from rigtui.tui.actions import ACTIONS
 from rigtui.tui.keys import Keys, key_text
+from rigtui.tui.read_only import WRITES
 
 
 def bindings(*places: str) -> list[BindingType]:
@@ -30,6 +33,12 @@ def keys_of(node: DOMNode) -> Keys:
     """The keys that the program uses; the registry's where it has no others."""
     keys = getattr(node.app, "keys", None)
     return keys if isinstance(keys, Keys) else Keys()
+
+
+def offered(node: DOMNode, actions: Iterable[str]) -> tuple[str, ...]:
+    """Of these actions (by id) those that this screen offers: one that only shows has none that change anything."""
+    shows_only = bool(getattr(node.app, "read_only", False))
+    return tuple(action for action in actions if not (shows_only and action in WRITES))
 
 
 def close_line(node: DOMNode, closes: str, *before: str) -> str:

@@ -16,7 +16,7 @@ from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.allowed import allowed
-from rigtui.tui.bindings import bindings
+from rigtui.tui.bindings import bindings, offered
 from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
@@ -86,10 +86,10 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             self.show_models(models_subtitle(state))
             self.query_one(Choices).show(choice_rows(state))
             self.query_one(PlanPanel).show(state)
-            planned = state.plan is not None
+            planned = state.plan is not None and "engine.launch" in offered(self, allowed(state))
             self.query_one(EngineDock).show(state.run, launching=state.launching, runs=state.runs, planned=planned, live=state.live)
             self.query_one(TipLine).show(state)
-            self.query_one(HintLine).show(allowed(state))
+            self.query_one(HintLine).show(offered(self, allowed(state)))
             self.show_pages()
 
     def action_hide_tips(self) -> None:
@@ -100,7 +100,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         """Keys whose action does nothing now are dead."""
         call = called(action, parameters)
         known = next((entry for entry in ACTIONS if entry.method == call), None)
-        return True if known is None or known.id in allowed(self.state) else None
+        return True if known is None or known.id in offered(self, allowed(self.state)) else None
 
     # What background work reports
 

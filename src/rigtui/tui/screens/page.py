@@ -11,6 +11,7 @@ from textual.worker import Worker, WorkerState
 
 from rigtui.text import clean
 from rigtui.tui.actions import ACTIONS, called
+from rigtui.tui.bindings import offered
 from rigtui.tui.frugal import FrugalScreen
 from rigtui.tui.messages import Noted
 from rigtui.tui.services import Services
@@ -42,13 +43,13 @@ class Page(FrugalScreen):
 
     def show_hints(self) -> None:
         """Offer what works now."""
-        self.query_one(HintLine).show((*self.useful(), "page.close", "app.help"))
+        self.query_one(HintLine).show((*offered(self, self.useful()), "page.close", "app.help"))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys whose action does nothing now are dead."""
         call = called(action, parameters)
         known = next((entry for entry in ACTIONS if entry.screen == self.PLACE and entry.method == call), None)
-        return True if known is None or known.id in self.useful() else None
+        return True if known is None or known.id in offered(self, self.useful()) else None
 
     def background(self, group: str, work: Callable[[], None]) -> None:
         """Do something on a thread; it reports by messages."""

@@ -107,9 +107,10 @@ class HintLine(Widget):
 
     def render(self) -> Content:
         """As many hints as fit, the most needed ones first."""
-        parts: list[Content] = [Content(" ")]
+        shows_only = bool(getattr(self.app, "read_only", False))
+        parts = [Content.styled(" shows only ", "$background on $warning") + Content("  ") if shows_only else Content(" ")]
         keys = keys_of(self)
-        for action in hints(self._allowed, self.size.width, keys):
+        for action in hints(self._allowed, self.size.width - parts[0].cell_length + 1, keys):
             target = action.method if "(" in action.method else f"{action.method}()"
             scope = "app" if action.screen == "app" else "screen"
             click = Style.from_meta({"@click": f"{scope}.{target}"})

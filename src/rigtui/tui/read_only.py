@@ -1,0 +1,83 @@
+"""A screen that only shows: whatever launches, stops, asks, writes or opens a file by its name is refused where it leaves the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NoReturn
+
+from rigtui.errors import RigtuiError
+from rigtui.runs.results import RunResult
+from rigtui.tui.services import LoadedProfile, ProfileRow, ProfileStore, Services
+
+REFUSED = "this screen only shows; nothing can be launched, stopped or changed from here"
+WRITES = frozenset(
+    {
+        "engine.launch",
+        "engine.stop",
+        "engine.ask",
+        "model.folder",
+        "model.favourite",
+        "profile.save",
+        "runs.stop",
+        "profiles.duplicate",
+        "profiles.rename",
+        "profiles.remove",
+        "profiles.undo",
+        "tips.hide",
+    }
+)
+"""Ids of the actions that are not offered then."""
+
+
+def refuse(*_args: object, **_options: object) -> NoReturn:
+    """In the place of whatever would change something. Raises RigtuiError."""
+    raise RigtuiError(REFUSED)
+
+
+def _nothing(*_args: object) -> None:
+    """In the place of what is kept without being asked for."""
+
+
+class ShownProfiles:
+    """Profiles that can be looked at, loaded into the screen and exported as text."""
+
+    def __init__(self, store: ProfileStore) -> None:
+        self._store = store
+
+    def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
+        """All of them."""
+        return self._store.read()
+
+    def results(self, name: str) -> tuple[RunResult, ...]:
+        """What its runs measured."""
+        return self._store.results(name)
+
+    def load(self, name: str) -> LoadedProfile:
+        """Its model and what it asks for."""
+        return self._store.load(name)
+
+    def export(self, name: str) -> str:
+        """It as a section of models.conf."""
+        return self._store.export(name)
+
+    duplicate: Callable[[str, str], str] = staticmethod(refuse)
+    rename: Callable[[str, str], str] = staticmethod(refuse)
+    remove: Callable[[str], str] = staticmethod(refuse)
+
+
+def read_only(services: Services) -> Services:
+    """The same services without those that change anything outside the screen."""
+    return replace(
+        services,
+        launch=refuse,
+        stop=refuse,
+        ask=refuse,
+        add_folder=refuse,
+        save_profile=refuse,
+        load_rig=refuse,
+        save_rig=refuse,
+        keep_tips=_nothing,
+        keep_shelf=_nothing,
+        profiles=ShownProfiles(services.profiles),
+    )
