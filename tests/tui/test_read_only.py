@@ -36,6 +36,7 @@ SHOWS = {
     "read_tips",
     "run_interval_s",
     "live_interval_s",
+    "verify_delay_s",
 }
 """What changes nothing. A service that is not here has to be replaced."""
 
@@ -49,7 +50,17 @@ def test_every_service_that_changes_something_is_replaced():
 
 def test_what_is_refused_says_why():
     shut = read_only(World(two_cards()).services())
-    calls = (shut.launch, shut.stop, shut.ask, shut.save_profile, shut.add_folder, shut.load_rig, shut.save_rig)
+    calls = (
+        shut.launch,
+        shut.stop,
+        shut.take_step,
+        shut.verify,
+        shut.ask,
+        shut.save_profile,
+        shut.add_folder,
+        shut.load_rig,
+        shut.save_rig,
+    )
     for refused in (*calls, shut.profiles.duplicate, shut.profiles.rename, shut.profiles.remove):
         with pytest.raises(RigtuiError, match="this screen only shows"):
             refused()

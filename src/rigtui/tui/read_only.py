@@ -39,6 +39,11 @@ def _nothing(*_args: object) -> None:
     """In the place of what is kept without being asked for."""
 
 
+def _never(*_args: object) -> bool:
+    """In the place of whatever asks whether something could be started."""
+    return False
+
+
 class ShownProfiles:
     """Profiles that can be looked at, loaded into the screen and exported as text."""
 
@@ -72,6 +77,9 @@ def read_only(services: Services) -> Services:
         services,
         launch=refuse,
         stop=refuse,
+        take_step=refuse,
+        verify=refuse,
+        can_verify=_never,
         ask=refuse,
         add_folder=refuse,
         save_profile=refuse,
