@@ -127,6 +127,20 @@ def test_old_runs_are_removed_but_never_a_live_one(runs: Runs) -> None:
     assert len(left) == 2
 
 
+def test_logs_of_all_runs_together_stay_within_a_bound(runs: Runs) -> None:
+    live = runs.launch("--chatter", str(3 << 20), profile="stays")
+    runs.wait(live, "ready")
+    ended = [runs.launch("--chatter", str(1 << 20), name=f"m{number}") for number in range(3)]
+    for directory in ended:
+        watch.stop_and_wait(runs.wait(directory, "ready"))
+    rundir.prune(most_bytes=(3 << 20) + (2 << 20))
+    left = {directory.path for directory in rundir.all_directories()}
+    assert live.path in left
+    assert len(left) == 2
+    rundir.prune(keep=0)
+    assert [directory.path for directory in rundir.all_directories()] == [live.path]
+
+
 def test_a_folder_without_a_state_is_a_launch_that_failed(runs: Runs) -> None:
     for name in ("20200101T000000Z-aaaaaaaa", "20200101T000001Z-bbbbbbbb"):
         (rundir.runs_root() / "tiny" / name).mkdir(parents=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import signal
 import time
@@ -21,7 +22,7 @@ from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler
 from rigtui.runs import identity, record, shortage
 from rigtui.runs.dialects import dialect_of
-from rigtui.runs.journal import Journal
+from rigtui.runs.journal import Journal, older_of
 from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.measure import Endpoint, measure_completion, measure_embedding
 from rigtui.runs.observe import Observed
@@ -40,6 +41,8 @@ from rigtui.text import clean
 _SILENT_S = 5.0
 """Health alone is believed after this long: the answer might come from another program on the port."""
 _CHILDREN_EVERY_S = 1.0
+_EVENTS_BYTES = 32 << 20
+"""Of `events.jsonl`; beyond, it becomes `events.jsonl.1`."""
 
 
 class NotStartedError(Exception):
@@ -199,6 +202,10 @@ class Attempt:
             lines.append(msgspec.json.encode(entry))
         if lines and self._events_file is not None:
             try:
+                if self._events_file.tell() >= _EVENTS_BYTES:
+                    self._events_file.close()
+                    os.replace(self._directory.events, older_of(self._directory.events))
+                    self._events_file = open(self._directory.events, "ab", buffering=0)  # noqa: SIM115
                 self._events_file.write(b"\n".join(lines) + b"\n")
             except OSError as error:
                 self._keeper.note(f"events.jsonl is incomplete: {error.strerror or error}")

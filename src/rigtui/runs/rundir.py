@@ -1,7 +1,8 @@
 """The run directory `<state>/runs/<node>/<model>/<start>/`: who reads it needs no lock, whoever writes it does so atomically.
 
 `run.toml` (what was asked), `plan.json` (the plan of the last attempt, once one failed), `state.json`, `engine.log` (raw bytes of every
-attempt, a header line each), `events.jsonl`, `requests/<n>.json` (put there by clients, taken away by the supervisor), `supervisor.log`.
+attempt, a header line each; `engine.log.1` and `engine.times` as `runs.journal` has them), `events.jsonl`, `requests/<n>.json` (put there by
+clients, taken away by the supervisor), `supervisor.log`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from rigtui.text import slug
 
 KEPT_RUNS = 20
 """Ended runs that are kept per model."""
+KEPT_BYTES = 2 << 30
+"""Of all runs of a node together."""
 ACTIONS = frozenset({"stop", "skip", "take"})
 _MAX_JSON_BYTES = 1 << 20
 _MAX_REQUEST_BYTES = 1 << 16
@@ -150,6 +153,14 @@ class RunDirectory:
         data = msgspec.json.format(msgspec.json.encode(state), indent=1)
         files.write_atomic(self.path / "state.json", data)
 
+    def size(self) -> int:
+        """Bytes of all that lies in the folder."""
+        found = 0
+        for path in self.path.rglob("*"):
+            with contextlib.suppress(OSError):
+                found += path.stat().st_size
+        return found
+
     def free_reserve(self) -> None:
         """Give up the space that was kept for the last state."""
         with contextlib.suppress(OSError):
@@ -183,16 +194,27 @@ def all_directories() -> list[RunDirectory]:
     return [RunDirectory(path) for path in sorted(found, key=lambda p: p.name)]
 
 
-def prune(keep: int = KEPT_RUNS) -> None:
-    """Remove the oldest ended runs of each model beyond `keep`. The caller holds the launch lock.
+def prune(keep: int = KEPT_RUNS, most_bytes: int = KEPT_BYTES) -> None:
+    """Remove the oldest ended runs of each model beyond `keep`, then the oldest of all beyond `most_bytes`.
 
-    A run that is live, or whose state this version cannot read, stays; a folder without any state is a launch that failed.
+    The caller holds the launch lock. A run that is live, or whose state this version cannot read, stays; a folder without any state is a launch that failed.
     """
     by_model: dict[Path, list[RunDirectory]] = {}
     for directory in all_directories():
         by_model.setdefault(directory.path.parent, []).append(directory)
     for directories in by_model.values():
-        for directory in directories[:-keep] if len(directories) > keep else []:
-            state = directory.view()
-            if not (directory.path / "state.json").exists() or (state is not None and not state.live and state.node == identity.node()):
-                shutil.rmtree(directory.path, ignore_errors=True)
+        for directory in directories[: max(len(directories) - keep, 0)]:
+            _remove_ended(directory)
+    sizes = [(directory, directory.size()) for directory in all_directories()]
+    over = sum(size for _, size in sizes) - most_bytes
+    for directory, size in sizes:
+        if over > 0 and _remove_ended(directory):
+            over -= size
+
+
+def _remove_ended(directory: RunDirectory) -> bool:
+    state = directory.view()
+    gone = not (directory.path / "state.json").exists() or (state is not None and not state.live and state.node == identity.node())
+    if gone:
+        shutil.rmtree(directory.path, ignore_errors=True)
+    return gone

@@ -155,7 +155,9 @@ class Follower:
         self._directory = directory
         self._seen: tuple[int, int] | None = None
         self._state: RunState | None = None
-        self._offset = log_offset if log_offset is not None else self._log_size()
+        entry = self._log_entry()
+        self._inode = entry.st_ino if entry is not None else None
+        self._offset = log_offset if log_offset is not None else entry.st_size if entry is not None else 0
 
     @property
     def offset(self) -> int:
@@ -185,20 +187,25 @@ class Follower:
         self._state = state
         return state
 
-    def _log_size(self) -> int:
+    def _log_entry(self) -> os.stat_result | None:
         try:
-            return self._directory.engine_log.stat().st_size
+            return self._directory.engine_log.stat()
         except OSError:
-            return 0
+            return None
 
     def _new_log(self) -> bytes:
-        size = self._log_size()
-        if size < self._offset:
+        entry = self._log_entry()
+        if entry is None:
+            return b""
+        if self._inode not in (None, entry.st_ino):
             # The log was full and is now the older one; what was not read of it comes first.
             data = _read_from(older_of(self._directory.engine_log), self._offset)
-            self._offset = self._offset + len(data) if len(data) == _LOG_CHUNK else 0
-            return data
-        if size == self._offset:
+            self._offset += len(data)
+            if data:
+                return data
+            self._offset = 0
+        self._inode = entry.st_ino
+        if entry.st_size <= self._offset:
             return b""
         data = _read_from(self._directory.engine_log, self._offset)
         self._offset += len(data)
