@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -184,7 +186,11 @@ def test_results_and_journal_tell_the_attempts_apart(runs: Runs, virtual_rig: Ma
     assert directory.read_request().plan.context == ready.context
 
 
-def test_a_step_is_taken_by_hand_and_the_next_one_is_skipped_to(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+def rigtui(*words: str) -> str:
+    return subprocess.run([sys.executable, "-m", "rigtui", *words], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_step_is_taken_by_hand_and_so_is_the_next(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
     rig = virtual_rig([CARD], compute=False)
     asked = request(tmp_path)
     rig.take_later(0, 5000, after_mib=held_before(asked.plan, "kv"))
@@ -197,10 +203,15 @@ def test_a_step_is_taken_by_hand_and_the_next_one_is_skipped_to(runs: Runs, virt
     assert by_hand.step == 2
     assert by_hand.attempts[-1].change == ready.steps[2].text
     assert by_hand.context == ready.steps[2].context
-    directory.put_request(Request(action="skip"))
+    listed = json.loads(rigtui("step", ready.run, "--json"))
+    assert (listed["taken"], len(listed["steps"])) == (2, len(ready.steps))
+    assert f"3  {ready.steps[2].status}" in rigtui("step", ready.run)
+    rigtui("step", ready.run, "4")
     skipped = wait_until(lambda: (s := directory.view()) and s.attempt == 4 and s, "the next step is taken")
     assert skipped.step == 3
     assert [attempt.outcome for attempt in load_results("coder")[0].attempt[:3]] == ["failed", "ready", "ready"]
+    directory.put_request(Request(action="skip"))
+    assert wait_until(lambda: (s := directory.view()) and s.attempt == 5 and s, "skipped to the next").step == 4
     with pytest.raises(RigtuiError, match="no step 8"):
         watch.request_step(skipped, 7)
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "ps": "runs on this rig",
     "logs": "what a run's engine said",
     "stop": "stop a run",
+    "step": "the steps that would mend a run; take one by hand",
     "profiles": "list, show, edit or remove profiles",
     "results": "what earlier runs of a profile measured",
     "forget": "learn nothing more from the runs so far",

@@ -1,8 +1,8 @@
 """The run directory `<state>/runs/<node>/<model>/<start>/`: who reads it needs no lock, whoever writes it does so atomically.
 
 `run.toml` (what was asked), `plan.json` (the plan of the last attempt, once one failed), `state.json`, `engine.log` (raw bytes of every
-attempt, a header line each; `engine.log.1` and `engine.times` as `runs.journal` has them), `events.jsonl`, `requests/<n>.json` (put there by
-clients, taken away by the supervisor), `supervisor.log`.
+attempt, a header line each; `engine.log.1` and `engine.times` as `runs.journal` has them), `events.jsonl`, `requests/<n>.json` (put there
+by clients, taken away by the supervisor), `supervisor.log`.
 """
 
 from __future__ import annotations
@@ -197,7 +197,8 @@ def all_directories() -> list[RunDirectory]:
 def prune(keep: int = KEPT_RUNS, most_bytes: int = KEPT_BYTES) -> None:
     """Remove the oldest ended runs of each model beyond `keep`, then the oldest of all beyond `most_bytes`.
 
-    The caller holds the launch lock. A run that is live, or whose state this version cannot read, stays; a folder without any state is a launch that failed.
+    The caller holds the launch lock. A run that is live, or whose state this version cannot read, stays; a folder without any state is a
+    launch that failed.
     """
     by_model: dict[Path, list[RunDirectory]] = {}
     for directory in all_directories():
