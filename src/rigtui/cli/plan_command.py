@@ -34,7 +34,7 @@ STATUS_TEXT = {
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="GGUF file, hf:owner/repo[:quant], ollama:name, or a profile")
+    parser.add_argument("model", metavar="MODEL", help="GGUF file, folder of safetensors, hf:owner/repo[:quant], ollama:name, or a profile")
     add_plan_options(parser)
     parser.add_argument("--explain", action="store_true", help="say why, and what else would work")
     parser.add_argument("--verify", action="store_true", help="ask the engine itself first: a dry run of some seconds, nothing is loaded")

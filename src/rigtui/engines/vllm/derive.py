@@ -143,6 +143,7 @@ class _Search:
         self.constraints = constraints
         self.headrooms = headrooms
         self.loaded: Weights = weights(model)
+        self._demands: dict[Settings, Demand] = {}
         self.least_stages = int(largest(constraints, "stages") or 1)
 
     def all(self, cards: tuple[Gpu, ...], *, ordered: bool) -> list[Candidate]:
@@ -167,8 +168,15 @@ class _Search:
 
     def _pipeline(self, cards: tuple[Gpu, ...], stages: int) -> Candidate | None:
         """The order and partition of `stages` cards that keep the most KV."""
-        found = [self.judged(layout, eager=self._eager(True)) for layout in layouts.pipelines(cards, stages)]
-        return max(found, key=lambda c: c.blocks, default=None)
+        chosen: Layout | None = None
+        most = -1
+        for layout in layouts.pipelines(cards, stages):
+            needs, budgets, _ = self._sized(layout, self._eager(True), self._kv_types(layout)[0])
+            better = best(needs, budgets, above=most)
+            if better is not None:
+                chosen, most = layout, least_blocks(needs, budgets, better)
+            chosen = chosen or layout
+        return None if chosen is None else self.judged(chosen, eager=self._eager(True))
 
     def _as_asked(self, cards: tuple[Gpu, ...], *, ordered: bool) -> list[Candidate]:
         """The user's own division, over the cards in their order or the roomiest ones."""
@@ -219,7 +227,7 @@ class _Search:
     def judged(self, layout: Layout, *, eager: bool) -> Candidate:
         """One layout, with the finest cache that serves."""
         found: Candidate | None = None
-        for kv in kv_types(self.want, self.own, self.model, layout.cards):
+        for kv in self._kv_types(layout):
             candidate = self._with_cache(layout, eager, kv)
             if found is None or candidate.settings.context > found.settings.context or candidate.status == "fits":
                 found = candidate if found is None or _better(candidate, found) else found
@@ -229,12 +237,23 @@ class _Search:
             raise AssertionError("a cache type is always allowed")
         return found
 
+    def _kv_types(self, layout: Layout) -> tuple[str, ...]:
+        return kv_types(self.want, self.own, self.model, layout.cards)
+
+    def _sized(self, layout: Layout, eager: bool, kv: str) -> tuple[Demand, list[int], float]:
+        """What the model needs there, what every stage may take, and the share of the cards that this is."""
+        settings = self._settings(layout, eager, kv)
+        if settings not in self._demands:
+            self._demands[settings] = demand(self.model, settings, self.loaded)
+        utilization = self._utilization(layout.cards, self._headroom(layout))
+        return self._demands[settings], [min(budget(card, utilization) for card in stage) for stage in layout.stages], utilization
+
+    def _headroom(self, layout: Layout) -> tuple[int, ...]:
+        return tuple(self.headrooms[card.index] for card in layout.cards)
+
     def _with_cache(self, layout: Layout, eager: bool, kv: str) -> Candidate:
         cards, stages = layout.cards, len(layout.stages)
-        headroom = tuple(self.headrooms[card.index] for card in cards)
-        utilization = self._utilization(cards, headroom)
-        needs = demand(self.model, self._settings(layout, eager, kv), self.loaded)
-        budgets = [min(budget(card, utilization) for card in stage) for stage in layout.stages]
+        needs, budgets, utilization = self._sized(layout, eager, kv)
         own_partition = self._own_partition(stages)
         partition = own_partition or best(needs, budgets) or even(self.model.layers, stages)
         blocks = least_blocks(needs, budgets, partition)
@@ -243,7 +262,7 @@ class _Search:
             layout=layout,
             partition=partition,
             utilization=utilization,
-            headroom=headroom,
+            headroom=self._headroom(layout),
             demand=needs,
             blocks=blocks,
             requests=0,

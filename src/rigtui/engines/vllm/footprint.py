@@ -37,6 +37,8 @@ STATE_CHUNK = 64
 STATE_ROWS = 8
 """A layer with a state works through a prompt in chunks of so many tokens, keeps each chunk's state in f32 and about so many rows of its
 inner width beside it (flash-linear-attention, chunk_gated_delta_rule)."""
+UNBOUNDED = 1 << 40
+"""Blocks of a worker whose layers keep nothing."""
 RESERVED_BASE = 200 * MIB
 RESERVED_SHARE = 100
 """What the driver keeps of a card where it does not say: 8 GiB cards show 215 MiB less to CUDA than to NVML, 24 GiB ones 404-451 MiB."""
@@ -75,7 +77,7 @@ class Demand(Struct, frozen=True, kw_only=True):
         left = budget - use.weights - use.compute - use.graphs
         size = self.cache.block_bytes(first, count)
         if left < 0 or not size:
-            return left if left < 0 else 1 << 40
+            return left if left < 0 else UNBOUNDED
         return left // size
 
     def _compute(self, is_first: bool, is_last: bool) -> int:

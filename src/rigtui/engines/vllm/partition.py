@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from rigtui.engines.vllm.footprint import Demand
+from rigtui.engines.vllm.footprint import UNBOUNDED, Demand
 
 
 def even(layers: int, stages: int) -> tuple[int, ...]:
@@ -32,23 +32,26 @@ def least_blocks(demand: Demand, budgets: Sequence[int], partition: Sequence[int
     return min(demand.blocks(budget, first, count) for budget, first, count in zip(budgets, firsts(partition), partition, strict=True))
 
 
-def best(demand: Demand, budgets: Sequence[int]) -> tuple[int, ...] | None:
-    """The partition with the most KV blocks and at least one layer a stage; None where weights do not fit or stages outnumber layers."""
-    if len(budgets) > demand.model.layers:
-        return None
-    found = _filled(demand, budgets, 0)
+def best(demand: Demand, budgets: Sequence[int], *, above: int = -1) -> tuple[int, ...] | None:
+    """The partition with the most KV blocks and at least one layer a stage.
+
+    None where weights do not fit, stages outnumber layers, or no partition keeps more than `above` blocks.
+    """
+    found = _filled(demand, budgets, above + 1) if len(budgets) <= demand.model.layers else None
     if found is None:
         return None
     low = least_blocks(demand, budgets, found)
-    high = 1 + max(1, *(demand.blocks(budget, first, 1) for budget in budgets for first in range(demand.model.layers)))
-    while high - low > 1:
-        middle = (low + high) // 2
+    high: int | None = None
+    while high is None or high - low > 1:
+        # Until there is an upper bound, twice as many are tried; a stage without any cache bounds nothing.
+        middle = 2 * low + 1 if high is None else (low + high) // 2
         filled = _filled(demand, budgets, middle)
         if filled is None:
             high = middle
         else:
             found = filled
             low = max(middle, least_blocks(demand, budgets, filled))
+            high = low + 1 if low >= UNBOUNDED else high
     return found
 
 
