@@ -254,3 +254,14 @@ def test_a_build_without_gpus_is_a_cpu_plan() -> None:
     assert "--gpu-memory-utilization" in shown.command
     assert "--kv-cache-memory-bytes" in launched.command
     assert launched.devices == shown.devices
+
+
+def test_what_one_share_for_all_leaves_unused_is_said() -> None:
+    plan = choose(rig(gpu(0, 24000, name="Roomy"), gpu(1, 16000, used_mib=5000, name="Desk", display=True)), toy(230), intent(), [])
+    assert "of Roomy stay unused" in why(plan, "utilization")
+
+
+def test_a_checkpoint_that_would_fit_is_sized() -> None:
+    plan = choose(rig(gpu(0, 3000)), toy(20), intent(65536, least=32768), [])
+    assert plan.status == "no_fit"
+    assert "would fit" in why(plan, "smaller")

@@ -229,8 +229,8 @@ class _Search:
         found: Candidate | None = None
         for kv in self._kv_types(layout):
             candidate = self._with_cache(layout, eager, kv)
-            if found is None or candidate.settings.context > found.settings.context or candidate.status == "fits":
-                found = candidate if found is None or _better(candidate, found) else found
+            if found is None or _better(candidate, found):
+                found = candidate
             if found.status == "fits":
                 break
         if found is None:
@@ -355,4 +355,5 @@ def _worth(candidate: Candidate) -> float:
 
 def _better(one: Candidate, other: Candidate) -> bool:
     rank = {"fits": 2, "tight": 1}
-    return (rank.get(one.status, 0), one.settings.context) > (rank.get(other.status, 0), other.settings.context)
+    merits = [(rank.get(c.status, 0), c.settings.context, c.requests) for c in (one, other)]
+    return merits[0] > merits[1]

@@ -19,14 +19,14 @@ from rigtui.models.model import Model
 from rigtui.planning.plan import Reason
 from rigtui.planning.reserve import drives_display
 from rigtui.rig.rig import Gpu, Rig
-from rigtui.text import gib
+from rigtui.text import GIB, gib
 
 
 def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate, asked: str) -> tuple[Reason, ...]:
     """Why this engine where `asked` leaves it open, these cards, this division, this share of them, this context."""
     found = [candidate.refusal] if candidate.refusal else []
     if candidate.status == "no_fit" and not found:
-        found += [Reason("no_fit", shortfall(candidate)), *_smaller(model, candidate)]
+        found += [Reason("no_fit", shortfall(candidate)), *_smaller(model, derivation, candidate)]
     if asked == "auto":
         found.append(Reason("engine", "the weights here are safetensors, which vLLM reads; llama.cpp would need a GGUF file of the model"))
     found += _cards(candidate)
@@ -54,10 +54,10 @@ def shortfall(candidate: Candidate) -> str:
     return f"{text}; what is left holds {longest:,} tokens of context"
 
 
-def _smaller(model: Model, candidate: Candidate) -> list[Reason]:
+def _smaller(model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
     """How large a checkpoint could be instead, from what the least context needs beside it."""
     settings = candidate.settings
-    blocks = candidate.demand.cache.blocks(settings.context) + 1
+    blocks = candidate.demand.cache.blocks(derivation.wants.context_least) + 1
     missing = 0
     for size, first, count in zip(_budgets(candidate), firsts(candidate.partition), candidate.partition, strict=True):
         use = candidate.demand.use(first, count)
@@ -235,7 +235,7 @@ def _graphs(candidate: Candidate) -> list[Reason]:
 
 
 def _utilization(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
-    if candidate.status == "no_fit":
+    if candidate.refusal is not None or (candidate.status == "no_fit" and candidate.settings.workers == 1):
         return []
     if derivation.own.utilization is not None:
         return [Reason("utilization", f"--gpu-memory-utilization {candidate.utilization:g}, as you set")]
@@ -248,7 +248,11 @@ def _utilization(rig: Rig, derivation: Derivation, candidate: Candidate) -> list
         f"--gpu-memory-utilization {candidate.utilization:g}: {gib(room(card, rig, workers))} are free on {card.name} once vLLM's "
         f"context is there, and {gib(keep)} of them stay free ({why})"
     )
-    return [Reason("utilization", text + ("; one value holds for all cards, the fullest decides" if len(cards) > 1 else ""))]
+    if len(cards) > 1:
+        idle = [room(c, rig, workers) - k - budget(c, candidate.utilization) for c, k in zip(cards, candidate.headroom, strict=True)]
+        text += "; one value holds for all cards, the fullest decides"
+        text += f", and {gib(max(idle))} of {cards[idle.index(max(idle))].name} stay unused" if max(idle) > GIB else ""
+    return [Reason("utilization", text)]
 
 
 def _context(derivation: Derivation, candidate: Candidate) -> list[Reason]:
