@@ -18,10 +18,9 @@ from rigtui.engines.llamacpp.builds import find
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides, UseCase
 from rigtui.models.gguf import read_gguf
-from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
 from rigtui.rig.sampler import read_rig
-from rigtui.runs import launch, ports, watch
+from rigtui.runs import launch, memory, ports, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import Request, RunDirectory
 from rigtui.runs.state import LaunchRequest
@@ -50,9 +49,17 @@ def request(tmp_path: Path, use_case: UseCase = USE_CASE, **own: Any) -> LaunchR
     model = read_gguf(model_file(LLAMA, tmp_path))
     build = find()[0]
     intent = Intent(use_case=use_case, overrides=Overrides(**own))
-    plan = choose(read_rig(), model, intent, [build])
-    assert plan.status != "no_fit", plan.reasons
-    return LaunchRequest(plan=plan, intent=intent, build=build, model=model.name, profile="coder", fingerprint=model.fingerprint)
+    derived = memory.derive(read_rig(), model, intent, [build])
+    assert derived.plan.status != "no_fit", derived.plan.reasons
+    return LaunchRequest(
+        plan=derived.plan,
+        constraints=derived.constraints,
+        intent=intent,
+        build=build,
+        model=model.name,
+        profile="coder",
+        fingerprint=model.fingerprint,
+    )
 
 
 def launched(runs: Runs, asked: LaunchRequest) -> RunDirectory:
@@ -257,3 +264,17 @@ def test_a_silent_spill_is_told_by_a_busy_card_an_idle_bus_and_its_speed(runs: R
     assert (spill.code, spill.device) == ("spill", "CUDA0")
     assert "100 % busy while its memory is used 2 % of the time" in spill.text
     assert load_results("coder")[0].attempt[0].failure == "spill"
+
+
+def test_what_was_learned_makes_the_third_launch_work_at_once(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    """The other program lets go in between, and takes its memory again inside every load."""
+    rig = virtual_rig([CARD], compute=False)
+    attempts = []
+    for _ in range(3):
+        asked = request(tmp_path)
+        rig.take_later(0, 5000, after_mib=held_before(asked.plan, "kv"))
+        ready = runs.wait(launched(runs, asked), "ready", measured=True)
+        attempts.append(ready.attempt)
+        assert watch.stop_and_wait(ready).phase == "stopped"
+        rig.take(0, 0)
+    assert attempts == [2, 1, 1]

@@ -75,6 +75,9 @@ def test_what_the_fresh_reading_shows_is_not_counted_twice() -> None:
     now = rig(replace(gpu(0, 2000), free_bytes=2000 * MIB - taken))
     step = after(out_of_vram("compute"), ONE, wanted, now).steps[0]
     assert step.constraints == ()
+    [learned] = step.learned
+    assert learned.kind == "headroom", "the next launch finds the memory free, and somebody takes it again"
+    assert taken <= learned.value - 64 * MIB <= taken + 128 * MIB  # type: ignore[operator]
     assert "372 MiB" in step.text
     assert f"{mib(taken)} less are free there than when it was planned" in step.text
 

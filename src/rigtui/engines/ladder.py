@@ -36,6 +36,9 @@ class Step(Struct, frozen=True, kw_only=True):
     """What happened and what is done about it, with the numbers: one sentence."""
     constraints: tuple[Constraint, ...] = ()
     """To add; none: the fresh reading alone makes the difference."""
+    learned: tuple[Constraint, ...] = ()
+    """What a later launch is to respect although this one need not: memory that somebody took inside the load, and that the fresh reading
+    shows as taken, will be free again before the next launch and may be taken again inside its load."""
 
 
 class Ladder(Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Event, Failure
 from rigtui.engines.rooms import room
 from rigtui.exec_engine import NOT_STARTED
+from rigtui.planning.constraints import Constraint
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler
 from rigtui.runs import identity, record, shortage
@@ -56,11 +57,19 @@ class NotStartedError(Exception):
 class Attempt:
     """One engine from its start to its end. What it does is written to the state; whoever owns it decides what follows."""
 
-    def __init__(self, directory: RunDirectory, asked: Asked, keeper: StateKeeper, read: Callable[[Engines], Rig]) -> None:
-        """`asked`: the run's, with this attempt's plan, constraints and command."""
+    def __init__(
+        self,
+        directory: RunDirectory,
+        asked: Asked,
+        keeper: StateKeeper,
+        read: Callable[[Engines], Rig],
+        learned: tuple[Constraint, ...] = (),
+    ) -> None:
+        """`asked`: the run's, with this attempt's plan, constraints and command; `learned`: what later launches are to respect as well."""
         self.asked = asked
         self.failure: Failure | None = None
         """Why it ended, once it has; None: it was asked to."""
+        self._learned = learned
         self._directory = directory
         self._keeper = keeper
         self._read = read
@@ -296,7 +305,8 @@ class Attempt:
 
     def result(self) -> AttemptResult:
         """What it came to, for the results."""
-        return record.attempt_result(self.asked, self._keeper.state, self._observed, self._peaks)
+        found = record.attempt_result(self.asked, self._keeper.state, self._observed, self._peaks)
+        return replace(found, constraints=(*found.constraints, *self._learned))
 
     @property
     def rig_before(self) -> Rig | None:

@@ -204,7 +204,7 @@ class Supervisor:
         spawn = room(way.build.engine).spawn(way.plan, way.build, request.host, port, request.api_key_file)
         asked: Asked = replace(self._attempt.asked, spawn=spawn, request=request)
         self._keeper.state = record.next_attempt(self._keeper.state, asked, way.change)
-        self._attempt = Attempt(self._directory, asked, self._keeper, self._read)
+        self._attempt = Attempt(self._directory, asked, self._keeper, self._read, way.learned)
         self._directory.write_plan(way.plan)
         self._keeper.write()
 

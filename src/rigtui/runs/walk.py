@@ -32,6 +32,8 @@ class Way(Struct, frozen=True, kw_only=True):
     build: Build
     constraints: tuple[Constraint, ...]
     """All that are in force with it."""
+    learned: tuple[Constraint, ...] = ()
+    """For later launches."""
     change: str
     """What happened, and all that is different now: one sentence."""
 
@@ -64,7 +66,7 @@ def ways_from(
         if build is None or plan.status == "no_fit" or _shape(plan) in seen:
             continue
         seen.add(_shape(plan))
-        found.append(Way(plan=plan, build=build, constraints=constraints, change=_change(step, setback.plan, plan)))
+        found.append(Way(plan=plan, build=build, constraints=constraints, learned=step.learned, change=_change(step, setback.plan, plan)))
     return Ways(ways=tuple(sorted(found, key=lambda way: way.plan.status == "offload")), why_none=_why_none(ladder))
 
 

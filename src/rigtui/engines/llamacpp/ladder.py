@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.engines.engine import Failure
 from rigtui.engines.ladder import Ladder, Setback, Step, halves
@@ -49,7 +50,8 @@ def ladder(setback: Setback) -> Ladder:
     scene = _Scene(setback=setback, failed=_failed(setback))
     base = _headroom(scene)
     found = [kind(scene, base) for kind in kinds]
-    steps = tuple(step for rungs in found for step in rungs.steps)
+    learned = _learned(scene)
+    steps = tuple(replace(step, learned=learned) for rungs in found for step in rungs.steps)
     return Ladder(steps=steps, in_the_way=tuple(dict.fromkeys(word for rungs in found for word in rungs.in_the_way)))
 
 
@@ -126,6 +128,17 @@ def _headroom(scene: _Scene) -> tuple[Constraint, ...]:
     lost = f"{_lost(failed)}, so " if failed.lost >= ROUNDED else ""
     text = f"{_happened(scene)}: {lost}headroom {before // MIB:,} → {wanted // MIB:,} MiB"
     return (Constraint(kind="headroom", gpu=about(failed.gpu), value=wanted, text=text),)
+
+
+def _learned(scene: _Scene) -> tuple[Constraint, ...]:
+    """The headroom that would have made room before anybody took the memory, where somebody did."""
+    failed = scene.failed
+    if failed is None or failed.lost < ROUNDED or scene.setback.failure.code not in _OUT_OF_VRAM:
+        return ()
+    wanted = (failed.device.free_after_bytes + _short(scene, failed) + MARGIN) // ROUNDED * ROUNDED
+    before = failed.device.headroom_bytes
+    text = f"{_happened(scene)}, where others took {mib(failed.lost)}: headroom {before // MIB:,} → {wanted // MIB:,} MiB"
+    return (Constraint(kind="headroom", gpu=about(failed.gpu), value=wanted, text=text),) if wanted > before else ()
 
 
 def _more_headroom(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
