@@ -85,6 +85,9 @@ def test_three_ways_for_64_heads_are_refused_with_what_would_do() -> None:
     assert "64 are not" in why(plan, "tp_heads")
     assert "TP 2" in why(plan, "instead")
     assert "PP 3" in why(plan, "instead")
+    offered = " ".join(other.summary for other in plan.alternatives)
+    assert "TP 2" in offered
+    assert "PP" in offered
     free = choose(cards, toy(40, heads=64, kv_heads=8), intent(), [])
     assert free.status == "fits"
     assert "TP 2" in why(free, "tp_heads")
@@ -265,3 +268,9 @@ def test_a_checkpoint_that_would_fit_is_sized() -> None:
     plan = choose(rig(gpu(0, 3000)), toy(20), intent(65536, least=32768), [])
     assert plan.status == "no_fit"
     assert "would fit" in why(plan, "smaller")
+
+
+def test_an_own_tensor_parallel_over_unlike_cards_is_followed_and_priced() -> None:
+    plan = choose(rig(gpu(0, 12288), gpu(1, 6144)), toy(40), intent(engine_args=("-tp", "2")), [])
+    assert (plan.status, plan.split_mode) == ("fits", "tensor")
+    assert "6.0 GiB wasted" in why(plan, "tp_smallest_card")

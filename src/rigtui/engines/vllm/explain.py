@@ -121,11 +121,14 @@ def _cards(candidate: Candidate) -> list[Reason]:
 def _tensor_parallel(model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
     """Why the cards are not one tensor-parallel group."""
     cards = derivation.cards
+    unlike = next((stage for stage in candidate.layout.stages if not alike(stage)), None)
+    if unlike is not None:
+        return [Reason("tp_smallest_card", smallest_card_text(unlike))]
     if len(cards) < 2 or candidate.settings.tensor_parallel == len(cards) or candidate.refusal:
         return _offer(model, cards, candidate)
     found = []
     if not alike(cards):
-        found.append(Reason("tp_smallest_card", smallest_card_text(cards)))
+        found.append(Reason("tp_smallest_card", f"{smallest_card_text(cards)}; not proposed"))
     problem = rules.tensor_parallel_problem(model, len(cards))
     if problem is not None:
         found.append(Reason("tp_heads", f"{problem}; {_ways(model, cards)}"))
@@ -152,7 +155,7 @@ def smallest_card_text(cards: Sequence[Gpu]) -> str:
     wasted = sum(totals) - usable
     return (
         f"tensor parallel gives every card the same share, so {len(cards)} cards count as {len(cards)} times {small.name}: "
-        f"{gib(usable)} in total and {gib(wasted)} wasted; not proposed"
+        f"{gib(usable)} in total and {gib(wasted)} wasted"
     )
 
 
@@ -300,6 +303,11 @@ def warnings(model: Model, intent: Intent, derivation: Derivation, candidate: Ca
                 "tool_parser",
                 f"rigtui does not know how '{model.architecture}' models write tool calls: agents need --tool-call-parser from you",
             )
+        )
+    capability = rules.least_capability(cards)
+    if candidate.settings.kv_type == "fp8" and capability is not None and capability < rules.FP8_KV_CAPABILITY:
+        found.append(
+            Reason("fp8_kv", "most of vLLM's kernels read an fp8 cache only from compute capability 8.9 on; these cards are older")
         )
     if intent.overrides.context and intent.overrides.context > model.context_trained:
         found.append(

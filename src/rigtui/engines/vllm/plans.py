@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.vllm import explain, on_cpu, rules
@@ -21,6 +22,8 @@ from rigtui.planning.wants import wants
 from rigtui.rig.rig import Rig
 
 ENGINE = "vllm"
+DIVISION = ("tp_heads", "too_few_cards", "too_many_stages")
+"""Refusals of the user's own division, beside which others are offered."""
 
 
 class _Scene(Struct, frozen=True, kw_only=True):
@@ -52,6 +55,10 @@ def plans(
         return [_none(model, intent, build, _no_cards(rig, derivation))]
     scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation)
     found = [_plan(scene, candidate, own) for candidate in derivation.candidates]
+    if all(candidate.refusal is not None and candidate.refusal.code in DIVISION for candidate in derivation.candidates):
+        otherwise = derive(rig, model, intent, build, replace(own, tensor_parallel=None, stages=None), constraints=constraints)
+        fine = tuple(_alternative(c, "", derivation.wants.slots) for c in otherwise.candidates if c.status != "no_fit")
+        found = [replace(plan, alternatives=fine) for plan in found]
     if build is None or build.gpu:
         return found
     return [on_cpu.launched_here(shown, model, intent, build, own) for shown in found]
@@ -112,16 +119,23 @@ def _otherwise(candidate: Candidate, slots: int) -> tuple[Alternative, ...]:
     other = candidate.otherwise
     if other is None or other.status == "no_fit":
         return ()
-    how = "without CUDA graphs" if other.settings.eager else "with CUDA graphs"
-    where = f"{other.layout.cards[0].name} alone" if other.settings.workers == 1 else f"{other.settings.workers} GPUs"
-    return (
-        Alternative(
-            engine=ENGINE,
-            summary=f"{where}, {how}, KV {other.settings.kv_type}",
-            status=other.status,
-            context=other.settings.context * slots,
-            expected=_expected(other),
-        ),
+    return (_alternative(other, ", without CUDA graphs" if other.settings.eager else ", with CUDA graphs", slots),)
+
+
+def _alternative(candidate: Candidate, how: str, slots: int) -> Alternative:
+    settings = candidate.settings
+    where = f"{candidate.layout.cards[0].name} alone" if settings.workers == 1 else f"{settings.workers} GPUs"
+    together = {
+        "none": "",
+        "tensor": f" in tensor parallel (TP {settings.tensor_parallel})",
+        "pipeline": f" in a pipeline (PP {settings.stages})",
+    }
+    return Alternative(
+        engine=ENGINE,
+        summary=f"{where}{together[split_mode(settings)]}{how}, KV {settings.kv_type}",
+        status=candidate.status,
+        context=settings.context * slots,
+        expected=_expected(candidate),
     )
 
 
