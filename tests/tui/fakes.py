@@ -441,6 +441,7 @@ class FakeProfiles:
             )
         }
         self.removed: list[str] = []
+        self.written: list[tuple[str, str]] = []
 
     def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
         rows = (
@@ -474,6 +475,18 @@ class FakeProfiles:
         self.removed.append(name)
         return f"/config/profiles/{name}.toml"
 
+    def text(self, name: str) -> str:
+        return f'[profile]\nname = "{name}"\nmodel = "{self.stored[name].model}"\n'
+
+    def write(self, name: str, text: str) -> str:
+        if "model" not in text:
+            raise UsageError("the edited profile: `profile.model` is missing")
+        self.written.append((name, text))
+        return f"/config/profiles/{name}.toml"
+
+    def edit_outside(self, name: str) -> str | None:
+        return None
+
     def export(self, name: str) -> str:
         return f"[{name}]\nMODEL=model.gguf\n"
 
@@ -485,6 +498,7 @@ class World:
         self.rig = rig
         self.models = models
         self.runs: tuple[RunState, ...] = ()
+        self.exports: dict[str, str] = {}
         self.rigs: tuple[SavedRig, ...] = ()
         self.saved_rigs: dict[str, Rig] = {}
         self.history: tuple[RunState, ...] = ()
@@ -556,6 +570,12 @@ class World:
         self.asked.append(turns)
         return FakeAnswer()
 
+    def write_export(self, path: str, text: str, replaces: bool) -> str:
+        if path in self.exports and not replaces:
+            raise UsageError(f"{path} is already there")
+        self.exports[path] = text
+        return path
+
     def load_rig(self, path: str) -> Rig:
         raise UsageError(f"cannot read {path}: No such file or directory")
 
@@ -620,6 +640,7 @@ class World:
             export=lambda candidate, intent, plan: (
                 f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
             ),
+            write_export=self.write_export,
             read_tips=lambda: self.tips,
             keep_tips=self.keep_tips,
             run_interval_s=0.05,

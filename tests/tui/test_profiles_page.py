@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
-from textual.widgets import Input
+from textual.widgets import Input, TextArea
 
-from tui.fakes import MODELS, World, candidates, model, two_cards
+from rigtui.errors import RigtuiError, UsageError
+from rigtui.tui import export_file
+from rigtui.tui.plot_text import METRICS, plot
+from tui.fakes import MODELS, World, candidates, model, result, two_cards
 
 
 async def opened(screen) -> None:
@@ -116,3 +120,117 @@ async def test_export_shows_the_section(cockpit):
         await opened(screen)
         await screen.press("x")
         await screen.until(lambda: "[coder]" in screen.text())
+
+
+def measured(*decodes: float | None) -> tuple:
+    return tuple(
+        result(
+            f"2026-02-{at + 1:02}T00:00:00Z",
+            f"llama-server b65{0 if at < len(decodes) // 2 else 1}0",
+            value,
+            failure=None if value else "oom",
+        )
+        for at, value in enumerate(decodes)
+    )
+
+
+def drawn(results, width=60, height=9, metric=METRICS[0]) -> list[str]:
+    return [line.plain for line in plot(results, metric, width, height)]
+
+
+def test_a_plot_has_a_column_for_every_run_and_names_each_build_below_its_first():
+    lines = drawn(measured(10.0, 20.0, None, 40.0))
+    assert len(lines) == 9 and max(map(len, lines)) <= 60
+    assert lines[1].startswith("     40.0│") and lines[-3].count("×") == 1
+    bottom, top = lines[-3].split("│")[1], lines[1].split("│")[1]
+    assert bottom[0] == "█" and top.split() == ["███████"], "the highest alone reaches the top"
+    assert lines[-1].split() == ["b6500", "b6510"]
+    assert lines[-1].index("b6510") - lines[-1].index("b6500") == 2 * 8
+
+
+def test_a_plot_keeps_to_its_width_and_shows_the_newest_runs():
+    lines = drawn(measured(*[1.0] * 200, 5.0), width=40)
+    assert max(map(len, lines)) <= 40 and lines[1].rstrip()[-1] == "█"
+
+
+def test_what_nobody_measured_is_said():
+    assert "No run has measured this" in "\n".join(drawn(measured(None, None)))
+    assert "No run has measured this" in "\n".join(drawn(()))
+
+
+async def test_the_results_are_drawn_metric_by_metric_and_then_a_table_again(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.until(lambda: "v plot" in screen.text())
+        for words in ("decode, tok/s, by run", "prefill, tok/s, by run", "context per request", "peak of all cards"):
+            await screen.press("v")
+            await screen.until(lambda words=words: words in screen.text())
+            assert max(map(len, screen.text().splitlines())) <= 80
+        await screen.press("v")
+        await screen.until(lambda: "38.2" in screen.text())
+
+
+async def test_a_profile_is_edited_here_and_what_is_wrong_is_said_before_it_is_stored(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("e")
+        await screen.until(lambda: 'name = "coder"' in screen.text() and "^s stores it" in screen.text())
+        area = screen.app.screen.query_one(TextArea)
+        area.text = "[profile]\nname = 'coder'\n"
+        await screen.press("ctrl+s")
+        await screen.until(lambda: "`profile.model` is missing" in screen.text())
+        assert world.profiles.written == []
+        area.text = "[profile]\nname = 'coder'\nmodel = '[red]x'\n"
+        await screen.press("ctrl+s")
+        await screen.until(lambda: "stored in" in screen.told)
+        assert world.profiles.written == [("coder", area.text)]
+        await screen.press("e", "escape")
+        await screen.until(lambda: len(screen.app.screen_stack) == 2)
+
+
+async def test_where_no_editor_can_be_opened_that_is_said(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        await opened(screen)
+        await screen.press("E")
+        await screen.until(lambda: "an editor cannot be opened from here; e edits on this screen" in screen.told)
+
+
+async def test_the_cockpits_choices_become_a_new_profile_from_the_page(cockpit):
+    world = World(two_cards())
+    async with cockpit(world) as screen:
+        await opened(screen)
+        await screen.press("a")
+        await screen.until(lambda: "Save as a profile" in screen.text())
+        await screen.press("enter")
+        await screen.until(lambda: world.saved and "saved as" in screen.told)
+        assert len(screen.app.screen_stack) == 2, "the page is still there"
+
+
+async def test_an_export_is_read_first_and_replaces_a_file_only_when_told_to(cockpit):
+    world = World(two_cards())
+    world.exports["~/models.conf"] = "mine"
+    async with cockpit(world) as screen:
+        await opened(screen)
+        await screen.press("x")
+        await screen.until(lambda: "[coder]" in screen.text() and "w writes a file" in screen.text())
+        assert world.exports == {"~/models.conf": "mine"}
+        await screen.press("w", "enter")
+        await screen.until(lambda: "is already there" in screen.text())
+        await screen.press("down", "enter")
+        assert world.exports == {"~/models.conf": "mine"}
+        await screen.press("w", "enter")
+        await screen.until(lambda: "is already there" in screen.text())
+        await screen.press("enter")
+        await screen.until(lambda: "written to ~/models.conf" in screen.told)
+        assert world.exports["~/models.conf"].startswith("[coder]")
+
+
+def test_a_file_of_an_export_is_not_replaced_unasked(home):
+    assert export_file.write("~/a/models.conf", "[x]\n", False) == str(home / "a" / "models.conf")
+    with pytest.raises(UsageError, match="already there"):
+        export_file.write("~/a/models.conf", "[y]\n", False)
+    export_file.write("~/a/models.conf", "[y]\n", True)
+    assert (home / "a" / "models.conf").read_text() == "[y]\n"
+    with pytest.raises(RigtuiError, match="is a folder"):
+        export_file.write("~/a", "", True)

@@ -16,6 +16,7 @@ from rigtui.tui.services import SavedRig
 from tui.fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
 from tui.test_cards_page import busy_world
 from tui.test_log_page import failed_world, opened
+from tui.test_profiles_page import measured
 from tui.test_runs_page import opened as runs_opened
 from tui.test_runs_page import runs_world
 
@@ -197,3 +198,16 @@ async def test_a_rig_with_a_card_more(cockpit, tmp_path, size):
         await screen.until(lambda: screen.state.plan and "RTX 3060" in screen.text())
         await screen.pilot.pause(0.1)
         compare(screen.app.export_screenshot(title="rigtui"), f"tried-rig-{size}", tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_plot_of_the_results(cockpit, tmp_path, size):
+    world = World(two_cards())
+    world.profiles.measured["coder"] = measured(31.0, 33.5, 32.8, 36.4, None, 37.9, 38.2, 41.6)
+    await picture(cockpit, world, SIZES[size], f"plot-{size}", tmp_path, ("P", "v"), lambda screen: "by run" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_editor_of_a_profile(cockpit, tmp_path, size):
+    edited = lambda screen: "stores it" in screen.text()  # noqa: E731
+    await picture(cockpit, World(two_cards()), SIZES[size], f"edit-{size}", tmp_path, ("P", "e"), edited)

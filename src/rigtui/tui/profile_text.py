@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import msgspec
 from rich.cells import cell_len
 from textual.content import Content
@@ -12,6 +10,7 @@ from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.regression import regressions
 from rigtui.runs.results import AttemptResult, RunResult
 from rigtui.text import GIB, clean
+from rigtui.tui.plot_text import build_name
 from rigtui.tui.rows import joined, lines_of, middle, padded, wrapped
 from rigtui.tui.services import ProfileRow
 
@@ -73,8 +72,7 @@ def _fit(line: Content, width: int) -> Content:
 
 def _result_line(result: RunResult, width: int) -> Content:
     attempt = result.attempt[-1] if result.attempt else None
-    build = re.search(r"\bb?\d[\w.]*", result.build)
-    start = f"{clean(result.started)[:10]:<10} {padded(middle(clean(build[0] if build else result.build), 7), 7)} "
+    start = f"{clean(result.started)[:10]:<10} {padded(middle(build_name(result.build), 7), 7)} "
     if attempt is None:
         return Content.assemble(start, (clean(result.outcome), "$warning"))
     kv_type = "/".join(dict.fromkeys(attempt.kv_type))

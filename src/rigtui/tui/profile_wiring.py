@@ -73,6 +73,27 @@ class LocalProfiles:
 
         return str(remove(name, self._dirs()))
 
+    def text(self, name: str) -> str:
+        """As it is written."""
+        from rigtui.files import read_text
+        from rigtui.intent.profiles import find
+
+        return read_text(find(name, self._dirs()).path)
+
+    def write(self, name: str, text: str) -> str:
+        """Another text in its place; one that rigtui ships stays, the text becomes the user's."""
+        from rigtui.intent.profiles import find, save_text
+
+        return str(save_text(text.encode("utf-8"), self._dirs()[0], was=find(name, self._dirs())))
+
+    def edit_outside(self, name: str) -> str | None:
+        """In the user's own editor."""
+        from rigtui.cli.profile_editor import edit_profile
+        from rigtui.intent.profiles import find
+
+        path = edit_profile(find(name, self._dirs()), self._dirs()[0])
+        return None if path is None else str(path)
+
     def export(self, name: str) -> str:
         """A section of models.conf, with what the user should know of it as comments."""
         from rigtui.cli.export_command import models_conf

@@ -24,6 +24,10 @@ WRITES = frozenset(
         "profiles.rename",
         "profiles.remove",
         "profiles.undo",
+        "profiles.new",
+        "profiles.edit",
+        "profiles.edit_outside",
+        "export.write",
         "tips.hide",
     }
 )
@@ -66,9 +70,15 @@ class ShownProfiles:
         """It as a section of models.conf."""
         return self._store.export(name)
 
+    def text(self, name: str) -> str:
+        """As it is written."""
+        return self._store.text(name)
+
     duplicate: Callable[[str, str], str] = staticmethod(refuse)
     rename: Callable[[str, str], str] = staticmethod(refuse)
     remove: Callable[[str], str] = staticmethod(refuse)
+    write: Callable[[str, str], str] = staticmethod(refuse)
+    edit_outside: Callable[[str], str | None] = staticmethod(refuse)
 
 
 def read_only(services: Services) -> Services:
@@ -87,5 +97,6 @@ def read_only(services: Services) -> Services:
         save_rig=refuse,
         keep_tips=_nothing,
         keep_shelf=_nothing,
+        write_export=refuse,
         profiles=ShownProfiles(services.profiles),
     )

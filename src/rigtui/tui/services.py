@@ -121,6 +121,15 @@ class ProfileStore(Protocol):
     def remove(self, name: str) -> str:
         """Delete it; returns which file is gone."""
 
+    def text(self, name: str) -> str:
+        """It as it is written, comments and all."""
+
+    def write(self, name: str, text: str) -> str:
+        """Store another text in its place, if it is a valid profile; returns where."""
+
+    def edit_outside(self, name: str) -> str | None:
+        """Let the user's own editor have the terminal; returns where the profile lies, None when nothing was changed."""
+
     def export(self, name: str) -> str:
         """It as a section of models.conf."""
 
@@ -226,6 +235,8 @@ class Services:
     profiles: ProfileStore
     export: Callable[[LibraryEntry, Intent, Plan], str]
     """The choices as a section of models.conf."""
+    write_export: Callable[[str, str, bool], str]
+    """Write a text to a file, in place of one that is there only when the flag says so; returns which. UsageError: it is there."""
     read_tips: Callable[[], frozenset[str]]
     """The first steps that were taken once, by id."""
     keep_tips: Callable[[frozenset[str]], None]

@@ -23,7 +23,7 @@ from rigtui.runs import memory, pending, verify, watch
 from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui import rig_files, tip_store
+from rigtui.tui import export_file, rig_files, tip_store
 from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
@@ -271,6 +271,7 @@ def services(args: argparse.Namespace) -> Services:
         examine=here.examine,
         profiles=LocalProfiles(args),
         export=here.export,
+        write_export=export_file.write,
         read_tips=tip_store.read,
         keep_tips=tip_store.keep,
     )

@@ -50,7 +50,10 @@ class PageActions(CockpitBase):
 
     def action_open_profiles(self) -> None:
         """Profiles and results."""
-        self.app.push_screen(ProfilesPage(self.services, self._use_profile))
+        self.app.push_screen(ProfilesPage(self.services, self._use_profile, self._new_profile))
+
+    def _new_profile(self) -> None:
+        self.call_later(self.run_action, "save_profile")
 
     def _use_profile(self, loaded: LoadedProfile) -> None:
         self.change(st.with_profile(self.state, loaded.model, loaded.intent), plan=True)

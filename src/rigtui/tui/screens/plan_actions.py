@@ -6,14 +6,15 @@ from functools import partial
 
 from msgspec.structs import replace
 from textual import on
-from textual.content import Content
 
 from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.messages import ExportReady, FolderAdded, Noted, NotSaved, Saved
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
+from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen
+from rigtui.tui.screens.export import ExportScreen
+from rigtui.tui.screens.profiles import ProfilesPage
 from rigtui.tui.widgets.choices import Choices
 from rigtui.tui.widgets.picker import ModelPicker
 
@@ -121,6 +122,9 @@ class PlanActions(CockpitBase):
     @on(Saved)
     def _saved(self, event: Saved) -> None:
         self.change(replace(self.state, saved=(event.name, self.state.choice)))
+        for screen in self.app.screen_stack:
+            if isinstance(screen, ProfilesPage):
+                screen.stored(event.name)
         self.post_message(Noted(f"saved as {event.name} in {event.where}", title="profile"))
 
     @on(NotSaved)
@@ -141,4 +145,4 @@ class PlanActions(CockpitBase):
 
     @on(ExportReady)
     def _export_ready(self, event: ExportReady) -> None:
-        self.app.push_screen(TextScreen("Section for models.conf", Content(event.text), copy=event.text))
+        self.app.push_screen(ExportScreen("Section for models.conf", event.text, self.services.write_export))

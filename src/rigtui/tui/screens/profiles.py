@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList, Static
@@ -18,9 +18,12 @@ from rigtui.text import clean
 from rigtui.tui import profile_tasks as tasks
 from rigtui.tui.bindings import bindings, keys_of
 from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
+from rigtui.tui.plot_text import METRICS, plot
 from rigtui.tui.profile_text import about_profile, profile_row, results_table
 from rigtui.tui.rows import wrapped
-from rigtui.tui.screens.dialogs import LineScreen, TextScreen
+from rigtui.tui.screens.dialogs import LineScreen
+from rigtui.tui.screens.edit import EditScreen
+from rigtui.tui.screens.export import ExportScreen
 from rigtui.tui.screens.page import Page
 from rigtui.tui.services import LoadedProfile, ProfileRow, Services
 
@@ -31,9 +34,12 @@ class ProfilesPage(Page):
     PLACE = "profiles"
     BINDINGS = bindings("profiles", "page")
 
-    def __init__(self, services: Services, use: Callable[[LoadedProfile], object]) -> None:
+    def __init__(self, services: Services, use: Callable[[LoadedProfile], object], create: Callable[[], object]) -> None:
+        """`use` makes a profile the choice of the cockpit, `create` keeps its choices as a new one."""
         super().__init__(services)
-        self._store, self._use = services.profiles, use
+        self._store, self._use, self._create = services.profiles, use, create
+        self._plotted: int | None = None
+        """Which of the metrics is drawn; None: the table."""
         self._rows: tuple[ProfileRow, ...] = ()
         self._removed: list[str] = []
         self._wanted: str | None = None
@@ -120,9 +126,14 @@ class ProfilesPage(Page):
             self.query_one("#profile").border_title = clean(name)
             self.query_one("#profile-text", Static).update(Content("\n").join(about_profile(row, width)))
             found, problem = self._results[name]
-            lines = wrapped(clean(problem), width, "$error") if problem else results_table(found, width)
+            lines = wrapped(clean(problem), width, "$error") if problem else self._measured(found, width)
             self.query_one("#results-text", Static).update(Content("\n").join(lines))
         self.show_hints()
+
+    def _measured(self, found: tuple[RunResult, ...], width: int) -> list[Content]:
+        if self._plotted is None or not found:
+            return results_table(found, width)
+        return plot(found, METRICS[self._plotted], width, self.query_one("#results").scrollable_content_region.height)
 
     @on(ResultsRead)
     def _results_read(self, event: ResultsRead) -> None:
@@ -131,11 +142,12 @@ class ProfilesPage(Page):
 
     def useful(self) -> tuple[str, ...]:
         """What can be done with the profile under the cursor."""
-        found = ["profiles.undo"] if self._removed else []
+        found = ["profiles.new", *(["profiles.undo"] if self._removed else [])]
         row = self._here
         if row is not None and row.profile.name not in self._removed:
             found += ["profiles.load", "profiles.export"] if row.model_state == "here" else []
-            found += ["profiles.duplicate"]
+            found += ["profiles.duplicate", "profiles.edit", "profiles.edit_outside"]
+            found += ["profiles.plot"] if self._results.get(row.profile.name, ((), ""))[0] else []
             found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
         return tuple(found)
 
@@ -182,10 +194,8 @@ class ProfilesPage(Page):
 
     @on(ProfileStored)
     def _stored(self, event: ProfileStored) -> None:
-        self._wanted = event.name
-        self._results.pop(event.name, None)
         self.post_message(Noted(event.text, title=tasks.TITLE))
-        self._read()
+        self.stored(event.name)
 
     def action_remove(self) -> None:
         """Mark it as removed; it is deleted when the page is left."""
@@ -199,6 +209,54 @@ class ProfilesPage(Page):
             self._wanted = self._removed.pop()
             self._list()
 
+    def action_plot(self) -> None:
+        """The next metric, then the table again."""
+        following = 0 if self._plotted is None else self._plotted + 1
+        self._plotted = following if following < len(METRICS) else None
+        self._show_details()
+
+    def action_new(self) -> None:
+        """Keep the cockpit's choices."""
+        self._create()
+
+    def stored(self, name: str) -> None:
+        """A profile of this name was kept elsewhere: it is listed, with the cursor on it."""
+        self._wanted = name
+        self._results.pop(name, None)
+        self._read()
+
+    def action_edit(self) -> None:
+        """Change its text here."""
+        if (row := self._here) is None:
+            return
+        name = row.profile.name
+        try:
+            text = self._store.text(name)
+        except RigtuiError as error:
+            self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
+            return
+        self.app.push_screen(EditScreen(f"Edit {clean(name)}", text, lambda new: self._store.write(name, new)), self._edited)
+
+    def _edited(self, where: str | None) -> None:
+        if where is not None:
+            self.post_message(Noted(f"stored in {where}", title=tasks.TITLE))
+            self._read()
+
+    def action_edit_outside(self) -> None:
+        """Change it in the user's own editor, which gets the terminal meanwhile."""
+        if (row := self._here) is None:
+            return
+        try:
+            with self.app.suspend():
+                where = self._store.edit_outside(row.profile.name)
+        except SuspendNotSupported:
+            key = keys_of(self).shown("profiles.edit")
+            self.post_message(Noted(f"an editor cannot be opened from here; {key} edits on this screen", title=tasks.TITLE, failed=True))
+        except RigtuiError as error:
+            self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
+        else:
+            self._edited(where)
+
     def action_export(self) -> None:
         """Show its section of models.conf."""
         if (row := self._here) is not None:
@@ -206,4 +264,4 @@ class ProfilesPage(Page):
 
     @on(ExportReady)
     def _export_ready(self, event: ExportReady) -> None:
-        self.app.push_screen(TextScreen("Section for models.conf", Content(event.text), copy=event.text))
+        self.app.push_screen(ExportScreen("Section for models.conf", event.text, self.services.write_export))

@@ -1,0 +1,22 @@
+"""An export as a file of the user's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rigtui.errors import RigtuiError, UsageError
+from rigtui.files import write_atomic
+
+
+def write(path: str, text: str, replaces: bool) -> str:
+    """Write `text` to `path`; returns which file.
+
+    Raises UsageError when it is there and `replaces` is not set, RigtuiError when it cannot be written.
+    """
+    file = Path(path).expanduser()
+    if file.is_dir():
+        raise RigtuiError(f"{file} is a folder; name a file in it")
+    if file.exists() and not replaces:
+        raise UsageError(f"{file} is already there")
+    write_atomic(file, text.encode("utf-8"))
+    return str(file)

@@ -1,0 +1,93 @@
+"""What the runs of a profile measured, as a plot of block characters: one column a run, oldest left, builds named below. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from rich.cells import cell_len
+from textual.content import Content
+
+from rigtui.planning.outcomes import AttemptResult, RunResult
+from rigtui.text import GIB, clean
+from rigtui.tui.rows import middle
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+AXIS = 9
+"""Cells of the scale on the left."""
+LEAST_HEIGHT = 3
+
+
+class Metric(Struct, frozen=True):
+    """Something that can be plotted."""
+
+    name: str
+    value: Callable[[AttemptResult], float | None]
+    digits: int = 0
+
+
+def _peaks(attempt: AttemptResult) -> float | None:
+    peaks = [device.peak_bytes for device in attempt.devices]
+    known = [peak for peak in peaks if peak is not None]
+    return sum(known) / GIB if known and len(known) == len(peaks) else None
+
+
+METRICS = (
+    Metric("decode, tok/s", lambda attempt: attempt.decode_tok_s, 1),
+    Metric("prefill, tok/s", lambda attempt: attempt.prefill_tok_s),
+    Metric("context per request, tokens", lambda attempt: float(attempt.context_per_slot)),
+    Metric("peak of all cards, GiB", _peaks, 1),
+)
+
+
+def build_name(build: str) -> str:
+    """The part of an engine's build that tells it from others: `llama-server b6500 (CUDA)` is `b6500`."""
+    found = re.search(r"\bb?\d[\w.]*", build)
+    return clean(found[0] if found else build)
+
+
+def plot(results: Sequence[RunResult], metric: Metric, width: int, height: int) -> list[Content]:
+    """The plot in `height` lines of at most `width` cells, its title and its axis among them; the newest runs where not all fit."""
+    title = Content.styled(f"{metric.name}, by run and build", "$accent")
+    room = max(1, width - AXIS - 2)
+    runs = [run for run in results if run.attempt][-(room // 2) :]
+    values = [None if run.attempt[-1].failure else metric.value(run.attempt[-1]) for run in runs]
+    known = [value for value in values if value is not None]
+    if not known:
+        return [title, Content.styled("No run has measured this yet.", "$foreground-muted")]
+    each = max(2, min(8, room // len(runs)))
+    rows, top = max(LEAST_HEIGHT, height - 3), max(known) or 1.0
+    lines = [title]
+    for row in range(rows, 0, -1):
+        cells: list[tuple[str, str]] = [(_scale(row, rows, top, metric.digits), "$foreground-muted")]
+        cells += [_cell(value, row, rows, top, each) for value in values]
+        lines.append(Content.assemble(*cells))
+    lines.append(Content.styled(" " * AXIS + "└" + "─" * (each * len(runs)), "$foreground-muted"))
+    return [*lines, _builds(runs, each)]
+
+
+def _scale(row: int, rows: int, top: float, digits: int) -> str:
+    """The figure at the top, the middle and the bottom; the line of the axis everywhere."""
+    shown = top if row == rows else top / 2 if row == rows // 2 + 1 and rows > LEAST_HEIGHT else None
+    return f"{'' if shown is None else f'{shown:,.{digits}f}':>{AXIS}}│"
+
+
+def _cell(value: float | None, row: int, rows: int, top: float, each: int) -> tuple[str, str]:
+    wide = each - 1
+    if value is None:
+        # A run that failed, or did not measure this, is a mark on the axis, not a gap nobody sees.
+        return ("×".ljust(each) if row == 1 else " " * each, "$error")
+    eighths = round(value / top * rows * 8) - (row - 1) * 8
+    return (BLOCKS[max(0, min(8, eighths))] * wide + " ", "$primary")
+
+
+def _builds(runs: Sequence[RunResult], each: int) -> Content:
+    """Each build's name below its first run; where there is no room for it, it is left out."""
+    line, before = " " * (AXIS + 1), None
+    for at, run in enumerate(runs):
+        name, start = build_name(run.build), AXIS + 1 + at * each
+        if name != before and cell_len(line) <= start:
+            line = line.ljust(start) + middle(name, 12) + " "
+            before = name
+    return Content.styled(line.rstrip()[: AXIS + 1 + each * len(runs) + 12], "$foreground-muted")

@@ -1,0 +1,54 @@
+"""A profile's text, to be changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static, TextArea
+
+from rigtui.errors import RigtuiError
+from rigtui.tui.bindings import bindings, close_line, keys_of
+
+
+class EditScreen(ModalScreen[str | None]):
+    """Gives what storing said once the text could be stored; None when it was closed."""
+
+    BINDINGS = bindings("edit", "line")
+
+    def __init__(self, title: str, text: str, store: Callable[[str], str]) -> None:
+        """`store` keeps a text and says where; it raises RigtuiError for one that is not valid."""
+        super().__init__(classes="dialog")
+        self._title, self._text, self._store = title, text, store
+
+    def compose(self) -> ComposeResult:
+        """Text, and what is wrong with it."""
+        with Vertical(classes="box tall") as box:
+            box.border_title = self._title
+            box.border_subtitle = close_line(self, "line.close", f"{keys_of(self).shown('edit.store')} stores it")
+            yield TextArea(self._text, soft_wrap=True, show_line_numbers=True, tab_behavior="focus")
+            yield Static("", markup=False, id="wrong")
+
+    def on_mount(self) -> None:
+        """A caret that stands still."""
+        area = self.query_one(TextArea)
+        area.cursor_blink = False
+        area.focus()
+
+    @on(TextArea.Changed)
+    def _changed(self) -> None:
+        self.query_one("#wrong", Static).update("")
+
+    def action_store(self) -> None:
+        """Keep it, if it is valid."""
+        try:
+            self.dismiss(self._store(self.query_one(TextArea).text))
+        except RigtuiError as error:
+            self.query_one("#wrong", Static).update(str(error))
+
+    def action_close(self) -> None:
+        """Nothing is changed."""
+        self.dismiss(None)
