@@ -123,6 +123,16 @@ def test_a_lost_card_is_left_out_and_one_alone_has_no_step() -> None:
     assert after(lost, BOTH, replace(intent(), overrides=Overrides(gpus=("0", "1")))).in_the_way == ("--gpus 0,1",)
 
 
+def test_a_card_that_fell_off_the_bus_is_left_out_whether_it_is_still_listed_or_not() -> None:
+    lost = Failure(code="gpu_lost", text="", device="CUDA0")
+    failed = planned(BOTH, intent(kv=("f16", "q8_0"))).devices[0].uuid
+    others = tuple(card for card in BOTH.gpus if card.uuid != failed)
+    listed = tuple(card if card.uuid != failed else replace(card, error="GPU is lost") for card in BOTH.gpus)
+    for now in (rig(*others), rig(*listed)):
+        [step] = after(lost, BOTH, None, now).steps
+        assert [(c.kind, c.gpu) for c in step.constraints] == [("without_gpu", failed)]
+
+
 def test_no_other_plan_mends_a_bad_file() -> None:
     for code in ("model_bad", "unsupported_model", "bad_argument", "crash", "timeout", "engine_missing"):
         assert after(Failure(code=code, text=""), BOTH) == Ladder()

@@ -106,7 +106,18 @@ def test_an_engine_that_leaves_by_itself_without_an_error_is_not_called_stopped(
     directory = runs.launch("--end", end)
     runs.wait(directory, "ready", measured=True)
     end.write_text("0")
-    assert runs.wait(directory, "failed").failure is not None
+    failure = runs.wait(directory, "failed").failure
+    assert failure is not None
+    assert failure.code == "crash"
+
+
+def test_an_engine_that_stands_still_while_loading_is_a_named_failure(runs: Runs, tmp_path: Path) -> None:
+    directory = runs.launch("--gate", tmp_path / "never", "--log", runs.loading_log(), stuck_s=1.0)
+    state = runs.wait(directory, "failed")
+    assert state.failure is not None
+    assert state.failure.code == "timeout"
+    assert "said and read nothing for 1 s" in state.failure.text
+    assert not identity.is_running(state.pid, state.pid_started)
 
 
 def test_stop_while_loading(runs: Runs, tmp_path: Path) -> None:

@@ -83,6 +83,8 @@ def _failed(setback: Setback) -> _Failed | None:
         return None
     known = [gpu for gpu in setback.rig.gpus if (device.uuid is not None and gpu.uuid == device.uuid)]
     known = known or [gpu for gpu in setback.rig.gpus if device.uuid is None and gpu.name == device.name]
+    if not known and setback.failure.code == "gpu_lost":
+        return _Failed(device, Gpu(index=-1, name=device.name, uuid=device.uuid))  # it fell off the bus
     return _Failed(device, known[0]) if known else None
 
 
@@ -215,8 +217,10 @@ def _less_context(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
 def _other_cards(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     del base  # the card that needs it is not used
     own, rig = scene.setback.intent.overrides, scene.setback.rig
-    alone = len(rig.usable_gpus) < 2
-    if scene.failed is None or (alone and scene.setback.failure.code not in _OUT_OF_VRAM):
+    if scene.failed is None:
+        return Ladder()
+    alone = all(about(gpu) == about(scene.failed.gpu) for gpu in rig.usable_gpus)
+    if alone and scene.setback.failure.code not in _OUT_OF_VRAM:
         return Ladder()
     pinned = _own_placement(own.engine_args) if alone else ()
     if own.gpus or pinned:
