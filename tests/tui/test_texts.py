@@ -121,7 +121,7 @@ def test_the_ladder_tells_what_failed_what_was_changed_and_what_else_could_be():
     text = words(run_lines(run, 78, Keys()))
     assert "attempt 2 of 5" in text and f"attempt 2: {change}" in text
     assert "1 other step of the ladder s offers them, or stops" in text
-    assert other_steps(run) == [(1, "Instead: KV cache f16 → q8_0 → 2 GPUs, KV q8_0")]
+    assert other_steps(run) == [(1, "Instead: KV cache f16 → q8_0 (fits, 8,192 tokens)")]
 
 
 def test_the_headline_keeps_phase_and_port_when_the_name_is_long():

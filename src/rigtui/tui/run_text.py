@@ -112,7 +112,7 @@ def tabs(runs: Sequence[RunState], shown: RunState, width: int, keys: Keys) -> C
 def _status_line(run: RunState, width: int) -> Content:
     head = Content.styled(f"{PHASE_MARKS[run.phase]} {run.phase}", f"{PHASE_COLORS[run.phase]} bold")
     if run.phase == "loading" and run.progress is not None:
-        head = Content.assemble(head, " ", progress_bar(run.progress, max(8, min(24, width // 4))))
+        head = Content.assemble(head, " ", progress_bar(run.progress, max(8, min(24, width // (4 if run.attempt == 1 else 6)))))
     facts = [f"attempt {run.attempt} of {run.attempts_most}"] if run.attempt > 1 else []
     facts += ["measuring its speed"] if run.measuring else []
     facts += ["simulated rig"] if run.simulated else []
@@ -143,7 +143,10 @@ def _ladder(run: RunState, width: int, keys: Keys) -> list[Content]:
 def other_steps(run: RunState) -> list[tuple[int, str]]:
     """The steps of the ladder that may be taken instead of the one that was, by number, as one line each."""
     after = [(number, step) for number, step in enumerate(run.steps) if number != run.step]
-    return [(number, clean(f"Instead: {step.text.partition(': ')[2] or step.text} → {step.summary}")) for number, step in after]
+    return [
+        (number, clean(f"Instead: {step.text.partition(': ')[2] or step.text} ({step.status}, {step.context:,} tokens)"))
+        for number, step in after
+    ]
 
 
 def _ready(run: RunState, width: int, keys: Keys, live: Live | None) -> list[Content]:
