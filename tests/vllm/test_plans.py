@@ -274,3 +274,19 @@ def test_an_own_tensor_parallel_over_unlike_cards_is_followed_and_priced() -> No
     plan = choose(rig(gpu(0, 12288), gpu(1, 6144)), toy(40), intent(engine_args=("-tp", "2")), [])
     assert (plan.status, plan.split_mode) == ("fits", "tensor")
     assert "6.0 GiB wasted" in why(plan, "tp_smallest_card")
+
+
+def test_who_prefers_speed_gives_up_context_for_it_and_is_told() -> None:
+    cards = rig(gpu(0, 10000, name="Quick", bandwidth=1000), gpu(1, 9000, name="Slow", bandwidth=200))
+    quick = choose(cards, toy(60), intent(65536, prefer="speed"), [])
+    assert [device.name for device in quick.devices] == ["Quick"]
+    assert quick.status == "tight"
+    assert "2 cards would hold 65,536 tokens" in why(quick, "speed_first")
+    assert any("pipeline" in other.summary and other.status == "fits" for other in quick.alternatives)
+    patient = choose(cards, toy(60), intent(65536, prefer="context"), [])
+    assert (patient.status, patient.split_mode) == ("fits", "pipeline")
+
+
+def test_named_unlike_cards_are_a_pipeline() -> None:
+    plan = choose(rig(gpu(0, 12000), gpu(1, 6000)), toy(20), intent(gpus=("0", "1")), [])
+    assert plan.split_mode == "pipeline"

@@ -50,8 +50,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     refusal: Reason | None = None
     """Why vLLM would not start, whatever else fits."""
     decode_tok_s: float | None = None
-    otherwise: Candidate | None = None
-    """The same with CUDA graphs instead of without, or the other way round."""
+    given_up: tuple[Candidate, ...] = ()
+    """Ways this one was preferred to for its speed or its context: with graphs instead of without, on more cards."""
 
     @property
     def settings(self) -> Settings:
@@ -152,7 +152,7 @@ class _Search:
             return self._as_asked(cards, ordered=ordered)
         if ordered:
             chosen = [Layout(stages=tuple((card,) for card in cards))]
-            if len(cards) > 1 and rules.tensor_parallel_problem(self.model, len(cards)) is None:
+            if len(cards) > 1 and layouts.alike(cards) and rules.tensor_parallel_problem(self.model, len(cards)) is None:
                 chosen.append(Layout(stages=(cards,)))
             return [self.settled(layout) for layout in chosen]
         single = layouts.alone(cards) + layouts.paired(self.model, cards)
@@ -164,7 +164,7 @@ class _Search:
                 if best_found.status == "fits":
                     # More stages would only add hand-overs.
                     break
-        return found
+        return _quickest_first(found) if self.intent.use_case.prefer == "speed" else found
 
     def _pipeline(self, cards: tuple[Gpu, ...], stages: int) -> Candidate | None:
         """The order and partition of `stages` cards that keep the most KV."""
@@ -218,8 +218,8 @@ class _Search:
         graphs, eager = self.judged(layout, eager=False), self.judged(layout, eager=True)
         quick = self.intent.use_case.prefer == "speed" and graphs.status != "no_fit"
         if graphs.status == "fits" or (quick and _worth(graphs) >= _worth(eager)):
-            return replace(graphs, otherwise=eager)
-        return replace(eager, otherwise=graphs)
+            return replace(graphs, given_up=(eager,))
+        return replace(eager, given_up=(graphs,))
 
     def _eager(self, otherwise: bool) -> bool:
         return otherwise if self.own.eager is None else self.own.eager
@@ -346,6 +346,16 @@ def over_free(rig: Rig, cards: Sequence[Gpu], utilization: float) -> Reason | No
 def _whole_steps(context: int, want: Wants) -> int:
     """Rounded down to steps people can read, unless it is what is wanted."""
     return context if context >= want.context or context < CONTEXT_STEP else context // CONTEXT_STEP * CONTEXT_STEP
+
+
+def _quickest_first(found: list[Candidate]) -> list[Candidate]:
+    """Without those that hold all that is wanted, but so much slower that who prefers speed rather gives up context."""
+    quickest = max(found, key=_worth, default=None)
+    if quickest is None or quickest.status != "tight":
+        return found
+    slower = [c for c in found if c.status == "fits"]
+    kept = [c for c in found if c is not quickest and c not in slower]
+    return [replace(quickest, given_up=(*slower, *quickest.given_up)), *kept]
 
 
 def _worth(candidate: Candidate) -> float:

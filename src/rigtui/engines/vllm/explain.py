@@ -32,6 +32,7 @@ def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate
     found += _cards(candidate)
     found += _tensor_parallel(model, derivation, candidate)
     found += _stages(derivation, candidate)
+    found += _speed_first(candidate)
     found += partition(candidate)
     found += _graphs(candidate)
     found += _utilization(rig, derivation, candidate)
@@ -157,6 +158,19 @@ def smallest_card_text(cards: Sequence[Gpu]) -> str:
         f"tensor parallel gives every card the same share, so {len(cards)} cards count as {len(cards)} times {small.name}: "
         f"{gib(usable)} in total and {gib(wasted)} wasted"
     )
+
+
+def _speed_first(candidate: Candidate) -> list[Reason]:
+    """What was given up for speed."""
+    fuller = [c for c in candidate.given_up if c.status == "fits" and c.layout != candidate.layout]
+    if not fuller or candidate.decode_tok_s is None or fuller[0].decode_tok_s is None:
+        return []
+    other = fuller[0]
+    text = (
+        f"{other.settings.workers} cards would hold {other.settings.context:,} tokens, but at about {other.decode_tok_s:.0f} tok/s "
+        f"instead of {candidate.decode_tok_s:.0f}: speed counts more for this use case"
+    )
+    return [Reason("speed_first", text)]
 
 
 def _stages(derivation: Derivation, candidate: Candidate) -> list[Reason]:

@@ -109,17 +109,19 @@ def _plan(scene: _Scene, candidate: Candidate, own: Own) -> Plan:
         env=_env(scene, candidate) | scene.intent.overrides.env,
         expected=_expected(candidate),
         reasons=explain.reasons(scene.rig, model, scene.derivation, candidate, scene.intent.engine),
-        alternatives=_otherwise(candidate, want.slots),
+        alternatives=_given_up(candidate, want.slots),
         warnings=_no_engine(scene) + explain.warnings(model, scene.intent, scene.derivation, candidate),
     )
 
 
-def _otherwise(candidate: Candidate, slots: int) -> tuple[Alternative, ...]:
-    """The same cards with CUDA graphs instead of without, or the other way round."""
-    other = candidate.otherwise
-    if other is None or other.status == "no_fit":
-        return ()
-    return (_alternative(other, ", without CUDA graphs" if other.settings.eager else ", with CUDA graphs", slots),)
+def _given_up(candidate: Candidate, slots: int) -> tuple[Alternative, ...]:
+    """The ways this one was preferred to, as far as they can be run."""
+    graphs = ", without CUDA graphs", ", with CUDA graphs"
+    return tuple(
+        _alternative(other, graphs[not other.settings.eager] if other.layout == candidate.layout else "", slots)
+        for other in candidate.given_up
+        if other.status != "no_fit"
+    )
 
 
 def _alternative(candidate: Candidate, how: str, slots: int) -> Alternative:
