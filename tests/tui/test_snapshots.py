@@ -10,10 +10,28 @@ from msgspec.structs import replace
 
 from rigtui.intent.intent import Intent
 from rigtui.rig.imagined import with_card
+from rigtui.rig.rig import GpuProcess
 from rigtui.runs.state import LaunchRequest
 from rigtui.tui import rig_swap
 from rigtui.tui.services import SavedRig
-from tui.fakes import BROKEN, BUILD, MODELS, USE_CASES, World, candidates, eight_cards, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
+from rigtui.tui.shelf import Shelf
+from rigtui.tui.theme import DEFAULT, load_themes
+from tui.fakes import (
+    BROKEN,
+    BUILD,
+    MIB,
+    MODELS,
+    USE_CASES,
+    World,
+    busy_cards,
+    candidates,
+    eight_cards,
+    no_gpu_rig,
+    plan_for,
+    run_state,
+    two_cards,
+    wsl_rig,
+)
 from tui.test_cards_page import busy_world
 from tui.test_log_page import failed_world, opened
 from tui.test_profiles_page import measured
@@ -46,18 +64,60 @@ async def picture(cockpit, world: World, size, name: str, tmp_path: Path, keys=(
             await screen.press(key)
         if then is not None:
             await screen.until(lambda: then(screen), "what the picture is of")
-        # The number of readings depends on time, the picture must not.
-        await screen.until(lambda: screen.state.plan or not screen.state.candidates)
-        owner = screen.app.cockpit
-        owner._end_watch()
-        await screen.pilot.pause(0.1)
-        owner.change(replace(screen.state, history=dict.fromkeys(screen.state.history, WAVE)))
-        await screen.pilot.pause()
+        await settle(screen)
         compare(screen.app.export_screenshot(title="rigtui"), name, tmp_path)
+
+
+async def settle(screen) -> None:
+    """Every model is derived, and the history is always the same: the number of readings depends on time, the picture must not."""
+    await screen.until(lambda: screen.state.plan or not screen.state.candidates)
+    usable = [entry for entry in screen.state.candidates if entry.model is not None]
+    await screen.until(lambda: len(screen.state.placements) >= len(usable), "every model derived")
+    owner = screen.app.cockpit
+    owner._end_watch()
+    await screen.until(lambda: not owner._busy and {one.choice for one in screen.state.placements.values()} <= {screen.state.survey})
+    await screen.pilot.pause(0.1)
+    owner.change(replace(screen.state, history=dict.fromkeys(screen.state.history, WAVE)))
+    await screen.pilot.pause()
+
+
+def long_names() -> World:
+    """Names that are long, wide, or made to break a screen."""
+    rig = busy_cards()
+    name = "RTX PRO 6000 Blackwell Max-Q Workstation Edition\x1b[2J"
+    process = GpuProcess(pid=7, name="/opt/サービス/推論サーバー --port\x1b]0;x\x07", kind="compute", bytes=9000 * MIB)
+    cards = (replace(rig.gpus[0], name=name, processes=(process,), others_bytes=9000 * MIB, free_bytes=15100 * MIB), rig.gpus[1])
+    strange = (
+        replace(MODELS[0], name="Qwen3-Coder-480B-A35B-Instruct-1M-UD-Q4_K_XL-00001-of-00006-imatrix-calibrated", path="/m/long.gguf"),
+        replace(MODELS[1], name="通义千问3-三百二十亿参数-指令微调版-四比特量化", path="/m/wide.gguf"),
+        replace(MODELS[2], name="[red]not red[/red] \x1b[31mnor\x1b[0m \u202egnihtyna\u202c", path="/m/evil.gguf"),
+        replace(MODELS[3], name="e\u0301te\u0301-👩‍👩‍👧-ﬁn\tend", path="/m/joined.gguf"),
+    )
+    found = tuple(replace(one, source=f"~/models/{'very-' * 12}deep", ref=one.path) for one in candidates(*strange))
+    world = World(replace(rig, name="the-machine-under-the-desk-in-the-room-upstairs-" * 2, gpus=cards), (*found, BROKEN))
+    world.derive = lambda rig, model, intent, builds: replace(
+        plan_for(rig, model, intent, builds),
+        devices=tuple(replace(one, name=cards[at].name) for at, one in enumerate(plan_for(rig, model, intent, builds).devices)),
+    )
+    return world
+
+
+def library() -> World:
+    """Models in several folders, favourites, last used ones."""
+    owners = {MODELS[0].path: "Hugging Face cache", MODELS[3].path: "Hugging Face cache", MODELS[2].path: "Ollama"}
+    found = tuple(replace(one, source=owners.get(one.path, one.source)) for one in candidates(*MODELS))
+    refs = {"Hugging Face cache": "hf:unsloth/models:", "Ollama": "ollama:"}
+    world = World(two_cards(), (*(replace(one, ref=refs.get(one.source, "") + one.name) for one in found), BROKEN))
+    world.shelf = Shelf(favourites=(MODELS[4].name,))
+    world.used = {MODELS[1].path: "2026-03-01T19:20:21Z"}
+    return world
 
 
 WORLDS = {
     "two-cards": lambda: World(two_cards()),
+    "eight-cards": lambda: World(eight_cards()),
+    "long-names": long_names,
+    "library": library,
     "no-gpu": lambda: World(no_gpu_rig()),
     "no-models": lambda: World(two_cards(), ()),
     "wsl": lambda: World(wsl_rig()),
@@ -70,16 +130,27 @@ async def test_the_cockpit(cockpit, tmp_path, world, size):
     await picture(cockpit, WORLDS[world](), SIZES[size], f"{world}-{size}", tmp_path)
 
 
-@pytest.mark.parametrize("size", ["80x24", "120x36"])
-async def test_eight_cards_one_of_them_lost(cockpit, tmp_path, size):
-    await picture(cockpit, World(eight_cards()), SIZES[size], f"eight-cards-{size}", tmp_path)
-
-
-async def test_a_simulated_rig_with_the_users_own_choices(cockpit, tmp_path):
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_simulated_rig_with_the_users_own_choices(cockpit, tmp_path, size):
     world = World(two_cards(simulated=True), (*candidates(*MODELS), BROKEN))
     keys = ("left_square_bracket", "k")
     done = lambda screen: screen.state.plan.kv_type == ("f16", "f16") and screen.state.plan.context == 32768  # noqa: E731
-    await picture(cockpit, world, SIZES["120x36"], "simulated-120x36", tmp_path, keys, done)
+    await picture(cockpit, world, SIZES[size], f"simulated-{size}", tmp_path, keys, done)
+
+
+@pytest.mark.parametrize("theme", sorted({theme.name for theme in load_themes().themes} - {DEFAULT}))
+async def test_each_theme(cockpit, tmp_path, theme):
+    world = busy_world()
+    async with cockpit(world, size=SIZES["120x36"], theme=theme) as screen:
+        await settle(screen)
+        compare(screen.app.export_screenshot(title="rigtui"), f"theme-{theme}", tmp_path)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_filter(cockpit, tmp_path, size):
+    await picture(
+        cockpit, library(), SIZES[size], f"filter-{size}", tmp_path, ("slash", *"qwen"), lambda screen: "/ filter" in screen.text()
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -96,16 +167,10 @@ async def test_a_run(cockpit, tmp_path, phase, size):
     await picture(cockpit, world, SIZES[size], f"{phase}-{size}", tmp_path, keys, lambda screen: screen.app.cockpit.log_lines)
 
 
-async def test_help(cockpit, tmp_path):
-    await picture(
-        cockpit,
-        World(two_cards()),
-        SIZES["80x24"],
-        "help-80x24",
-        tmp_path,
-        ("question_mark",),
-        lambda screen: len(screen.app.screen_stack) == 2,
-    )
+@pytest.mark.parametrize("size", SIZES)
+async def test_help(cockpit, tmp_path, size):
+    opened = lambda screen: len(screen.app.screen_stack) == 2  # noqa: E731
+    await picture(cockpit, World(two_cards()), SIZES[size], f"help-{size}", tmp_path, ("question_mark",), opened)
 
 
 async def test_no_color(cockpit, tmp_path, monkeypatch):

@@ -63,9 +63,19 @@ def middle(text: str, width: int) -> str:
     """`text` in at most `width` cells; the middle goes, because names differ at both ends."""
     if cell_len(text) <= width:
         return text
-    tail = max(0, (width - 1) // 2)
-    head = set_cell_size(text, max(0, width - 1 - tail))
-    return f"{head}…{set_cell_size(text[::-1], tail)[::-1]}" if width > 0 else ""
+    tail = _first_cells(text[::-1], max(0, (width - 1) // 2))[::-1]
+    head = _first_cells(text, max(0, width - 1 - cell_len(tail)))
+    return f"{head}…{tail}" if width > 0 else ""
+
+
+def _first_cells(text: str, width: int) -> str:
+    """The beginning of `text` that fits `width` cells: a wide character that would be cut in two is left out."""
+    used = 0
+    for at, char in enumerate(text):
+        used += cell_len(char)
+        if used > width:
+            return text[:at]
+    return text
 
 
 def padded(text: str, width: int) -> str:

@@ -51,26 +51,25 @@ class RigBars(Widget):
             plain=self.app.no_color,
         )
 
-    def _layout(self) -> Layout:
+    def _lines_for(self, width: int) -> list[list[Segment]]:
+        """What is drawn in `width` cells."""
         height = self.app.size.height
         roomy = 2 * len(self._rows) + 1 <= height // 3
-        return lay_out(self._rows, self.size.width, details=roomy)
+        palette, layout = self._palette(), lay_out(self._rows, width, details=roomy)
+        lines = [line for row in self._rows for line in row_lines(row, layout, palette)]
+        if self._rows and not layout.details:
+            lines.append(legend_line(self._rows, layout, palette))
+        return lines + (self._remark_lines(palette, layout) if self._remark else [])
 
     def _draw(self) -> None:
         width = self.size.width
         if not width:
             return
-        palette, layout = self._palette(), self._layout()
-        lines = [line for row in self._rows for line in row_lines(row, layout, palette)]
-        if self._rows and not layout.details:
-            lines.append(legend_line(self._rows, layout, palette))
-        if self._remark:
-            lines += self._remark_lines(palette, layout)
-        old, self._lines = self._lines, lines
-        if len(old) != len(lines):
+        old, self._lines = self._lines, self._lines_for(width)
+        if len(old) != len(self._lines):
             self.refresh(layout=True)
             return
-        changed = [Region(0, y, width, 1) for y, line in enumerate(lines) if line != old[y]]
+        changed = [Region(0, y, width, 1) for y, line in enumerate(self._lines) if line != old[y]]
         if changed:
             self.refresh(*changed)
 
@@ -89,12 +88,12 @@ class RigBars(Widget):
 
     def on_resize(self) -> None:
         """Columns follow the width."""
-        self._lines = []
         self._draw()
+        self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's signature
-        """As many lines as there are to draw."""
-        return len(self._lines) or max(1, len(self._rows))
+        """As many lines as there are to draw: asked for a width that may be another than that of the last picture."""
+        return len(self._lines_for(width)) or max(1, len(self._rows))
 
     def render_line(self, y: int) -> Strip:
         """One line of the picture."""

@@ -14,10 +14,13 @@ from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.bindings import keys_of
 from rigtui.tui.keys import hints
+from rigtui.tui.rows import middle
 from rigtui.tui.run_text import headline
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import next_tip, tip_line
 
+NAME_CELLS = 32
+"""Cells of the rig's name."""
 PLATFORMS = {"linux": "Linux", "wsl2": "WSL2", "macos": "macOS", "windows": "Windows"}
 
 
@@ -62,7 +65,7 @@ def rig_facts(rig: Rig | None) -> tuple[str, ...]:
     """The rig in a few words each, the most important first."""
     if rig is None:
         return ("reading the rig",)
-    facts = [clean(rig.name), PLATFORMS[rig.platform]]
+    facts = [middle(clean(rig.name), NAME_CELLS), PLATFORMS[rig.platform]]
     facts += [f"driver {clean(rig.driver)}"] if rig.driver else []
     facts += [f"CUDA {clean(rig.cuda)}"] if rig.cuda else []
     facts += [clean(rig.cpu_name)] if rig.cpu_name and not rig.gpus else []

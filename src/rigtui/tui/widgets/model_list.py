@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.visual import Visual
 
 from rigtui.tui.bindings import bindings
+from rigtui.tui.rows import middle
 from rigtui.tui.shelf import Sort
 from rigtui.tui.widgets.model_rows import ModelRow, row_lines
 
@@ -133,7 +134,7 @@ class ModelList(ScrollView, can_focus=True):
     def _strip(self, item: Item, line: int, state: str, width: int) -> Strip:
         style = self.get_visual_style(*([f"model-list--{state}"] if state else []))
         if isinstance(item, Title):
-            content = Content(f" {item.text}")
+            content = Content(f" {middle(item.text, width - 1)}")
         else:
             content = row_lines(item, width, roomy=self._roomy, open_=state == "cursor", sort=self._sort)[line]
         strips = Visual.to_strips(self, content, width, 1, style)
