@@ -86,9 +86,13 @@ class Supervisor:
                 self._mending_left_s -= time.monotonic() - began
             if self._stopping or self._keeper.problem is not None:
                 return failure
+            # No engine runs any more, whatever phase it had come to.
+            self._keeper.update(now=True, phase="starting", measuring=False)
             way, why_none = self._next(failure)
             if way is None:
                 return replace(failure, text=f"{failure.text}; {why_none}") if failure is not None and why_none else failure
+            if self._asked_to_stop():
+                return None
             self._launch(way)
 
     def _attempt_to_its_end(self) -> Failure | None:
@@ -183,6 +187,8 @@ class Supervisor:
     def _limit(self) -> str | None:
         """Why no attempt is begun any more; None: one may be. One sentence, empty where only one was wanted."""
         request = self._attempt.asked.request
+        if request.trial is not None:
+            return ""  # it shows what these very settings come to
         if len(self._keeper.state.attempts) >= request.attempts:
             return f"{request.attempts} attempts are the limit" if request.attempts > 1 else ""
         if self._mending_left_s <= 0:
@@ -226,6 +232,10 @@ class Supervisor:
         if self._signalled:
             self._signalled = False
             self._stop(now=False)
+
+    def _asked_to_stop(self) -> bool:
+        self._take_requests()
+        return self._stopping
 
     def _obey(self, request: Request) -> bool:
         """Do what a client wants; False when there is no such thing."""

@@ -61,7 +61,10 @@ def ways_from(
     found = []
     for step in ladder.steps:
         constraints = (*setback.constraints, *step.constraints)
-        plan = choose(setback.rig, model, setback.intent, builds, here=here, constraints=constraints, lessons=lessons)
+        try:
+            plan = choose(setback.rig, model, setback.intent, builds, here=here, constraints=constraints, lessons=lessons)
+        except RigtuiError:
+            continue  # it rules out every engine that could run this model
         build = next((build for build in builds if build.engine == plan.engine), None)
         if build is None or plan.status == "no_fit" or _shape(plan) in seen:
             continue
