@@ -33,11 +33,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_lines(state: RunState) -> list[str]:
-    """A run in one line, and the reason below it when it failed."""
+    """A run in one line; below it what its last attempt changed, and why it failed when it did."""
     started = state.started[:16].replace("T", " ")
     phase = f"load {state.progress:.0%}" if state.phase == "loading" and state.progress is not None else state.phase
     name = clean(f"{state.profile}: {state.model}" if state.profile else state.model)
     lines = [f"{state.run:<9} {phase:<9} {state.port:>5} {state.context:>9,}  {started:<17} {name}"]
+    if state.attempt > 1:
+        lines.append(f"{'':<9} attempt {state.attempt} of {state.attempts_most}: {clean(state.attempts[-1].change or '')}")
     if state.failure is not None:
         lines.append(f"{'':<9} {clean(state.failure.text)}")
+        lines += [f"{'':<9} the engine said: {clean(state.failure.line)}"] if state.failure.line else []
     return lines
