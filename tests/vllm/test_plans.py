@@ -290,3 +290,12 @@ def test_who_prefers_speed_gives_up_context_for_it_and_is_told() -> None:
 def test_named_unlike_cards_are_a_pipeline() -> None:
     plan = choose(rig(gpu(0, 12000), gpu(1, 6000)), toy(20), intent(gpus=("0", "1")), [])
     assert plan.split_mode == "pipeline"
+
+
+def test_of_two_cards_as_large_the_faster_one_joins_a_pipeline() -> None:
+    cards = rig(
+        gpu(0, 24010, name="Slow", bandwidth=300), gpu(1, 24000, name="Quick", bandwidth=900), gpu(2, 32000, name="Big", bandwidth=900)
+    )
+    plan = choose(cards, toy(330), intent(), [])
+    assert plan.status == "fits"
+    assert {device.name for device in plan.devices} == {"Quick", "Big"}

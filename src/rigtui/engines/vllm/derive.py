@@ -164,7 +164,9 @@ class _Search:
                 if best_found.status == "fits":
                     # More stages would only add hand-overs.
                     break
-        return _quickest_first(found) if self.intent.use_case.prefer == "speed" else found
+        # For several requests at once the speed of one says little.
+        one_user = self.want.slots == 1 and self.intent.use_case.prefer == "speed"
+        return _quickest_first(found) if one_user else found
 
     def _pipeline(self, cards: tuple[Gpu, ...], stages: int) -> Candidate | None:
         """The order and partition of `stages` cards that keep the most KV."""
