@@ -20,6 +20,9 @@ HOST_ALIGNMENT = 32
 
 HEADLESS = frozenset({"bert", "nomic-bert", "nomic-bert-moe", "jina-bert-v2", "jina-bert-v3", "neo-bert", "modern-bert", "eurobert"})
 """Encoders: the last block's vectors are the result."""
+OUTPUT_NORM_IS_EMBEDDINGS = frozenset({"lfm2", "lfm2moe"})
+"""Their last norm is called that of the embeddings, which otherwise lies with the first block."""
+_EMBEDDING_NORM = "token_embd_norm."
 UNQUANTIZED = frozenset({"f32", "f16", "bf16", "f64", "i8", "i16", "i32", "i64"})
 
 
@@ -154,8 +157,12 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
                 blocks.setdefault(layer, []).append(tensor)
             elif layer < model.layers:
                 pinned.setdefault((layer, device), []).append(tensor)
-        elif tensor.name.startswith("output"):
+        elif tensor.name.startswith("output") or (
+            tensor.name.startswith(_EMBEDDING_NORM) and model.architecture in OUTPUT_NORM_IS_EMBEDDINGS
+        ):
             output.append(tensor)
+        elif tensor.name.startswith(_EMBEDDING_NORM):
+            blocks.setdefault(0, []).append(tensor)
         elif tensor.name.startswith("rope_"):
             shared.append(tensor)
         else:

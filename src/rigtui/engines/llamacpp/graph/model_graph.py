@@ -71,10 +71,10 @@ class _Drawing:
         self.g = Graph()
         self.parts = Parts(self.g, source.micro, source.traits, source.layout)
         self.width = self.model.embedding_length
+        self.outer: dict[int, Weights] = {}
 
     def graph(self) -> Graph:
-        outer = self._weights(None, self.drawn.host, {})
-        x = self._embedded(outer)
+        x = self._embedded(self._outer(self.drawn.host))
         blocks = self.drawn.blocks
         for number, block in enumerate(blocks):
             x = self._block(block, x, last=self.drawn.head is not None and number == len(blocks) - 1)
@@ -99,6 +99,12 @@ class _Drawing:
 
         return find
 
+    def _outer(self, device: int) -> Weights:
+        """Tensors of no block as they lie on `device`."""
+        if device not in self.outer:
+            self.outer[device] = self._weights(None, device, {})
+        return self.outer[device]
+
     def _embedded(self, outer: Weights) -> Tensor:
         g, parts = self.g, self.parts
         table = outer("token_embd.weight") or g.stored(self.drawn.host, (self.width, self.model.vocabulary), (0, 0, 0), weight=True)
@@ -112,9 +118,9 @@ class _Drawing:
             x = g.like("add", rows, x) if self.traits.encoder else g.like("add", x, rows)
         if self.traits.scaled_input:
             x = g.like("scale", x)
-        if outer("token_embd_norm.weight") and self.traits.output_norm != "token_embd_norm":
-            first = self.drawn.blocks[0].home if self.drawn.blocks and self.drawn.forced else None
-            x = parts.norm(x, outer, "token_embd_norm", first)
+        if self.traits.output_norm != "token_embd_norm" and outer("token_embd_norm.weight"):
+            first = self.drawn.blocks[0].home  # it lies with the first block
+            x = parts.norm(x, self._outer(first), "token_embd_norm", first if self.drawn.forced else None)
         return x
 
     def _block(self, block: BlockAt, x: Tensor, *, last: bool) -> Tensor:
@@ -204,13 +210,13 @@ class _Drawing:
         if self.model.mla:
             return self._latent(x, w, heads, block.cache, home)
         if self.traits.gated_attention:
-            return self._gated(x, w, heads, block.cache, home)
+            return self._gated(x, w, block, home)
         q, k, v = self.parts.projected(x, w, heads)
-        return self.parts.attend(self._ready(q, "q", w, heads, home), self._ready(k, "k", w, heads, home), v, heads, w, block.cache)
+        return self.parts.attend(self._ready(q, "q", w, block, home), self._ready(k, "k", w, block, home), v, heads, w, block.cache)
 
-    def _ready(self, x: Tensor, name: str, w: Weights, heads: Heads, home: int | None) -> Tensor:
+    def _ready(self, x: Tensor, name: str, w: Weights, block: BlockAt, home: int | None) -> Tensor:
         """Query or key, normed and rotated."""
-        g, tokens = self.g, self.micro.tokens
+        g, tokens, heads = self.g, self.micro.tokens, self.source.heads[block.layer]
         if norm := w(f"attn_{name}_norm.weight"):
             whole = int(norm.ne[0]) != heads.key and len(norm.ne) == 1
             shape = x.ne
@@ -220,18 +226,19 @@ class _Drawing:
             if whole:
                 x = g.reshape(x, *shape)
         if self.traits.rotates and (heads.cells is Cells.WINDOW or not self.traits.rotates_window_only):
-            x = self.parts.rotate(x)
+            outer = self._outer(block.home)
+            x = self.parts.rotate(x, outer("rope_freqs.weight") or outer("rope_factors_long.weight"))
         return g.like("scale", x) if name == "q" and self.traits.scaled_query else x
 
-    def _gated(self, x: Tensor, w: Weights, heads: Heads, device: int, home: int | None) -> Tensor:
+    def _gated(self, x: Tensor, w: Weights, block: BlockAt, home: int | None) -> Tensor:
         """Attention whose query carries a gate of the same width."""
-        g, parts, n = self.g, self.parts, self.micro.tokens
+        g, parts, n, heads = self.g, self.parts, self.micro.tokens, self.source.heads[block.layer]
         both = parts.linear(x, w, "attn_q")
         k = g.reshape(parts.linear(x, w, "attn_k"), heads.key, heads.key_value, n)
         v = g.reshape(parts.linear(x, w, "attn_v"), heads.value, heads.key_value, n)
         q = g.view("view", both, (heads.key, heads.query, n), packed=False)
         gate = g.op("cont", (heads.key * heads.query, n), g.view("view", both, (heads.key, heads.query, n), packed=False))
-        y = parts.attend(self._ready(q, "q", w, heads, home), self._ready(k, "k", w, heads, home), v, heads, w, device, output=False)
+        y = parts.attend(self._ready(q, "q", w, block, home), self._ready(k, "k", w, block, home), v, heads, w, block.cache, output=False)
         return parts.linear(g.like("mul", y, g.like("unary", gate)), w, "attn_output")
 
     def _latent(self, x: Tensor, w: Weights, heads: Heads, device: int, home: int | None) -> Tensor:
@@ -291,7 +298,7 @@ class _Drawing:
         if late == "before norm":
             x.output = True
             x = self._picked(x)
-        w = self._weights(None, device, {})
+        w = self._outer(device)
         x = parts.norm(x, w, self.traits.output_norm)
         x.output = True
         if late == "after norm":

@@ -182,9 +182,10 @@ class Parts:
         q, k, v = (g.reshape(self.linear(x, w, f"attn_{name}"), *shape, n) for name, shape in zip("qkv", shapes, strict=True))
         return q, k, v
 
-    def rotate(self, x: Tensor) -> Tensor:
-        """Rotary position embedding."""
-        return self.g.like("rope", x, self.input("positions", self.tokens * self.traits.positions))
+    def rotate(self, x: Tensor, factors: Tensor | None = None) -> Tensor:
+        """Rotary position embedding; `factors` stretch it."""
+        positions = self.input("positions", self.tokens * self.traits.positions)
+        return self.g.like("rope", x, positions, factors) if factors else self.g.like("rope", x, positions)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, heads: Heads, w: Weights, device: int, *, output: bool = True) -> Tensor:
         """Store K and V, attend to the cache, and multiply with the output matrix."""
