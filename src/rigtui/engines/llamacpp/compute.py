@@ -29,8 +29,6 @@ from rigtui.models.model import Model
 
 PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
-_FIRST, _LAST = 2, 1
-"""Blocks of a device that are always drawn."""
 _KEPT_MODELS = 128
 
 
@@ -71,7 +69,9 @@ class Computation:
         value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
         self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value), heads)
         self.kinds, self.sized = self._block_kinds(heads)
-        self.sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
+        sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
+        self.largest = {self.kinds[layer]: layer for layer in sorted(range(model.layers), key=sizes.__getitem__)}
+        """By kind of block: the one that weighs most."""
         self.pinned = [self._pinned(layer) for layer in range(model.layers)]
         self.moved: dict[tuple[int, Part], tuple[str, ...]] = {}
         self.drawings: dict[object, list[Tape]] = {}
@@ -134,7 +134,7 @@ class Computation:
         return drawn
 
     def _row(self, placement: Placement, home: int, layers: range) -> list[BlockAt]:
-        # Each weight that is copied leaves a hole of its size; of parts that are copied the largest of a kind decides.
+        # Of whole blocks in RAM each weight is copied, and leaves a hole of its size.
         table = self.sized if home == HOST else self.kinds
         kinds: list[tuple[int, Elsewhere]]
         if self.overrides or placement.moved:
@@ -142,12 +142,15 @@ class Computation:
         else:
             kinds = [(kind, ()) for kind in table[layers.start : layers.stop]]
         cache = home if self.settings.kv_offload else HOST
-        return [BlockAt(self._largest(layers, kinds, index), home, cache, kinds[index][1]) for index in _telling(tuple(kinds))]
+        final = layers.stop == self.model.layers
+        return [
+            BlockAt(self._standing_for(layers[index], kinds[index][1], kinds.count(kinds[index])), home, cache, kinds[index][1])
+            for index in _telling(tuple(kinds), final=final)
+        ]
 
-    def _largest(self, layers: range, kinds: list[tuple[int, Elsewhere]], index: int) -> int:
-        if not kinds[index][1]:
-            return layers[index]
-        return max((layer for layer, kind in zip(layers, kinds, strict=True) if kind == kinds[index]), key=self.sizes.__getitem__)
+    def _standing_for(self, layer: int, elsewhere: Elsewhere, count: int) -> int:
+        """The block that is drawn for `count` like this one: where parts are copied the largest of the kind."""
+        return self.largest[self.kinds[layer]] if elsewhere and count > 1 else layer
 
     def _elsewhere(self, layer: int, home: int, placement: Placement) -> Elsewhere:
         """Tensors of a block that do not lie where the block does, and where."""
@@ -205,8 +208,8 @@ class Computation:
 
     def _key(self, block: BlockAt, host: int) -> tuple[object, ...]:
         """What tells a block from another: weights that are copied by their sizes."""
-        copied = block.home == host or block.elsewhere
-        return (self.sized[block.layer] if copied else self.kinds[block.layer], block.home, block.cache, block.elsewhere, bool(copied))
+        copied = host in _devices(block)
+        return (self.sized[block.layer] if copied else self.kinds[block.layer], block.home, block.cache, block.elsewhere, copied)
 
 
 def _devices(block: BlockAt) -> list[int]:
@@ -214,16 +217,20 @@ def _devices(block: BlockAt) -> list[int]:
 
 
 @lru_cache(maxsize=4096)
-def _telling(kinds: tuple[object, ...]) -> tuple[int, ...]:
-    """The first blocks, the last ones, and those that stand between neighbours as none did before."""
+def _telling(kinds: tuple[object, ...], *, final: bool) -> tuple[int, ...]:
+    """The first block, the last one, and those that stand after another as none did before.
+
+    Of a row that ends the model the second as well: its last block is smaller than the others.
+    """
     seen: set[object] = set()
     kept = []
-    count = len(kinds)
+    last = len(kinds) - 1
     for index, kind in enumerate(kinds):
-        around = (kinds[index - 1] if index else None, kind, kinds[index + 1] if index + 1 < count else None)
-        if index < _FIRST or index >= count - _LAST or around not in seen:
+        after = (kinds[index - 1] if index else None, kind)
+        same = index and kind == kinds[index - 1]
+        if index in (0, last) or (after not in seen and (not same or final or kind != kinds[last])):
             kept.append(index)
-        seen.add(around)
+        seen.add(after)
     return tuple(kept)
 
 

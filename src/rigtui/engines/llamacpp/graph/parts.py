@@ -118,15 +118,10 @@ class Parts:
         x = self._expert_linear(x, w, "ffn_down_exps", chosen)
         if not self.traits.weighted_input:
             x = g.like("mul", x, weights)
-        g.expand(x)
-        views = [g.view("view", x, (width, tokens), packed=False) for _ in range(used)]
-        for view in views:
-            g.expand(view)
-        total = views[0]
-        for view in views[1:]:
-            total = g.like("add", total, view)
-            g.expand(total)
-        return g.like("cont", total) if used == 1 else total
+        # llama.cpp adds one expert after the other; all but the first sum are in place.
+        total = g.op("summed", (width, tokens), x)
+        g.expand(total)
+        return total
 
     def _route(self, x: Tensor, w: Weights, used: int) -> tuple[Tensor, Tensor]:
         g, traits = self.g, self.traits
