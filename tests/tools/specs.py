@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools import specs_more
+from tools import specs_more, specs_rest
 from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec
 
 _FOLDER = Path(__file__).parents[1] / "models" / "specs"
@@ -244,6 +244,7 @@ PROGRAMS: dict[str, Callable[[], Spec]] = {
     "granite-4.0-h-tiny-q4_k_m": granite_hybrid,
     "nomic-embed-f16": nomic_bert,
     **specs_more.PROGRAMS,
+    **specs_rest.PROGRAMS,
 }
 NAMES = (*sorted(p.stem for p in _FOLDER.glob("*.json")), *PROGRAMS)
 

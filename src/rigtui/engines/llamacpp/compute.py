@@ -1,7 +1,7 @@
 """Compute buffers: what a graph of one micro-batch needs on each GPU and in RAM, by drawing the graph and following its tensors.
 
-Only a few blocks of each device are drawn: the first ones, the last, and every sequence of kinds of block that differs from those before;
-after that the allocator is where it was. Drawings are kept per model and settings; a change of context costs only another look at
+Only a few blocks of each device are drawn: the first ones, the last, and those that follow other kinds of block than any before; after
+that the allocator is where it was. Drawings are kept per model and settings; a change of context costs only another look at
 the sizes.
 """
 
@@ -30,6 +30,8 @@ from rigtui.models.model import Model
 PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
 _KEPT_MODELS = 128
+_REACH_OF_STATES = 3
+"""A state is loaded before the block before is done, and what is left of that block then follows it to its device."""
 
 
 def is_measured(model: Model) -> bool:
@@ -72,6 +74,8 @@ class Computation:
         sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
         self.largest = {self.kinds[layer]: layer for layer in sorted(range(model.layers), key=sizes.__getitem__)}
         """By kind of block: the one that weighs most."""
+        self.reach = 1 if model.recurrent is None else _REACH_OF_STATES
+        """How far a block is felt by others."""
         self.pinned = [self._pinned(layer) for layer in range(model.layers)]
         self.moved: dict[tuple[int, Part], tuple[str, ...]] = {}
         self.drawings: dict[object, list[Tape]] = {}
@@ -142,10 +146,9 @@ class Computation:
         else:
             kinds = [(kind, ()) for kind in table[layers.start : layers.stop]]
         cache = home if self.settings.kv_offload else HOST
-        final = layers.stop == self.model.layers
         return [
             BlockAt(self._standing_for(layers[index], kinds[index][1], kinds.count(kinds[index])), home, cache, kinds[index][1])
-            for index in _telling(tuple(kinds), final=final)
+            for index in _telling(tuple(kinds))
         ]
 
     def _standing_for(self, layer: int, elsewhere: Elsewhere, count: int) -> int:
@@ -170,7 +173,7 @@ class Computation:
         blocks, head = self._blocks(placement), placement.home[-1]
         helps = device == 0  # with weights that lie in RAM
         own = [index for index, block in enumerate(blocks) if device in _devices(block) or (helps and HOST in _devices(block))]
-        picked = {near for index in own for near in (index - 1, index, index + 1)}
+        picked = {index + step for index in own for step in range(-self.reach, self.reach + 1)}
         if head == device or (helps and head == HOST):
             picked.add(len(blocks) - 1)
         chosen = [block for index, block in enumerate(blocks) if index in picked]
@@ -217,20 +220,16 @@ def _devices(block: BlockAt) -> list[int]:
 
 
 @lru_cache(maxsize=4096)
-def _telling(kinds: tuple[object, ...], *, final: bool) -> tuple[int, ...]:
-    """The first block, the last one, and those that stand after another as none did before.
-
-    Of a row that ends the model the second as well: its last block is smaller than the others.
-    """
+def _telling(kinds: tuple[object, ...]) -> tuple[int, ...]:
+    """The first block, the last one, and those that stand after two others as none did before."""
     seen: set[object] = set()
     kept = []
-    last = len(kinds) - 1
+    before: tuple[object, object] = (None, None)
     for index, kind in enumerate(kinds):
-        after = (kinds[index - 1] if index else None, kind)
-        same = index and kind == kinds[index - 1]
-        if index in (0, last) or (after not in seen and (not same or final or kind != kinds[last])):
+        if (before, kind) not in seen or index == len(kinds) - 1:
             kept.append(index)
-        seen.add(after)
+        seen.add((before, kind))
+        before = before[1], kind
     return tuple(kept)
 
 

@@ -128,13 +128,17 @@ class _Drawing:
         w = self._weights(block.layer, block.home, dict(block.elsewhere))
         if not self.source.drawn[block.layer]:
             stored, heads = self.source.stored.get(block.layer, {}), self.source.heads[block.layer]
-            return estimated(self.parts, x, stored, w, self.model, heads, block.cache)
+            x = estimated(self.parts, x, stored, w, self.model, heads, block.cache)
+            return self._picked(x) if last else x
         if self.traits.encoder:
             return self._encoder_block(block, x, w, home, last=last)
         pick = last and not self.traits.late_outputs
         normed = self.parts.norm(x, w, "attn_norm", home) if w("attn_norm.weight") else x
         if self.traits.gated_attention:
             self.g.expand(normed)
+        heads, state = self.source.heads[block.layer], self.model.recurrent
+        if not heads.key_value and not (state is not None and state.layers[block.layer]):
+            return self._sum(x, self._feed_forward(normed, w), "f")  # a layer of this part alone
         own = self.parts.norm(x, w, "attn_norm_2", home) if w("attn_norm_2.weight") else normed
         y = self._mixer(block, own, w, home)
         if self.traits.parallel:

@@ -136,8 +136,9 @@ def _copy(source: Tensor, split: _Split, copied: dict[tuple[int, int], list[Tens
 
 def _duplicate(source: Tensor, device: int, copies: int) -> Tensor:
     copy = Tensor("copy", source.ne, item=source.item)
-    if source.external or (source.root is not None and source.root.external):
-        copy.bytes = source.bytes  # with what lies between its rows
+    owner = source.root or source
+    if owner.external or not source.packed:
+        copy.bytes = owner.bytes  # with what lies between its rows
     copy.packed, copy.device, copy.output = source.packed, device, copies > 1
     return copy
 

@@ -66,7 +66,7 @@ class Tensor:
         self.packed = True
         """Without gaps between rows."""
         self.bytes: Bytes = (0, 0, 0) if root is not None else size_of(ne, item)
-        """Views take nothing, but those of weights and caches are copied as a whole."""
+        """A view takes nothing."""
         self.device: int | None = None
         self.external = False
         """It lies in memory of its own: weights and caches."""
@@ -159,8 +159,6 @@ class Graph:
         """The same memory in another shape: `view`, `reshape` or `permute`."""
         tensor = Tensor(name, ne, (source,), item=source.item, root=source.root or source)
         tensor.packed = packed and source.packed
-        if source.external or (source.root and source.root.external):
-            tensor.bytes = source.bytes
         return tensor
 
     def reshape(self, source: Tensor, *ne: int | Cells) -> Tensor:
@@ -171,5 +169,5 @@ class Graph:
     def into(name: str, target: Tensor, *sources: Tensor) -> Tensor:
         """Write into `target` (`cpy`, `set_rows`): the result is a view of it."""
         tensor = Tensor(name, target.ne, (*sources, target), item=target.item, root=target.root or target)
-        tensor.packed, tensor.bytes = target.packed, target.bytes
+        tensor.packed = target.packed
         return tensor

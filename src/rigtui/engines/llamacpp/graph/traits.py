@@ -75,6 +75,7 @@ TRAITS: dict[str, Traits] = {
     "lfm2": Traits(residual_first="af", output_norm="token_embd_norm"),
     "lfm2moe": Traits(residual_first="af", output_norm="token_embd_norm"),
     "mamba2": Traits(),
+    "nemotron_h": replace(_LATE, rotates=False),
     "bert": Traits(encoder=True, layer_norm=True, rotates=False),
     "nomic-bert": Traits(encoder=True, layer_norm=True),
     "nomic-bert-moe": Traits(encoder=True, layer_norm=True),
