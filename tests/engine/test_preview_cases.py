@@ -9,7 +9,8 @@ import pytest
 
 from engine.virtual_rig import Card, VirtualRig
 from rigtui.engines.llamacpp.arguments import read_command
-from rigtui.engines.llamacpp.preview import ONE_CACHE_TYPE, RefusedError, preview
+from rigtui.engines.llamacpp.kv import ONE_CACHE_TYPE
+from rigtui.engines.llamacpp.preview import RefusedError, preview
 from rigtui.rig.rigfile import load
 from rigtui.text import MIB
 from tools.make_gguf import model, model_file

@@ -83,6 +83,19 @@ def test_a_refused_command_is_refused_with_the_engines_words() -> None:
             previewed(case["id"])
 
 
+def test_heads_that_a_cache_type_does_not_divide_are_refused_with_the_engines_words() -> None:
+    words = ("llama-server", "-m", "x", "-ctk", "q8_0")
+    with pytest.raises(RefusedError, match="K cache type q8_0 with block size 32 does not divide n_embd_head_k=80"):
+        preview(load(RIGS / "dual-3090.toml"), model("phi-2-q4_k_m"), read_command(words), words)
+
+
+def test_attention_in_one_piece_is_off_where_no_card_has_it() -> None:
+    words = ("llama-server", "-m", "x")
+    for name, has in (("minilm-l12-f16", False), ("bge-large-f16", True)):
+        plan = preview(load(RIGS / "dual-3090.toml"), model(name), read_command(words), words)
+        assert plan.engine_view.flash_attention == has
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

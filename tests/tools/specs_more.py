@@ -261,31 +261,41 @@ def lfm2() -> Spec:
     return make_spec("lfm2", "LFM2-1.2B", 65536, metadata | {"shortconv.l_cache": 3}, tensors)
 
 
-def bert_large() -> Spec:
+def _bert(name: str, layers: int, embedding: int, width: int, heads: int) -> Spec:
     """An embedding model without rotation: positions are a table."""
     tensors: Tensors = [
-        ["token_embd.weight", [1024, 30522], "F16"],
-        ["position_embd.weight", [1024, 512], "F32"],
-        ["token_types.weight", [1024, 2], "F32"],
-        *[[f"token_embd_norm.{w}", [1024], "F32"] for w in ("weight", "bias")],
+        ["token_embd.weight", [embedding, 30522], "F16"],
+        ["position_embd.weight", [embedding, 512], "F32"],
+        ["token_types.weight", [embedding, 2], "F32"],
+        *[[f"token_embd_norm.{w}", [embedding], "F32"] for w in ("weight", "bias")],
     ]
-    for i in range(24):
+    for i in range(layers):
         b = f"blk.{i}."
         tensors += [
-            [f"{b}attn_{n}.{w}", [1024, 1024][k:], "F32" if k else "F16"]
+            [f"{b}attn_{n}.{w}", [embedding, embedding][k:], "F32" if k else "F16"]
             for n in ("q", "k", "v", "output")
             for k, w in enumerate(("weight", "bias"))
         ]
-        tensors += [[f"{b}{n}_output_norm.{w}", [1024], "F32"] for n in ("attn", "layer") for w in ("weight", "bias")]
-        tensors += [[f"{b}ffn_up.weight", [1024, 4096], "F16"], [f"{b}ffn_up.bias", [4096], "F32"]]
-        tensors += [[f"{b}ffn_down.weight", [4096, 1024], "F16"], [f"{b}ffn_down.bias", [1024], "F32"]]
-    metadata = keys_of(24, 512, 1024, 4096, 16, 16, 64) | {
+        tensors += [[f"{b}{n}_output_norm.{w}", [embedding], "F32"] for n in ("attn", "layer") for w in ("weight", "bias")]
+        tensors += [[f"{b}ffn_up.weight", [embedding, width], "F16"], [f"{b}ffn_up.bias", [width], "F32"]]
+        tensors += [[f"{b}ffn_down.weight", [width, embedding], "F16"], [f"{b}ffn_down.bias", [embedding], "F32"]]
+    metadata = keys_of(layers, 512, embedding, width, heads, heads, embedding // heads) | {
         "attention.layer_norm_epsilon": 1e-12,
         "attention.causal": False,
         "pooling_type": 2,
         "tokenizer.ggml.token_type_count": 2,
     }
-    return make_spec("bert", "bge-large-en-v1.5", 30522, metadata, tensors, file_type=1)
+    return make_spec("bert", name, 30522, metadata, tensors, file_type=1)
+
+
+def bert_large() -> Spec:
+    """The usual heads of 64."""
+    return _bert("bge-large-en-v1.5", 24, 1024, 4096, 16)
+
+
+def bert_small() -> Spec:
+    """Heads of 32, for which no GPU has flash attention."""
+    return _bert("all-MiniLM-L12-v2", 12, 384, 1536, 12)
 
 
 PROGRAMS: dict[str, Callable[[], Spec]] = {
@@ -306,4 +316,5 @@ PROGRAMS: dict[str, Callable[[], Spec]] = {
     "mamba2-2.7b-q4_k_m": mamba2,
     "lfm2-1.2b-q4_k_m": lfm2,
     "bge-large-f16": bert_large,
+    "minilm-l12-f16": bert_small,
 }

@@ -21,7 +21,7 @@ from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
 from rigtui.engines.llamacpp.graph.schedule import tapes
 from rigtui.engines.llamacpp.graph.tensors import Cells
 from rigtui.engines.llamacpp.graph.traits import traits_of
-from rigtui.engines.llamacpp.kv import cells, has_state, is_sliding, widths
+from rigtui.engines.llamacpp.kv import BLOCKS, cells, has_state, is_sliding, widths
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Settings
 from rigtui.engines.llamacpp.weights import Override, Part, is_moved
@@ -64,12 +64,12 @@ class Computation:
             slots=settings.slots,
             streams=1 if settings.unified_kv else settings.slots,
             outputs=tokens if settings.embedding or traits.encoder else min(tokens, settings.slots),
-            flash=settings.flash_attention,
+            flash=flash_in_use(model, settings),
             kinds=settings.kv_type,
         )
-        heads = [_heads(model, layer, encoder=traits.encoder, kinds=settings.kv_type) for layer in range(model.layers)]
+        heads = _heads(model, settings.kv_type)
         value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
-        self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value), heads)
+        self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value, not settings.kv_offload), heads)
         self.kinds, self.sized = self._block_kinds(heads)
         sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
         self.largest = {self.kinds[layer]: layer for layer in sorted(range(model.layers), key=sizes.__getitem__)}
@@ -233,20 +233,26 @@ def _telling(kinds: tuple[object, ...]) -> tuple[int, ...]:
     return tuple(kept)
 
 
-def _heads(model: Model, layer: int, *, encoder: bool, kinds: tuple[str, str]) -> Heads:
-    sliding = is_sliding(model, layer)
-    key = (model.key_length_swa or model.key_length) if sliding else model.key_length
-    value = (model.value_length_swa or model.value_length) if sliding else model.value_length
-    query = model.heads[layer]
-    stored = query if encoder else model.kv_heads[layer]
-    return Heads(
-        query=query,
-        key_value=stored,
-        key=key,
-        value=value,
-        cells=None if encoder else Cells.WINDOW if sliding else Cells.FULL,
-        flash=not stored or flash_on_gpu(key, value, query // stored, kinds),
-    )
+def flash_in_use(model: Model, settings: Settings) -> bool:
+    """Whether attention is computed in one piece: unless a GPU cannot, and then only for a quantised V, which needs it."""
+    if not settings.flash_attention or BLOCKS[settings.kv_type[1]][0] > 1:
+        return settings.flash_attention
+    return all(heads.flash for heads in _heads(model, settings.kv_type))
+
+
+def _heads(model: Model, kinds: tuple[str, str]) -> list[Heads]:
+    """Attention of every layer."""
+    encoder = traits_of(model.architecture).encoder
+    found = []
+    for layer, query in enumerate(model.heads):
+        sliding = is_sliding(model, layer)
+        key = (model.key_length_swa or model.key_length) if sliding else model.key_length
+        value = (model.value_length_swa or model.value_length) if sliding else model.value_length
+        stored = query if encoder else model.kv_heads[layer]
+        flash = not stored or flash_on_gpu(key, value, query // stored, kinds)
+        cells_ = None if encoder else Cells.WINDOW if sliding else Cells.FULL
+        found.append(Heads(query=query, key_value=stored, key=key, value=value, cells=cells_, flash=flash))
+    return found
 
 
 _computations: OrderedDict[object, Computation] = OrderedDict()

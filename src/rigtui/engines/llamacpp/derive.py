@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.search import Candidate, Search
 from rigtui.engines.llamacpp.shown import Shown
 from rigtui.engines.llamacpp.steer import steered
@@ -57,7 +59,7 @@ def derive(
     """
     evidence = evidence or Evidence()
     constraints = evidence.constraints
-    want = bounded(wants(model, intent), intent, constraints)
+    want = _makeable(bounded(wants(model, intent), intent, constraints), model)
     own, unused = intent.overrides, unused_gpus(constraints)
     cards = select(rig, own.gpus) if own.gpus else tuple(card for card in rig.usable_gpus if about(card) not in unused)
     if not sees_gpus:
@@ -135,6 +137,12 @@ def _until_it_fits(want: Wants, judge: Callable[[tuple[str, str]], Candidate]) -
         if found[-1].status == "fits" or (found[-1].status == "offload" and not found[-1].gpus):
             break
     return found
+
+
+def _makeable(want: Wants, model: Model) -> Wants:
+    """Without the cache types that llama.cpp does not make for this model, as long as another is left."""
+    kinds = tuple(kinds for kinds in want.kv_types if refusal(model, kinds, flash=True) is None)
+    return replace(want, kv_types=kinds) if kinds else want
 
 
 def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None, constraints: Sequence[Constraint]) -> dict[int, int]:

@@ -28,6 +28,29 @@ def row_bytes(kind: str, elements: int) -> int:
     return -(-elements // block) * size
 
 
+NEEDS_FLASH_ATTENTION = "quantized V cache requires flash_attn to be enabled"
+ONE_CACHE_TYPE = "model does not support different K ({}) and V ({}) cache types"
+UNEVEN = "{} cache type {} with block size {} does not divide n_embd_head_{}={}"
+
+
+def refusal(model: Model, kinds: tuple[str, str], *, flash: bool) -> str | None:
+    """In its own words why llama.cpp does not make a cache of these types for this model (llama-context.cpp, llama_init_from_model)."""
+    key, value = kinds
+    if model.mla and key != value:
+        return ONE_CACHE_TYPE.format(key, value)
+    if BLOCKS[value][0] > 1 and not flash:
+        return NEEDS_FLASH_ATTENTION
+    for letter, kind, sizes in (
+        ("K", key, (model.key_length, model.key_length_swa)),
+        ("V", value, (model.value_length, model.value_length_swa)),
+    ):
+        block = BLOCKS[kind][0]
+        uneven = next((size for size in sizes if size and size % block), None)
+        if flash and uneven:
+            return UNEVEN.format(letter, kind, block, letter.lower(), uneven)
+    return None
+
+
 def cells(model: Model, settings: Settings, context: int) -> tuple[int, int, int]:
     """Cells of a full layer and of a sliding-window layer, per stream, and the number of streams."""
     per_slot = settings.context_per_slot(context)

@@ -7,7 +7,9 @@ import re
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.arguments import Asked
+from rigtui.engines.llamacpp.compute import flash_in_use
 from rigtui.engines.llamacpp.fit import Fitted, fit
+from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.placement import HOST
 from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
 from rigtui.engines.llamacpp.settings import Device
@@ -18,10 +20,6 @@ from rigtui.planning.plan import EngineView, FitView, Plan, PlanDevice, Reason, 
 from rigtui.planning.reserve import SYSTEM_RAM, runtime_bytes
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, gib
-
-NEEDS_FLASH_ATTENTION = "quantized V cache requires flash_attn to be enabled"
-ONE_CACHE_TYPE = "model does not support different K ({}) and V ({}) cache types"
-_EXACT = ("f32", "f16", "bf16")
 
 
 class RefusedError(Exception):
@@ -34,10 +32,8 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
     settings = asked.settings
     if settings.split_mode in ("row", "tensor"):
         raise UsageError(f"rigtui cannot preview --split-mode {settings.split_mode}; layer and none it can")
-    if settings.kv_type[1] not in _EXACT and not settings.flash_attention:
-        raise RefusedError(NEEDS_FLASH_ATTENTION)
-    if model.mla and settings.kv_type[0] != settings.kv_type[1]:
-        raise RefusedError(ONE_CACHE_TYPE.format(*settings.kv_type))
+    if refused := refusal(model, settings.kv_type, flash=settings.flash_attention):
+        raise RefusedError(refused)
     if asked.full_context:
         # Asked for in full: `--fit` must not reduce it. Without `--fit` it is that of one slot, to be divided.
         streams = settings.slots if settings.fit and not settings.unified_kv else 1
@@ -65,7 +61,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
             tensor_split=fitted.tensor_split or _whole(settings.tensor_split),
             override_tensor=overflow_patterns(fitted, _names(gpus)) or _written(asked),
             pipeline_parallel=fitted.footprint.pipeline,
-            flash_attention=settings.flash_attention,
+            flash_attention=flash_in_use(model, settings),
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),

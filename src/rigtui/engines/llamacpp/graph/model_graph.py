@@ -69,7 +69,7 @@ class _Drawing:
         self.micro = source.micro
         self.drawn = drawn
         self.g = Graph()
-        self.parts = Parts(self.g, source.micro, source.traits, source.layout)
+        self.parts = Parts(self.g, source.micro, source.traits, source.layout, drawn.host)
         self.width = self.model.embedding_length
         self.outer: dict[int, Weights] = {}
 

@@ -55,16 +55,19 @@ class Layout:
     """V is part of K."""
     widest_value: int
     """Elements of the widest row of V."""
+    in_ram: bool
+    """`--no-kv-offload`."""
 
 
 class Parts:
     """Builds parts of one graph."""
 
-    def __init__(self, graph: Graph, micro: Micro, traits: Traits, layout: Layout) -> None:
+    def __init__(self, graph: Graph, micro: Micro, traits: Traits, layout: Layout, host: int) -> None:
         self.g = graph
         self.micro = micro
         self.traits = traits
         self.layout = layout
+        self.host = host
         self.tokens = micro.tokens
         self.inputs: dict[str, Tensor] = {}
 
@@ -278,6 +281,8 @@ class Parts:
             if decompress:
                 x = g.mul_mat(decompress, x)
             x = g.op("cont", (int(x.ne[0]) * heads.query, n), g.view("permute", x, x.ne, packed=False))
+            if self.layout.in_ram:
+                x.device = self.host
         g.expand(x)
         return x
 
