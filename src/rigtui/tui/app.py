@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from typing import ClassVar
 
 from rich.text import Text
@@ -24,6 +25,7 @@ from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.screens.help import help_screen
 from rigtui.tui.services import Services
 from rigtui.tui.theme import Themes, load_themes, pick
+from rigtui.tui.theme_watch import INTERVAL_S, ThemeWatch
 
 WEB_DRIVER = "textual.drivers.web_driver:WebDriver"
 """What textual-serve (1.1.3) asks for: the screen then talks to its parent, not to a terminal."""
@@ -35,6 +37,7 @@ class RigtuiApp(KeysInTurn):
     """One cockpit."""
 
     TITLE = "rigtui"
+    theme_interval_s: ClassVar[float] = INTERVAL_S
     CSS_PATH: ClassVar[list[str]] = ["cockpit.tcss"]  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     COMMANDS = App.COMMANDS | {ActionCommands}
@@ -61,7 +64,9 @@ class RigtuiApp(KeysInTurn):
         """Which keys do what."""
         self.set_keymap(self.keys.own)
         self._problems = [(problem, "keymap") for problem in problems]
+        self._theme_watch: ThemeWatch | None = None
         if themes is not None:
+            self._theme_watch = ThemeWatch()
             self._use(themes, theme, plain=plain)
 
     def _use(self, themes: Themes, wanted: str | None, *, plain: bool) -> None:
@@ -74,8 +79,24 @@ class RigtuiApp(KeysInTurn):
 
     def on_ready(self) -> None:
         """Say which themes and keys could not be used."""
-        for problem, title in self._problems:
+        self._tell(self._problems)
+        if self._theme_watch is not None:
+            self.set_interval(self.theme_interval_s, self._look_at_themes)
+
+    def _tell(self, problems: Iterable[tuple[str, str]]) -> None:
+        for problem, title in problems:
             self.notify(problem, title=title, severity="warning", timeout=12, markup=False)
+
+    def _look_at_themes(self) -> None:
+        """Colours follow the user's files while they are being written."""
+        themes = self._theme_watch.changed() if self._theme_watch is not None else None
+        if themes is None:
+            return
+        for theme in themes.themes:
+            self.register_theme(theme)
+        if any(theme.name == self.theme for theme in themes.themes):
+            self.mutate_reactive(RigtuiApp.theme)
+        self._tell((text, "theme") for text in themes.problems)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of the bars for themes that do not set them."""
