@@ -10,7 +10,9 @@ from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest, OfferedStep
+from rigtui.tui.messages import LogRead
 from rigtui.tui.screens.dialogs import QuestionScreen
+from rigtui.tui.services import LogChunk
 from tui.fakes import (
     BROKEN,
     BUILD,
@@ -502,12 +504,27 @@ def test_without_a_terminal_it_says_what_to_use_instead():
 async def test_a_ready_engine_shows_how_it_works_now_and_nothing_where_it_does_not_say(cockpit):
     world = World(two_cards())
     world.runs = (run_state("a"),)
+    world.live = Live(decode_tok_s=31.24, kv_share=0.121, kv_tokens=7904, processing=1, waiting=2)
     async with cockpit(world, size=(80, 24)) as screen:
-        await screen.until(lambda: "measured" in screen.part("#engine"))
-        assert "now" not in screen.part("#engine")
-        world.live = Live(decode_tok_s=31.24, kv_share=0.121, kv_tokens=7904, processing=1, waiting=2)
         await screen.until(lambda: "31.2 tok/s · KV 12% full (7,904 tokens) · 1 at work · 2 waiting" in screen.part("#engine"))
         world.live = Live(decode_tok_s=None, kv_share=0.13, kv_tokens=8500, processing=0, waiting=0)
         await screen.until(lambda: "now idle · KV 13% full (8,500 tokens)" in screen.part("#engine"))
         world.runs = (run_state("a", "stopped"),)
         await screen.until(lambda: "stopped" in screen.part("#engine") and "now" not in screen.part("#engine"))
+
+
+async def test_an_engine_that_rests_is_left_alone_until_its_log_says_that_something_happens(cockpit):
+    world = World(two_cards())
+    world.runs = (run_state("a"),)
+    world.live = Live(processing=0, kv_tokens=1, kv_share=0.01)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.until(lambda: "idle" in screen.part("#engine"))
+        watch = screen.app.cockpit.watch_live
+        await screen.until(lambda: not watch.wake.is_set())
+        echo = ("0.44 I srv  update_slots: all slots are idle", '"GET /metrics HTTP/1.1" 200')
+        screen.app.cockpit.post_message(LogRead("a", LogChunk(echo)))
+        await screen.until(lambda: "all slots are idle" in screen.app.cockpit.log_lines[-2])
+        assert not watch.wake.is_set()
+        world.live = Live(decode_tok_s=9.0, processing=1)
+        screen.app.cockpit.post_message(LogRead("a", LogChunk(("0.45 I slot launch_slot_: id 0 | task 7 | processing task",))))
+        await screen.until(lambda: "9.0 tok/s" in screen.part("#engine"))

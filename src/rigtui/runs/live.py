@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,13 @@ WINDOW = 4
 MISSES = 5
 """Looks without an answer after which the figures are old."""
 _MAX_BYTES = 1 << 20
+# llama-server (b10700) says so after every question that is no completion; vLLM's web server names every page that is asked for.
+_ECHO = re.compile(r"update_slots: all slots are idle|\bGET /(?:metrics|slots|health)\b")
+
+
+def left_by_asking(line: str) -> bool:
+    """Whether a log line is there only because somebody asked how the engine works."""
+    return _ECHO.search(line) is not None
 
 
 class LiveReader:

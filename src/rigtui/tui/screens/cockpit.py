@@ -168,6 +168,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             lines = (f"… {event.chunk.dropped:,} lines left out here; engine.log has them all", *lines)
         self.log_lines.extend(lines)
         self.query_one(EngineDock).write(lines)
+        self.watch_live.heard(event.chunk.lines)
 
     @on(Worker.StateChanged)
     def _worker_ended(self, event: Worker.StateChanged) -> None:
