@@ -523,7 +523,7 @@ async def test_an_engine_that_rests_is_left_alone_until_its_log_says_that_someth
         await screen.until(lambda: not watch.wake.is_set())
         echo = ("0.44 I srv  update_slots: all slots are idle", '"GET /metrics HTTP/1.1" 200')
         screen.app.cockpit.post_message(LogRead("a", LogChunk(echo)))
-        await screen.until(lambda: "all slots are idle" in screen.app.cockpit.log_lines[-2])
+        await screen.until(lambda: echo[1] in screen.app.cockpit.log_lines)
         assert not watch.wake.is_set()
         world.live = Live(decode_tok_s=9.0, processing=1)
         screen.app.cockpit.post_message(LogRead("a", LogChunk(("0.45 I slot launch_slot_: id 0 | task 7 | processing task",))))
