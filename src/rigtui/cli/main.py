@@ -26,6 +26,7 @@ COMMANDS = {
     "step": "the steps that would mend a run; take one by hand",
     "profiles": "list, show, edit or remove profiles",
     "results": "what earlier runs of a profile measured",
+    "tune": "try what a profile leaves open, keep the best",
     "forget": "learn nothing more from the runs so far",
     "export": "a profile in another tool's format",
     "import": "profiles from a models.conf",

@@ -42,6 +42,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """What the plan had to respect beside the user's settings: lessons, steps taken by hand."""
     trial: Trial | None = None
     """What the run tries beside the intent; its plan has it already."""
+    owner: tuple[int, int] | None = None
+    """Process (pid, start time) that the run serves alone: it ends with it. None: it runs until it is stopped."""
     replace: bool = False
     probe: str = "quick"
     """How the run is measured: `quick`, or `full` with a prompt near the whole context."""

@@ -21,7 +21,7 @@ from rigtui.engines.rooms import room
 from rigtui.errors import RigtuiError
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, read_rig
-from rigtui.runs import record, watch
+from rigtui.runs import identity, record, watch
 from rigtui.runs.attempt import Attempt, NotStartedError
 from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.ports import choose_port
@@ -102,8 +102,8 @@ class Supervisor:
             attempt.start()
             while attempt.running:
                 self._take_requests()
-                if self._keeper.problem is not None:
-                    # An engine that nobody can see or stop must not run on.
+                if self._keeper.problem is not None or self._abandoned():
+                    # An engine that nobody can see or stop, or that nobody wants any more, must not run on.
                     self._stop(now=False)
                 if attempt.tick():
                     self._judge(attempt)
@@ -141,6 +141,11 @@ class Supervisor:
         """Let the ways on be seen, and taken by hand."""
         self._ways = found.ways
         self._keeper.update(steps=tuple(way.offered() for way in found.ways), step=None)
+
+    def _abandoned(self) -> bool:
+        """The process that the run was for is gone."""
+        owner = self._asked.request.owner
+        return owner is not None and not identity.is_running(*owner)
 
     def _settle(self, failure: Failure | None) -> None:
         """The attempt is over: nothing of it is left, and what it came to is kept."""

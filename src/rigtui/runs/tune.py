@@ -1,0 +1,191 @@
+"""Tuning a profile: trials launched one after the other, each a run of its own whose stored result is all that is kept of it.
+
+A tuning that was broken off goes on where it was, because what was tried is read from the results. No engine is left behind: a trial is
+stopped when the tuning ends in whatever way, and its supervisor stops it by itself when the tuning's process is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Generator
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from rigtui.engines.engine import Build
+from rigtui.errors import MissingError, RigtuiError
+from rigtui.intent.intent import Intent, Overrides, with_settings
+from rigtui.models.model import Model
+from rigtui.planning.choose import choose
+from rigtui.planning.lessons import Lessons, differences
+from rigtui.planning.outcomes import RunResult, Trial, requested
+from rigtui.planning.plan import Plan
+from rigtui.planning.tuning import Axis, Prospect, Search, Tried, axes, limit_of, search, signature, value_of
+from rigtui.planning.wants import batches, wants
+from rigtui.rig.rig import Rig
+from rigtui.runs import identity, memory, watch
+from rigtui.runs.launch import launch
+from rigtui.runs.results import load_results, mark_chosen
+from rigtui.runs.rundir import RunDirectory
+from rigtui.runs.state import LaunchRequest, RunState
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What is tuned: a profile's model and intent."""
+
+    name: str
+    """The profile; its results hold the trials."""
+    model: Model
+    intent: Intent
+    builds: tuple[Build, ...]
+    probe: str = "quick"
+
+
+class TrialResult(Struct, frozen=True, kw_only=True):
+    """One trial, as it is shown."""
+
+    run: str
+    settings: Overrides
+    value: float
+    """0: it did not work."""
+    ttft_s: float | None = None
+    prefill_tok_s: float | None = None
+    decode_tok_s: float | None = None
+    graph_splits: int | None = None
+    context: int = 0
+    kv_type: tuple[str, ...] = ()
+    failure: str | None = None
+
+
+class Tuning:
+    """One tuning of one profile on the rig as `read` gives it."""
+
+    def __init__(self, asked: Asked, read: Callable[[], Rig], again: str = "") -> None:
+        """`again`: something new begins a tuning anew; the same goes on with the earlier one."""
+        self._asked = asked
+        self._read = read
+        self._want = wants(asked.model, asked.intent)
+        rig = read()
+        self._own = self._plan(rig, Overrides())
+        build = next((build for build in asked.builds if build.engine == self._own.engine), None)
+        if build is None:
+            raise MissingError(f"no build of {self._own.engine} is installed that could be tuned")
+        if self._own.status == "no_fit":
+            raise RigtuiError(f"{asked.model.name} does not fit this rig as it is now: {self._own.reasons[0].text}")
+        self._build = build
+        self._axes = axes(rig, self._own, asked.intent, self._want)
+        question = (asked.model.fingerprint, asked.intent.use_case.name, msgspec.to_builtins(requested(asked.intent.overrides)), again)
+        self.limit = limit_of(self._axes, self._prospects(rig))
+        """As many trials at most."""
+        self.id = hashlib.sha256(repr(question).encode()).hexdigest()[:8]
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What is tried; empty: the user has set it all."""
+        return self._axes
+
+    def _plan(self, rig: Rig, settings: Overrides) -> Plan:
+        # What an earlier tuning chose must not come in where rigtui's own settings are measured.
+        lessons = Lessons(runs=tuple(replace(run, chosen=False) for run in memory.lessons().runs), node=identity.node())
+        return choose(rig, self._asked.model, with_settings(self._asked.intent, settings), self._asked.builds, lessons=lessons)
+
+    def _prospects(self, rig: Rig) -> Callable[[Overrides], Prospect]:
+        known: dict[bytes, Prospect] = {}
+
+        def prospect(settings: Overrides) -> Prospect:
+            key = msgspec.json.encode(settings)
+            if key not in known:
+                plan = self._plan(rig, settings)
+                known[key] = Prospect(plan, signature(plan, batches(with_settings(self._asked.intent, settings), ())))
+            return known[key]
+
+        return prospect
+
+    def trials(self) -> list[TrialResult]:
+        """What was tried of this tuning so far with this build on these cards, oldest first; trials that were broken off left out."""
+        rig = self._read()
+        return [self._shown(run) for run in self._runs(rig)]
+
+    def _runs(self, rig: Rig) -> list[RunResult]:
+        mine = (run for run in load_results(self._asked.name) if run.trial is not None and run.trial.tuning == self.id)
+        here = (run for run in mine if not run.forgotten and not differences(run, rig, self._build))
+        return [run for run in here if run.attempt and (run.outcome == "failed" or run.attempt[-1].prefill_tok_s)]
+
+    def _shown(self, run: RunResult) -> TrialResult:
+        last = run.attempt[-1]
+        return TrialResult(
+            run=run.run,
+            settings=run.trial.settings if run.trial else Overrides(),
+            value=value_of(last, self._want, self._asked.intent),
+            ttft_s=last.ttft_s,
+            prefill_tok_s=last.prefill_tok_s,
+            decode_tok_s=last.decode_tok_s,
+            graph_splits=last.graph_splits,
+            context=last.context,
+            kv_type=last.kv_type,
+            failure=last.failure,
+        )
+
+    def search(self, rig: Rig | None = None) -> Search:
+        """Where the tuning is."""
+        rig = rig or self._read()
+        tried = [Tried(settings=one.settings, value=one.value) for one in map(self._shown, self._runs(rig))]
+        return search(self._axes, tried, self._prospects(rig), self._want, self._asked.intent, limit=self.limit)
+
+    def steps(self, watching: Callable[[RunState], object] = lambda _state: None) -> Generator[TrialResult, None, None]:
+        """Run the trials that are left, each until it is measured; then mark the best one.
+
+        `watching` is told what a trial does meanwhile. Raises RigtuiError when a trial cannot be launched at all. Whoever gives up must
+        close the iterator (leaving its loop with an exception does), which stops the trial that is going on.
+        """
+        while (found := self.search()).next is not None:
+            run = self._trial(found.next, watching)
+            result = next((one for one in self.trials() if one.run == run), None)
+            if result is None:
+                raise RigtuiError(f"trial {run} could not be measured; `rigtui logs {run}` says what happened")
+            yield result
+        self.choose(found.best)
+
+    def choose(self, best: Overrides | None) -> None:
+        """Mark the best trial: later plans begin with its settings."""
+        if best is None:
+            return
+        prospect = self._prospects(self._read())
+        wanted = prospect(best).signature
+        run = next((one.run for one in reversed(self.trials()) if one.value and prospect(one.settings).signature == wanted), None)
+        if run is not None:
+            mark_chosen(self._asked.name, run, self.id)
+
+    def _trial(self, settings: Overrides, watching: Callable[[RunState], object]) -> str:
+        """One trial from its launch to its end; the run's id."""
+        asked = self._asked
+        request = LaunchRequest(
+            plan=self._plan(self._read(), settings),
+            intent=asked.intent,
+            build=self._build,
+            model=asked.model.name,
+            profile=asked.name,
+            fingerprint=asked.model.fingerprint,
+            embedding=asked.intent.use_case.embedding or asked.model.embedding_model,
+            trial=Trial(tuning=self.id, settings=settings),
+            owner=(os.getpid(), identity.start_time(os.getpid()) or 0),
+            attempts=1,
+            probe=asked.probe,
+        )
+        launched = launch(request)
+        if launched.attached:
+            raise RigtuiError(f"{asked.name} runs already as {launched.state.run}; stop it first (`rigtui stop {launched.state.run}`)")
+        directory = RunDirectory(launched.directory)
+        try:
+            for change in watch.follow(directory, log_offset=None):
+                if change.state is not None:
+                    watching(change.state)
+                    if change.state.phase == "ready" and not change.state.measuring:
+                        break
+        finally:
+            state = directory.view()
+            if state is not None:
+                watch.stop_and_wait(state)
+        return launched.state.run
