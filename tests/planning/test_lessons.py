@@ -66,6 +66,18 @@ def test_headroom_is_not_kept_twice_while_the_memory_is_taken_that_it_was_for() 
     assert "Card 1 has 256 MiB less free" in codes(after)["lesson_dropped"]
 
 
+def test_memory_that_others_took_while_it_loaded_is_left_free_for_them_the_next_time() -> None:
+    """The second attempt saw in its reading that 300 MiB were gone; the next run begins with a reading in which they are back."""
+    poorer = rig(gpu(0, 900), gpu(1, 900 - 300))
+    full = rig(gpu(0, 900), gpu(1, 900))
+    first, second = planned(full, MODEL, ASKED), planned(poorer, MODEL, ASKED)
+    run = a_run(full, MODEL, ASKED, out_of_vram(first, ASKED, 1, 100), an_attempt(second, ASKED))
+    after = plan_after(run, on=full)
+    assert {device.name: device.headroom_bytes // MIB for device in after.devices} == {"Card 0": 128, "Card 1": 128 + 300}
+    assert "others took 300 MiB of Card 1 while the engine loaded" in codes(after)["lesson"]
+    assert plan_after(run, on=poorer).devices[1].headroom_bytes == 128 * MIB, "not while they have it"
+
+
 def test_headroom_for_memory_that_others_took_is_kept_though_the_card_has_more_free_now() -> None:
     assert plan_after(mended(), on=rig(gpu(0, 700), gpu(1, 3000))).devices[0].name == "Card 1", "one card alone is enough"
     roomier = rig(gpu(0, 700), gpu(1, 900))

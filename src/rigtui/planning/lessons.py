@@ -147,9 +147,24 @@ def _bounds(runs: Sequence[RunResult]) -> list[Bound]:
             found = {key: replace(bound, unneeded=_unneeded_after(bound, last)) for key, bound in found.items()}
         for failed, attempt in pairwise(run.attempt):
             new = [c for c in attempt.constraints if c.origin in _LEARNED and c not in failed.constraints]
-            for constraint in new:
+            for constraint in (*new, *_taken_meanwhile(failed, attempt, new)):
                 found[constraint.kind, constraint.gpu] = Bound(constraint=constraint, started=run.started, failed=failed)
     return list(found.values())
+
+
+def _taken_meanwhile(failed: AttemptResult, after: AttemptResult, new: Sequence[Constraint]) -> list[Constraint]:
+    """More headroom where others took memory while it loaded: the attempt after that saw it in its reading, the next run would not."""
+    device = next((d for d in failed.devices if d.device == failed.failed_device), None)
+    if failed.failure != "out_of_vram" or device is None or any(c.kind == "headroom" and c.gpu == _about(device) for c in new):
+        return []
+    then = device.free_before_bytes
+    now = next((d.free_before_bytes for d in after.devices if _about(d) == _about(device)), None)
+    if then is None or now is None or then - now < LEAST_BYTES:
+        return []
+    wanted = device.headroom_bytes + then - now
+    more = f"headroom {mib(device.headroom_bytes)} → {mib(wanted)}"
+    text = f"others took {mib(then - now)} of {clean(device.name)} while the engine loaded: {more}"
+    return [Constraint(kind="headroom", gpu=_about(device), value=wanted, text=text)]
 
 
 def _unneeded_after(bound: Bound, good: AttemptResult) -> int:

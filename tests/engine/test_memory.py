@@ -1,0 +1,131 @@
+"""What a run taught is where the next one begins: real llama-server on virtual cards, through rigtui's own command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.test_plans import rigtui, wait_for
+from engine.virtual_rig import Card, VirtualRig
+from rigtui.runs import watch
+from rigtui.text import MIB
+from tools.make_gguf import model_file
+
+CARD = Card(name="NVIDIA GeForce RTX 3060", total_mib=12288, free_mib=11910, bandwidth_gb_s=360, context_mib=300)
+TAKEN = 2500
+Make = Callable[..., VirtualRig]
+
+
+@pytest.fixture
+def rig(virtual_rig: Make) -> Iterator[VirtualRig]:
+    yield virtual_rig([CARD], compute=False)
+    for state in watch.live_runs():
+        watch.stop_and_wait(state, now=True)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return model_file("llama-3.1-8b-q4_k_m", tmp_path)
+
+
+def served(model: Path) -> dict[str, Any]:
+    """The profile launched, measured and stopped: its result."""
+    run = started(model)
+    state = wait_for(run, "ready")
+    while not next(one for one in rigtui("results", "coder")["runs"] if one["run"] == run)["attempt"][-1]["decode_tok_s"]:
+        assert state["phase"] == "ready"
+    subprocess.run([sys.executable, "-m", "rigtui", "stop", run], capture_output=True, check=True)
+    return next(one for one in rigtui("results", "coder")["runs"] if one["run"] == run)
+
+
+def planned() -> dict[str, Any]:
+    return rigtui("plan", "coder")  # type: ignore[no-any-return]
+
+
+def codes(plan: dict[str, Any]) -> dict[str, str]:
+    return {reason["code"]: reason["text"] for reason in plan["reasons"]}
+
+
+def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig, model: Path) -> None:
+    """Another program takes memory inside every load. The first launch fails once and is mended; the others know."""
+    plan = planned_once(model)
+    held = CARD.context_mib + (plan["devices"][0]["weights_bytes"] + plan["devices"][0]["kv_bytes"] // 2) // MIB
+    attempts = []
+    for _ in range(3):
+        rival = rig.take_later(0, TAKEN, after_mib=held)
+        attempts.append([attempt["outcome"] for attempt in served(model)["attempt"]])
+        rig.stub.release(rival)
+    assert attempts == [["failed", "ready"], ["ready"], ["ready"]]
+    said = subprocess.run([sys.executable, "-m", "rigtui", "results", "coder"], capture_output=True, text=True, check=True).stdout
+    assert "failed: out_of_vram" in said
+    assert "lesson: from now on" in said
+    assert "MiB less)" in said or "(as planned)" in said or "MiB more)" in said
+    assert "from an earlier run" in codes(planned())["lesson"]
+
+
+def test_what_ran_is_remembered_with_its_bytes_and_speed(rig: VirtualRig, model: Path) -> None:
+    before = planned_once(model)
+    ran = served(model)["attempt"][-1]
+    after = planned()
+    assert (before["basis"], after["basis"]) == ("estimated", "remembered")
+    assert after["expected"]["basis"] == "measured"
+    assert after["expected"]["decode_tok_s"] == pytest.approx(ran["decode_tok_s"], abs=0.1)
+    device = after["devices"][0]
+    assert device["compute_bytes"] == ran["devices"][0]["compute_bytes"]
+    assert before["devices"][0]["floor_bytes"] == 450 * MIB
+    assert device["floor_bytes"] == pytest.approx(CARD.context_mib * MIB, abs=MIB), "the runtime is what the engine really took"
+    assert device["used_bytes"] == pytest.approx(ran["devices"][0]["peak_bytes"], abs=MIB)
+    other = rigtui("plan", "coder", "--context", "16384")
+    assert other["devices"][0]["floor_bytes"] == device["floor_bytes"]
+    assert other["expected"]["basis"] == "calibrated"
+    assert "held" in codes(after)["remembered"]
+
+
+@pytest.mark.parametrize("what", ["driver", "card", "build"])
+def test_another_driver_card_or_build_begins_anew_and_says_so(what: str, rig: VirtualRig, model: Path) -> None:
+    planned_once(model)
+    served(model)
+    assert planned()["basis"] == "remembered"
+    text = (rig.stub.directory / "rig.txt").read_text()
+    if what == "driver":
+        rig.stub.write(text.replace("driver 580.95.05", "driver 590.10"))
+    elif what == "card":
+        rig.stub.write(text.replace("uuid GPU-00000000", "uuid GPU-0badcafe"))
+    else:
+        script = rig.llama_server
+        version = """case "$1" in --version) echo "version: 9.9.9-new (build 2, commit abcdef0)" >&2; exit 0;; esac\n"""
+        first, _, rest = script.read_text().partition("\n")
+        script.write_text(f"{first}\n{version}{rest}")
+    after = planned()
+    assert "is set aside" in codes(after)["lessons_set_aside"]
+    assert (after["basis"], after["expected"]["basis"]) == ("estimated", "estimated")
+
+
+def test_forgotten_runs_bind_no_more(rig: VirtualRig, model: Path) -> None:
+    planned_once(model)
+    served(model)
+    subprocess.run([sys.executable, "-m", "rigtui", "forget", "coder"], capture_output=True, check=True)
+    assert planned()["basis"] == "estimated"
+    assert rigtui("results", "coder")["runs"][-1]["forgotten"]
+
+
+def planned_once(model: Path) -> dict[str, Any]:
+    """The plan before anything ran."""
+    return rigtui("plan", str(model), "--use-case", "coding")  # type: ignore[no-any-return]
+
+
+def started(model: Path) -> str:
+    """The profile launched: the run's id."""
+    words = ["run", str(model), "--use-case", "coding", "--save", "coder"] if not rigtui_knows("coder") else ["run", "coder"]
+    return str(rigtui(*words, "--detach")["run"])
+
+
+def rigtui_knows(profile: str) -> bool:
+    done = subprocess.run([sys.executable, "-m", "rigtui", "profiles", "--json"], capture_output=True, text=True, check=True)
+    return profile in json.dumps(json.loads(done.stdout))
