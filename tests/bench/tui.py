@@ -136,7 +136,7 @@ def rig_text(chance: random.Random | None = None) -> str:
     """The stub's rig; with `chance` everything on it moved."""
     cards = []
     for at in range(CARDS):
-        held = 3000 + 200 * at if chance is None else chance.randint(2500, 3500) + 200 * at
+        held = 3000 + 200 * at if chance is None else chance.randint(2800, 3200) + 200 * at
         busy, degrees = (5, 40) if chance is None else (chance.randint(0, 99), chance.randint(38, 72))
         cards.append(CARD.format(at=at + 1, held=held, busy=busy, degrees=degrees))
     return nvml_stub.DRIVER + "".join(cards)

@@ -14,10 +14,10 @@ async def test_a_terminal_that_was_tiny_for_a_while_shows_what_it_did_before(coc
     async with cockpit(World(rig), size=size) as screen:
         await screen.until(lambda: len(screen.state.placements) == len(MODELS))
         screen.app.cockpit._end_watch()
-        before = ""
-        while before != (before := screen.text()):
-            await screen.pilot.pause(0.1)
+        await screen.until(lambda: not screen.app.cockpit._busy)
+        await screen.pilot.pause(0.2)
+        before = screen.text()
         await screen.pilot.resize_terminal(*tiny)
         await screen.pilot.pause()
         await screen.pilot.resize_terminal(*size)
-        await screen.until(lambda: screen.text() == before)
+        await screen.until(lambda: screen.text() == before, f"what was there before\n{before}\nbut:")

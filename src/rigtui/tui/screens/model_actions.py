@@ -11,11 +11,14 @@ from rigtui.rig.rig import Rig
 from rigtui.tui import shelf as sh
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import Placed, ShelfRead
+from rigtui.tui.messages import Placed, RigRead, ShelfRead
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.view import model_groups
 from rigtui.tui.widgets.picker import Groups, ModelPicker
+
+SURVEY_READINGS = 5
+"""So many readings of the rig lie between two surveys that only its memory asks for: one card's games do not keep a core busy."""
 
 
 class ModelActions(CockpitBase):
@@ -27,6 +30,8 @@ class ModelActions(CockpitBase):
     _placing = 0
     """Request id of the last survey; answers to older ones are dropped."""
     _busy = False
+    _readings = 0
+    """Of the rig, since the last survey."""
     _listed: tuple[tuple[object, ...], Groups] = ((), ())
     """What the list was last made of, and the list: making it anew costs a key's worth of time with hundreds of models."""
 
@@ -39,17 +44,21 @@ class ModelActions(CockpitBase):
         if asked_for == self._asked_for:
             # While an engine loads the memory moves all the time; what is derived then is wrong before it is shown.
             moving = self._busy or any(run.phase in ("starting", "loading") for run in state.live_runs)
-            if moving or not st.needs_new_plan(self._placed_on, rig):
+            if moving or self._readings < SURVEY_READINGS or not st.needs_new_plan(self._placed_on, rig):
                 return
         else:
             self.state = state = replace(state, survey=state.survey + 1)
-        self._asked_for, self._placed_on, self._busy = asked_for, rig, True
+        self._asked_for, self._placed_on, self._busy, self._readings = asked_for, rig, True, 0
         self._placing += 1
         wanted = st.wanted_of_all(state)
         shown = [entry.path for section in self._sections() for entry in section.entries]
         jobs = {path: wanted[path] for path in [state.selected or "", *shown] if path in wanted}
         work = partial(tasks.place, self.services, self.post_message, self._placing, state.survey, rig, jobs, builds)
         self.background("place", work, exclusive=True)
+
+    @on(RigRead)
+    def _count_reading(self) -> None:
+        self._readings += 1
 
     @on(Placed)
     def _placed(self, event: Placed) -> None:

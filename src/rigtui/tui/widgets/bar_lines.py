@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from textwrap import wrap
 
 from msgspec import Struct
@@ -110,8 +111,12 @@ def figures_text(row: BarRow, *, wide: bool) -> str:
 
 
 def _style(palette: Palette, color: Color | None, ground: Color | None = None, *, bold: bool = False) -> Style:
-    if palette.plain:
-        return Style(bold=bold)
+    return _made(None, None, bold) if palette.plain else _made(color, ground, bold)
+
+
+@cache
+def _made(color: Color | None, ground: Color | None, bold: bool) -> Style:
+    """Made once: a style of Rich's costs more than the cells it is for."""
     return Style(color=color.rich_color if color else None, bgcolor=ground.rich_color if ground else None, bold=bold)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.segment import Segment
+from rich.style import Style
 from textual.color import Color
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -27,6 +28,8 @@ class RigBars(Widget):
         self._rows: tuple[BarRow, ...] = ()
         self._remark = ""
         self._lines: list[list[Segment]] = []
+        self._strips: list[Strip] = []
+        self._base = Style()
 
     def on_mount(self) -> None:
         """Redraw in the new colours when the theme changes."""
@@ -65,18 +68,22 @@ class RigBars(Widget):
         width = self.size.width
         if not width:
             return
-        old, self._lines = self._lines, self._lines_for(width)
-        if len(old) != len(self._lines):
+        old, old_base, self._lines, self._base = self._lines, self._base, self._lines_for(width), self.rich_style
+        if len(old) != len(self._lines) or old_base != self._base:
+            self._strips = [self._strip(line, width) for line in self._lines]
             self.refresh(layout=True)
             return
-        changed = [Region(0, y, width, 1) for y, line in enumerate(self._lines) if line != old[y]]
+        changed = [y for y, line in enumerate(self._lines) if line != old[y]]
+        for y in changed:
+            self._strips[y] = self._strip(self._lines[y], width)
         if changed:
-            self.refresh(*changed)
+            self.refresh(*(Region(0, y, width, 1) for y in changed))
+
+    def _strip(self, line: list[Segment], width: int) -> Strip:
+        return Strip(line).apply_style(self._base).adjust_cell_length(width, self._base)
 
     def _remark_lines(self, palette: Palette, layout: Layout) -> list[list[Segment]]:
         from textwrap import wrap
-
-        from rich.style import Style
 
         style = Style() if palette.plain else Style(color=palette.muted.rich_color, italic=True)
         indent = " " * (layout.name + 3) if self._rows and layout.width >= 100 else " "
@@ -88,8 +95,8 @@ class RigBars(Widget):
 
     def on_resize(self) -> None:
         """Columns follow the width."""
+        self._lines = []
         self._draw()
-        self.refresh()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's signature
         """As many lines as there are to draw: asked for a width that may be another than that of the last picture."""
@@ -97,10 +104,7 @@ class RigBars(Widget):
 
     def render_line(self, y: int) -> Strip:
         """One line of the picture."""
-        width = self.size.width
-        if y >= len(self._lines):
-            return Strip.blank(width, self.rich_style)
-        return Strip(self._lines[y]).apply_style(self.rich_style).adjust_cell_length(width, self.rich_style)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
 
 
 def _opaque(value: str, fallback: str) -> Color:
