@@ -78,9 +78,11 @@ def test_what_the_cards_did_while_loading_does_not_count() -> None:
     assert verdict(4.9, seen).spill is None
 
 
-def test_slow_is_said_with_both_figures() -> None:
-    assert verdict(20.0, load()).notes == ("slow: 20.0 tok/s, where 48 were expected (estimated)",)
-    assert verdict(30.0, load()).notes == ()
+def test_slow_is_said_with_both_figures_and_later_where_the_expectation_is_a_guess() -> None:
+    known = replace(PLAN, expected=Expected(decode_tok_s=48.0, basis="measured"))
+    assert verdict(20.0, load(), known).notes == ("slow: 20.0 tok/s, where 48 were expected (measured)",)
+    assert verdict(20.0, load()).notes == ()
+    assert verdict(15.0, load()).notes == ("slow: 15.0 tok/s, where 48 were expected (estimated)",)
 
 
 def test_the_bytes_that_were_planned_and_never_seen_are_what_is_missing() -> None:

@@ -18,8 +18,8 @@ from rigtui.runs.observe import Observed
 from rigtui.runs.state import Measured
 from rigtui.text import MIB, mib
 
-SLOW = 0.5
-"""Share of the expected speed below which a run is called slow."""
+SLOW = {"measured": 0.5, "calibrated": 0.5, "estimated": 0.35}
+"""Share of the expected speed below which a run is called slow, by what the expectation rests on."""
 SPILLED = 0.3
 """Share of it below which a busy card with an idle memory bus has spilled."""
 BUSY_PERCENT = 90
@@ -80,7 +80,7 @@ def judge(plan: Plan, measured: Measured, observed: Observed, load: Load, *, wsl
     notes = [*_peaks(plan, measured), *_ram(plan, load)]
     spill = _moved_to_ram(plan, observed) or _silent_spill(plan, measured, load, wsl=wsl)
     expected, decode = plan.expected.decode_tok_s, measured.decode_tok_s
-    if spill is None and expected and decode and decode < SLOW * expected:
+    if spill is None and expected and decode and decode < SLOW[plan.expected.basis] * expected:
         notes.append(f"slow: {decode:,.1f} tok/s, where {expected:,.0f} were expected ({plan.expected.basis})")
     return Verdict(notes=tuple(notes), spill=spill)
 
