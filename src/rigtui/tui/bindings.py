@@ -10,6 +10,7 @@ from textual.dom import DOMNode
 from rigtui.tui.actions import ACTIONS
 from rigtui.tui.keys import Keys, key_text
 from rigtui.tui.read_only import WRITES
+from rigtui.tui.rows import literal
 
 
 def bindings(*places: str) -> list[BindingType]:
@@ -43,4 +44,4 @@ def offered(node: DOMNode, actions: Iterable[str]) -> tuple[str, ...]:
 
 def close_line(node: DOMNode, closes: str, *before: str) -> str:
     """What a dialog's border says of its keys: some texts, then how it is closed."""
-    return " · ".join([*before, f"{keys_of(node).shown(closes)} closes"])
+    return literal(" · ".join([*before, f"{keys_of(node).shown(closes)} closes"]))

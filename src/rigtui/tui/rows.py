@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
+from textual.markup import escape
 
 from rigtui.text import GIB, MIB
 
@@ -76,6 +77,11 @@ def _first_cells(text: str, width: int) -> str:
         if used > width:
             return text[:at]
     return text
+
+
+def literal(text: str) -> str:
+    """Text for the title of a border, which Textual 8.2.8 reads as markup: names of models and profiles are none."""
+    return escape(text)
 
 
 def padded(text: str, width: int) -> str:

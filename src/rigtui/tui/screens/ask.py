@@ -17,7 +17,7 @@ from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings, close_line
 from rigtui.tui.messages import Answered
-from rigtui.tui.rows import joined
+from rigtui.tui.rows import joined, literal
 from rigtui.tui.run_text import QUESTION, base_url
 from rigtui.tui.services import Conversation, Speed, Turn
 
@@ -55,7 +55,7 @@ class AskScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """Question and answers."""
         with Vertical(classes="box tall") as box:
-            box.border_title = f"Ask {clean(self._served.model)}"
+            box.border_title = literal(f"Ask {clean(self._served.model)}")
             box.border_subtitle = close_line(self, "line.close", "Enter asks")
             yield Static(f"POST {base_url(self._served)}/chat/completions", markup=False, classes="quiet")
             yield Input(QUESTION, id="question")

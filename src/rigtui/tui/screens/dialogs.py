@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from rigtui.tui.bindings import bindings, close_line, keys_of
+from rigtui.tui.rows import literal
 
 
 class Answer(Struct, frozen=True):
@@ -35,7 +36,7 @@ class QuestionScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Text and answers."""
         with Vertical(classes="box") as box:
-            box.border_title = self._title
+            box.border_title = literal(self._title)
             box.border_subtitle = close_line(self, "dialog.close", "Enter chooses")
             yield Static(self._text, markup=False, classes="say")
             yield OptionList(*(Option(Content(answer.text), id=answer.name) for answer in self._answers), markup=False)
@@ -61,7 +62,7 @@ class LineScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Text, line, and what is wrong with it."""
         with Vertical(classes="box") as box:
-            box.border_title = self._title
+            box.border_title = literal(self._title)
             box.border_subtitle = close_line(self, "line.close", "Enter takes it")
             yield Static(self._text, markup=False, classes="say")
             yield Input(self._value)
@@ -96,7 +97,7 @@ class TextScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """The text, which scrolls."""
         with VerticalScroll(classes="box tall") as box:
-            box.border_title = self._title
+            box.border_title = literal(self._title)
             box.border_subtitle = close_line(self, "dialog.close", *([f"{keys_of(self).shown('text.copy')} copies"] if self._copy else []))
             yield Static(self._text, markup=False)
 

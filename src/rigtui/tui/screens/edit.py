@@ -12,6 +12,7 @@ from textual.widgets import Static, TextArea
 
 from rigtui.errors import RigtuiError
 from rigtui.tui.bindings import bindings, close_line, keys_of
+from rigtui.tui.rows import literal
 
 
 class EditScreen(ModalScreen[str | None]):
@@ -27,7 +28,7 @@ class EditScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """Text, and what is wrong with it."""
         with Vertical(classes="box tall") as box:
-            box.border_title = self._title
+            box.border_title = literal(self._title)
             box.border_subtitle = close_line(self, "line.close", f"{keys_of(self).shown('edit.store')} stores it")
             yield TextArea(self._text, soft_wrap=True, show_line_numbers=True, tab_behavior="focus")
             yield Static("", markup=False, id="wrong")

@@ -19,7 +19,7 @@ from rigtui.tui.bindings import bindings
 from rigtui.tui.log_book import LEAST, LogBook
 from rigtui.tui.log_text import log_title
 from rigtui.tui.messages import LinesRead, Noted
-from rigtui.tui.rows import wrapped
+from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.screens.page import Page
 from rigtui.tui.services import Services
 from rigtui.tui.state import Cockpit
@@ -42,6 +42,7 @@ class LogPage(Page):
         self._shown_run = run
         self._book = LogBook()
         self._search = ""
+        self._title = ""
         self._entry: Callable[[str], None] | None = None
 
     def parts(self) -> ComposeResult:
@@ -75,8 +76,9 @@ class LogPage(Page):
     def _draw(self) -> None:
         view = self.query_one(LogView)
         title = log_title(clean(self._shown_run.profile or self._shown_run.model), self._book)
-        if title != view.border_title:
-            view.border_title = title
+        if title != self._title:
+            self._title = title
+            view.border_title = literal(title)
         view.show(self._search)
         line = self._book.here
         text = Content("\n").join(wrapped(line.text, max(20, self.size.width - 6))) if line is not None else Content("nothing to show")

@@ -20,7 +20,7 @@ from rigtui.tui.bindings import bindings, keys_of
 from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
 from rigtui.tui.plot_text import METRICS, plot
 from rigtui.tui.profile_text import about_profile, profile_row, results_table
-from rigtui.tui.rows import wrapped
+from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.edit import EditScreen
 from rigtui.tui.screens.export import ExportScreen
@@ -123,7 +123,7 @@ class ProfilesPage(Page):
             if name not in self._results:
                 self._results[name] = ((), "")
                 self._do(tasks.results, name)
-            self.query_one("#profile").border_title = clean(name)
+            self.query_one("#profile").border_title = literal(clean(name))
             self.query_one("#profile-text", Static).update(Content("\n").join(about_profile(row, width)))
             found, problem = self._results[name]
             lines = wrapped(clean(problem), width, "$error") if problem else self._measured(found, width)
@@ -234,6 +234,11 @@ class ProfilesPage(Page):
             text = self._store.text(name)
         except RigtuiError as error:
             self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
+            return
+        if any(clean(line) != line.replace("\t", "    ") for line in text.splitlines()):
+            # Neither may they reach the terminal, nor may the text be changed unasked.
+            key = keys_of(self).shown("profiles.edit_outside")
+            self.post_message(Noted(f"its text has control characters; {key} opens it in your editor", title=tasks.TITLE, failed=True))
             return
         self.app.push_screen(EditScreen(f"Edit {clean(name)}", text, lambda new: self._store.write(name, new)), self._edited)
 
