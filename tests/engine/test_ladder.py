@@ -278,3 +278,14 @@ def test_what_was_learned_makes_the_third_launch_work_at_once(runs: Runs, virtua
         assert watch.stop_and_wait(ready).phase == "stopped"
         rig.take(0, 0)
     assert attempts == [2, 1, 1]
+
+
+def test_attempts_have_a_limit(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    """The engine wants far more at run time than any step of the ladder leaves it."""
+    virtual_rig([replace(CARD, pool_mib=9000)], compute=False)
+    state = runs.wait(launched(runs, structs.replace(request(tmp_path), attempts=2)), "failed")
+    assert [attempt.outcome for attempt in state.attempts] == ["failed", "failed"]
+    assert state.failure is not None
+    assert state.failure.code == "out_of_vram"
+    assert state.failure.text.endswith("; 2 attempts are the limit")
+    assert [attempt.failure for attempt in load_results("coder")[0].attempt] == ["out_of_vram", "out_of_vram"]
