@@ -79,7 +79,12 @@ def derive(
 def _on_cards(search: Search, want: Wants, cards: tuple[Gpu, ...], *, free_order: bool, free_targets: bool) -> list[Candidate]:
     """With everything on cards where that can be, with a part in RAM where nothing serves fully; an order of the user's is kept."""
     alone = [(card,) for card in _distinct(cards)] if free_order else [cards]
-    found = [candidate for group in alone for candidate in _until_it_fits(want, lambda kv, group=group: _in_vram(search, group, kv))]  # type: ignore[misc]
+    found: list[Candidate] = []
+    for group in alone:
+        for kv in _worth_a_look(search, group):
+            found.append(_in_vram(search, group, kv))
+            if found[-1].status == "fits":
+                break
     if free_order and len(cards) > 1:
         found += _together(search, want, cards, free_targets)
     if not any(candidate.status == "fits" for candidate in found):
@@ -97,16 +102,22 @@ def _together(search: Search, want: Wants, cards: tuple[Gpu, ...], free_targets:
         if here and here[0].settings.kv_type == want.kv_types[0]:
             break  # a further, slower card cannot make it better
     if not found:
-        found = [_in_vram_any_order(search, cards, kv) for kv in want.kv_types]
+        found = [_in_vram_any_order(search, cards, kv) for kv in _worth_a_look(search, cards)]
     if free_targets:
         found += [better for candidate in found if (better := steered(search, candidate)) is not None]
     return found
 
 
+def _worth_a_look(search: Search, cards: tuple[Gpu, ...]) -> tuple[tuple[str, str], ...]:
+    """The KV types with which at least the least context may lie on `cards`; the first alone, to say what is missing, where none does."""
+    want = search.want
+    return tuple(kv for kv in want.kv_types if search.can_hold(cards, kv, want.context_least)) or want.kv_types[:1]
+
+
 def _holding_all(search: Search, want: Wants, cards: tuple[Gpu, ...]) -> list[Candidate]:
     """The wanted context on these cards, with the finest KV type that allows it; nothing where none does."""
     for kv in want.kv_types:
-        if search.least_bytes(kv, want.context) > search.room(cards):
+        if not search.can_hold(cards, kv, want.context):
             continue
         for order in (cards, *_orders(cards)):
             candidate = search.candidate(order, kv, want.context)

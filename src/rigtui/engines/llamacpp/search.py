@@ -24,6 +24,7 @@ from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB
 
 SETTLING_TRIES = 4
+NEAR_THE_MOST = 0.9
 SETTLING_STEP_MIB = 16
 """The least by which a target that was missed is raised; doubled each time."""
 
@@ -115,18 +116,25 @@ class Search:
         return self.table.gpu_bytes + sum(kv_per_layer(self.model, self.settings((), kv, context), context * self.want.slots))
 
     def most_context(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> int:
-        """No context above this can lie on `cards`: weights and cache alone are more than there is. 0 where not even the least can."""
-        room, low, high = self.room(cards), 0, self.want.context
-        if self.least_bytes(kv, high) <= room:
+        """No context above this can lie on `cards`: weights, cache and the buffers of as many cards as it takes are more than there is.
+
+        0 where not even the least can.
+        """
+        low, high = 0, self.want.context
+        if self.can_hold(cards, kv, high):
             return high
         while high - low > PAD_CONTEXT:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.least_bytes(kv, middle) <= room else (low, middle)
-        return high
+            low, high = (middle, high) if self.can_hold(cards, kv, middle) else (low, middle)
+        return low
 
-    def room(self, cards: Sequence[Gpu]) -> int:
-        """What the cards together can give, beyond the headroom."""
-        return sum(max(d.free_bytes - h, 0) for d, h in zip(self.devices(cards), self.headroom(cards), strict=True))
+    def can_hold(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> bool:
+        """Whether `context` tokens per request are not out of the question: a bound that costs next to nothing, no judgement."""
+        rooms = [max(d.free_bytes - h, 0) for d, h in zip(self.devices(cards), self.headroom(cards), strict=True)]
+        # Every card that holds layers has at least the mask of what they attend to, several cards four copies; one may hold only the head.
+        attends = any(self.model.kv_heads) and not self.model.sliding_window
+        mask = 2 * min(self.want.ubatch, context) * context * (4 if len(cards) > 1 else 1) if attends else 0
+        return self.least_bytes(kv, context) <= sum(max(room - mask, 0) for room in rooms) + (mask if len(cards) > 1 else 0)
 
     @staticmethod
     def per_slot(candidate: Candidate) -> int:
@@ -239,8 +247,10 @@ class Search:
         if not good(best):
             return best
         low = least if known is None else self.per_slot(known)
+        share = NEAR_THE_MOST  # what can be known without a look is mostly not far off
         while high - low > PAD_CONTEXT:
-            middle = (low + high) // 2 // PAD_CONTEXT * PAD_CONTEXT
+            middle = int(low + (high - low) * share) // PAD_CONTEXT * PAD_CONTEXT
+            share = 0.5
             if middle <= low:
                 break
             candidate = judge(middle)
