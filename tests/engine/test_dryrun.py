@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from engine.virtual_rig import VirtualRig, cards_of
+from engine.virtual_rig import Card, VirtualRig, cards_of
+from models.hub_server import serving
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import dryrun
 from rigtui.engines.llamacpp.builds import find
@@ -62,3 +67,20 @@ def test_after_a_dry_run_the_plan_is_exact(rig_name: str, model_name: str, wante
             assert device.kv_bytes == pytest.approx(real.kv, abs=MIB)
             assert device.compute_bytes == pytest.approx(real.compute, abs=MIB)
             assert device.free_after_bytes >= device.headroom_bytes
+
+
+def test_a_model_that_is_only_on_the_hub_is_verified_from_its_header(
+    virtual_rig: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    virtual_rig([Card(name="NVIDIA GeForce RTX 3090", total_mib=24576, free_mib=23400, context_mib=380)], compute=False)
+    folder = tmp_path / "served" / "someone" / "Llama-GGUF"
+    folder.mkdir(parents=True)
+    os.link(model_file("llama-3.1-8b-q4_k_m", tmp_path), folder / "llama-q4_k_m.gguf")
+    with serving(tmp_path / "served") as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        words = [sys.executable, "-m", "rigtui", "plan", "hf:someone/Llama-GGUF:q4_k_m", "--verify", "--json"]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    plan = json.loads(done.stdout)
+    assert (plan["basis"], plan["status"]) == ("verified", "fits"), done.stderr
+    # What the engine itself takes on the card was learned on the way.
+    assert plan["devices"][0]["floor_bytes"] == 380 * MIB

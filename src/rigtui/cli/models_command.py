@@ -22,11 +22,14 @@ MODELS_SCHEMA = "rigtui.models/1"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("paths", nargs="*", metavar="PATH", help="look into these folders (or at these files), and nowhere else")
+    parser.add_argument("--hub", metavar="QUERY", help="search the Hugging Face hub for GGUF models instead")
     parser.add_argument("--json", action="store_true", help="as JSON (rigtui.models/1)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Search and print; progress on stderr when that is a terminal."""
+    if args.hub is not None:
+        return _hub(args)
     from rigtui.intent.config import load_config
     from rigtui.models.library import scan
     from rigtui.models.places import places
@@ -45,6 +48,30 @@ def run(args: argparse.Namespace) -> int:
         note(f'no model was found ({looked}); put a GGUF file into ~/models, or name folders in config.toml: [models] folders = ["/data"]')
     else:
         print("\n".join(_table(entries)))
+    return EXIT_DONE
+
+
+def _hub(args: argparse.Namespace) -> int:
+    from rigtui.models.hub import search
+
+    if args.paths:
+        raise UsageError("--hub searches the hub, not folders; leave the paths out")
+    if not args.hub.strip():
+        raise UsageError("say what to search the hub for: rigtui models --hub qwen3-32b")
+    found = search(args.hub)
+    if args.json:
+        rows = [
+            {"ref": model.ref, "source": "Hugging Face", "size_bytes": model.size_bytes, "files": list(model.files), "gated": model.gated}
+            for model in found
+        ]
+        print_json({"schema": MODELS_SCHEMA, "models": rows})
+    elif not found:
+        note(f"the hub has no GGUF model for {clean(args.hub)}; try fewer words")
+    else:
+        print(
+            "\n".join(f"{gib(model.size_bytes):>10}  {clean(model.ref)}{'  (asks for consent)' if model.gated else ''}" for model in found)
+        )
+        note("`rigtui plan REF` says how one of them would run here, before anything is downloaded")
     return EXIT_DONE
 
 

@@ -54,9 +54,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _verified(found: Target) -> Plan:
     """The plan after the engine was asked; where it cannot be, the estimate with the reason."""
+    from rigtui.models.hub import hole_of
     from rigtui.runs.verify import verified
 
-    plan, problem = verified(found.plan, found.rig, found.model, found.intent, found.builds)
+    hole = hole_of(found.model.path) if found.model.path.startswith("hf:") else None
+    plan, problem = verified(found.plan, found.rig, found.model, found.intent, found.builds, file=hole)
     return replace(plan, warnings=(*plan.warnings, Reason("verify_failed", problem))) if problem else plan
 
 

@@ -96,7 +96,7 @@ def target(args: argparse.Namespace, *, here: bool = False) -> Target:
     """
     from rigtui.runs.memory import derive
 
-    model, intent = wanted(args)
+    model, intent = wanted(args, far=not here)
     rig = current_rig(args)
     builds = builds_for(model, intent, needed=here, say=note)
     derived = derive(rig, model, intent, builds, here=here)
@@ -105,23 +105,23 @@ def target(args: argparse.Namespace, *, here: bool = False) -> Target:
     )
 
 
-def wanted(args: argparse.Namespace) -> tuple[Model, Intent]:
-    """The model and the intent: a profile's with the options on top, or the options alone."""
+def wanted(args: argparse.Namespace, *, far: bool = False) -> tuple[Model, Intent]:
+    """The model and the intent: a profile's with the options on top, or the options alone; `far`: a model may be on the hub only."""
     from rigtui.intent.use_cases import load_use_cases, use_case
 
     profile = _profile(args.model, args)
     if profile is None:
         intent = Intent(use_case=use_case(args.use_case or "chat"))
-        return _model(args.model), _with_options(intent, args)
+        return _model(args.model, far=far), _with_options(intent, args)
     intent = profile.intent(load_use_cases())
     if args.use_case:
         intent = replace(intent, use_case=use_case(args.use_case))
     try:
-        return _model(profile.model), _with_options(intent, args)
+        return _model(profile.model, far=far), _with_options(intent, args)
     except MissingError as missing:
         # A profile that came with rigtui must not hide a model of the same name that is here.
         try:
-            return _model(args.model), _with_options(Intent(use_case=use_case(args.use_case or "chat")), args)
+            return _model(args.model, far=far), _with_options(Intent(use_case=use_case(args.use_case or "chat")), args)
         except RigtuiError:
             raise missing from None
 
@@ -166,11 +166,20 @@ def _profile(name: str, args: argparse.Namespace) -> Profile | None:
     return next((entry.profile for entry in all_profiles(dirs).entries if entry.profile.name == name), None)
 
 
-def _model(reference: str) -> Model:
+def _model(reference: str, *, far: bool = False) -> Model:
     from rigtui.intent.config import load_config
     from rigtui.models.resolve import resolve
 
-    return resolve(reference, load_config().models.folders)
+    try:
+        return resolve(reference, load_config().models.folders)
+    except MissingError:
+        if not far or not reference.startswith("hf:"):
+            raise
+    from rigtui.models.hub import fetch
+
+    repository, _, name = reference.removeprefix("hf:").partition(":")
+    note(f"{reference} is not on this machine: reading its header from the hub")
+    return fetch(repository, name)
 
 
 def current_rig(args: argparse.Namespace) -> Rig:

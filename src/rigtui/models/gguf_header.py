@@ -56,17 +56,22 @@ class Header(Struct, frozen=True, kw_only=True):
     tensors: tuple[Tensor, ...]
 
 
-def read_header(path: Path) -> Header:
+class ShortHeaderError(RigtuiError):
+    """The file ends inside its header."""
+
+
+def read_header(path: Path, *, size: int | None = None) -> Header:
     """The header of one GGUF file.
 
-    Raises RigtuiError with one sentence when it cannot be read, is no GGUF file, is damaged, or is shorter than its tensors.
+    `size`: of the whole file, where only its first bytes are at `path`. Raises RigtuiError with one sentence when it cannot be read, is
+    no GGUF file, is damaged, or is shorter than its tensors; ShortHeaderError when it ends inside its header.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise RigtuiError(f"{clean(str(path))} is not a file")
         with open(path, "rb", buffering=0) as stream:
-            return _Reader(stream, status.st_size, clean(str(path))).header()
+            return _Reader(stream, status.st_size if size is None else size, clean(str(path))).header()
     except OSError as error:
         raise RigtuiError(f"cannot read {clean(str(path))}: {error.strerror or error}") from error
 
@@ -260,7 +265,7 @@ class _Reader:
             wanted = max(size - len(self._data), _CHUNK)
             part = os.pread(descriptor, wanted, self._base + len(self._data))
             if not part:
-                raise self._damaged("it ends inside its header")
+                raise ShortHeaderError(str(self._damaged("it ends inside its header")))
             self._data += part
 
     def _damaged(self, why: str) -> RigtuiError:
