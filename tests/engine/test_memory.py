@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,12 +12,13 @@ import pytest
 
 from engine.test_plans import rigtui, wait_for
 from engine.virtual_rig import Card, VirtualRig
+from rigtui.paths import config_dir
 from rigtui.runs import watch
 from rigtui.text import MIB
+from runs.support import wait_until
 from tools.make_gguf import model_file
 
 CARD = Card(name="NVIDIA GeForce RTX 3060", total_mib=12288, free_mib=11910, bandwidth_gb_s=360, context_mib=300)
-TAKEN = 2500
 Make = Callable[..., VirtualRig]
 
 
@@ -29,18 +29,25 @@ def rig(virtual_rig: Make) -> Iterator[VirtualRig]:
         watch.stop_and_wait(state, now=True)
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return model_file("llama-3.1-8b-q4_k_m", tmp_path)
+@pytest.fixture(autouse=True)
+def profile(tmp_path: Path) -> None:
+    """A profile called coder."""
+    path = config_dir() / "profiles" / "coder.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    model = model_file("llama-3.1-8b-q4_k_m", tmp_path)
+    path.write_text(f'[profile]\nname = "coder"\nmodel = "{model}"\nuse_case = "coding"\n')
 
 
-def served(model: Path) -> dict[str, Any]:
+def served() -> dict[str, Any]:
     """The profile launched, measured and stopped: its result."""
-    run = started(model)
-    state = wait_for(run, "ready")
-    while not next(one for one in rigtui("results", "coder")["runs"] if one["run"] == run)["attempt"][-1]["decode_tok_s"]:
-        assert state["phase"] == "ready"
+    run = str(rigtui("run", "coder", "--detach")["run"])
+    wait_for(run, "ready")
+    wait_until(lambda: recorded(run)["attempt"][-1]["decode_tok_s"], "it is measured")
     subprocess.run([sys.executable, "-m", "rigtui", "stop", run], capture_output=True, check=True)
+    return recorded(run)
+
+
+def recorded(run: str) -> dict[str, Any]:
     return next(one for one in rigtui("results", "coder")["runs"] if one["run"] == run)
 
 
@@ -52,14 +59,15 @@ def codes(plan: dict[str, Any]) -> dict[str, str]:
     return {reason["code"]: reason["text"] for reason in plan["reasons"]}
 
 
-def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig, model: Path) -> None:
+def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig) -> None:
     """Another program takes memory inside every load. The first launch fails once and is mended; the others know."""
-    plan = planned_once(model)
+    plan = planned()
     held = CARD.context_mib + (plan["devices"][0]["weights_bytes"] + plan["devices"][0]["kv_bytes"] // 2) // MIB
+    taken = plan["devices"][0]["free_after_bytes"] // MIB + 1000
     attempts = []
     for _ in range(3):
-        rival = rig.take_later(0, TAKEN, after_mib=held)
-        attempts.append([attempt["outcome"] for attempt in served(model)["attempt"]])
+        rival = rig.take_later(0, taken, after_mib=held)
+        attempts.append([attempt["outcome"] for attempt in served()["attempt"]])
         rig.stub.release(rival)
     assert attempts == [["failed", "ready"], ["ready"], ["ready"]]
     said = subprocess.run([sys.executable, "-m", "rigtui", "results", "coder"], capture_output=True, text=True, check=True).stdout
@@ -69,9 +77,9 @@ def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig, model: Path)
     assert "from an earlier run" in codes(planned())["lesson"]
 
 
-def test_what_ran_is_remembered_with_its_bytes_and_speed(rig: VirtualRig, model: Path) -> None:
-    before = planned_once(model)
-    ran = served(model)["attempt"][-1]
+def test_what_ran_is_remembered_with_its_bytes_and_speed(rig: VirtualRig) -> None:
+    before = planned()
+    ran = served()["attempt"][-1]
     after = planned()
     assert (before["basis"], after["basis"]) == ("estimated", "remembered")
     assert after["expected"]["basis"] == "measured"
@@ -88,9 +96,8 @@ def test_what_ran_is_remembered_with_its_bytes_and_speed(rig: VirtualRig, model:
 
 
 @pytest.mark.parametrize("what", ["driver", "card", "build"])
-def test_another_driver_card_or_build_begins_anew_and_says_so(what: str, rig: VirtualRig, model: Path) -> None:
-    planned_once(model)
-    served(model)
+def test_another_driver_card_or_build_begins_anew_and_says_so(what: str, rig: VirtualRig) -> None:
+    served()
     assert planned()["basis"] == "remembered"
     text = (rig.stub.directory / "rig.txt").read_text()
     if what == "driver":
@@ -107,25 +114,8 @@ def test_another_driver_card_or_build_begins_anew_and_says_so(what: str, rig: Vi
     assert (after["basis"], after["expected"]["basis"]) == ("estimated", "estimated")
 
 
-def test_forgotten_runs_bind_no_more(rig: VirtualRig, model: Path) -> None:
-    planned_once(model)
-    served(model)
+def test_forgotten_runs_bind_no_more(rig: VirtualRig) -> None:
+    served()
     subprocess.run([sys.executable, "-m", "rigtui", "forget", "coder"], capture_output=True, check=True)
     assert planned()["basis"] == "estimated"
     assert rigtui("results", "coder")["runs"][-1]["forgotten"]
-
-
-def planned_once(model: Path) -> dict[str, Any]:
-    """The plan before anything ran."""
-    return rigtui("plan", str(model), "--use-case", "coding")  # type: ignore[no-any-return]
-
-
-def started(model: Path) -> str:
-    """The profile launched: the run's id."""
-    words = ["run", str(model), "--use-case", "coding", "--save", "coder"] if not rigtui_knows("coder") else ["run", "coder"]
-    return str(rigtui(*words, "--detach")["run"])
-
-
-def rigtui_knows(profile: str) -> bool:
-    done = subprocess.run([sys.executable, "-m", "rigtui", "profiles", "--json"], capture_output=True, text=True, check=True)
-    return profile in json.dumps(json.loads(done.stdout))
