@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -40,7 +41,10 @@ def profile(tmp_path: Path) -> None:
 
 def served() -> dict[str, Any]:
     """The profile launched, measured and stopped: its result."""
-    run = str(rigtui("run", "coder", "--detach")["run"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = str(rigtui("run", "coder", "--detach", "--port", str(port))["run"])
     wait_for(run, "ready")
     wait_until(lambda: recorded(run)["attempt"][-1]["decode_tok_s"], "it is measured")
     subprocess.run([sys.executable, "-m", "rigtui", "stop", run], capture_output=True, check=True)

@@ -24,6 +24,7 @@ from rigtui.planning.constraints import Constraint, about
 from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult, cards_of, requested
 from rigtui.planning.plan import Reason
 from rigtui.planning.regression import regressions
+from rigtui.planning.reserve import HEADROOM_DEDICATED
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, mib
 
@@ -155,13 +156,17 @@ def _bounds(runs: Sequence[RunResult]) -> list[Bound]:
 def _taken_meanwhile(failed: AttemptResult, after: AttemptResult, new: Sequence[Constraint]) -> list[Constraint]:
     """More headroom where others took memory while it loaded: the attempt after that saw it in its reading, the next run would not."""
     device = next((d for d in failed.devices if d.device == failed.failed_device), None)
-    if failed.failure != "out_of_vram" or device is None or any(c.kind == "headroom" and c.gpu == _about(device) for c in new):
+    if failed.failure != "out_of_vram" or device is None:
         return []
     then = device.free_before_bytes
     now = next((d.free_before_bytes for d in after.devices if _about(d) == _about(device)), None)
     if then is None or now is None or then - now < LEAST_BYTES:
         return []
-    wanted = device.headroom_bytes + then - now
+    kept = [c for c in failed.constraints if (c.kind, c.gpu) == ("headroom", _about(device))]
+    # Where the headroom was for the same guest already, he must not be counted twice.
+    wanted = (HEADROOM_DEDICATED if kept else device.headroom_bytes) + then - now
+    if any((c.kind, c.gpu) == ("headroom", _about(device)) and isinstance(c.value, int | float) and c.value >= wanted for c in new):
+        return []
     more = f"headroom {mib(device.headroom_bytes)} → {mib(wanted)}"
     text = f"others took {mib(then - now)} of {clean(device.name)} while the engine loaded: {more}"
     return [Constraint(kind="headroom", gpu=_about(device), value=wanted, text=text)]

@@ -18,6 +18,7 @@ from rigtui.planning.choose import choose, summary
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.lessons import NO_LESSONS, Lessons
 from rigtui.planning.plan import Plan
+from rigtui.planning.remembered import with_constraints
 from rigtui.rig import rigfile
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines
@@ -60,7 +61,7 @@ def ways_from(
     seen = {_shape(setback.plan)}
     found = []
     for step in ladder.steps:
-        constraints = (*setback.constraints, *step.constraints)
+        constraints = (*(c for c in setback.constraints if c.origin != "lesson" or lessons == NO_LESSONS), *step.constraints)
         try:
             plan = choose(setback.rig, model, setback.intent, builds, here=here, constraints=constraints, lessons=lessons)
         except RigtuiError:
@@ -69,6 +70,8 @@ def ways_from(
         if build is None or plan.status == "no_fit" or _shape(plan) in seen:
             continue
         seen.add(_shape(plan))
+        # Lessons are judged again on this reading: what was kept free for others is not kept twice once they have it.
+        constraints = with_constraints(constraints, lessons.about(setback.rig, model, setback.intent, build))
         found.append(Way(plan=plan, build=build, constraints=constraints, learned=step.learned, change=_change(step, setback.plan, plan)))
     return Ways(ways=tuple(sorted(found, key=lambda way: way.plan.status == "offload")), why_none=_why_none(ladder))
 
