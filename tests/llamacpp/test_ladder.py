@@ -109,6 +109,15 @@ def test_what_the_user_set_is_named_and_never_softened() -> None:
     assert found.in_the_way == ("--fit-target 128", "-ngl", "--kv-type f16", "--ubatch 512", "--context 8192", "--gpus 0,1")
 
 
+def test_a_coarse_cache_stays_coarse_when_a_later_step_frees_memory() -> None:
+    wanted, coarse = intent(kv=("f16", "q8_0")), Constraint(kind="kv_type", value="q8_0", text="")
+    steps = after(out_of_vram("compute"), ONE, wanted, None, coarse).steps
+    for step in steps:
+        if any(c.kind in ("ubatch", "context") for c in step.constraints):
+            assert planned(ONE, wanted, *step.constraints).kv_type == ("q8_0", "q8_0"), step.text
+    assert len(steps) >= 3
+
+
 def test_context_goes_down_to_the_least_and_no_further() -> None:
     wanted = intent(context=8192, least=3000)
     contexts = [c.value for step in after(out_of_vram("kv"), ONE, wanted).steps for c in step.constraints if c.kind == "context"]

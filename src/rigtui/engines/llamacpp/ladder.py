@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from rigtui.engines.engine import Failure
 from rigtui.engines.ladder import Ladder, Setback, Step, halves
 from rigtui.engines.llamacpp.command import FIT_OFF
-from rigtui.planning.constraints import Constraint, about, smallest
+from rigtui.planning.constraints import Constraint, Kind, about, smallest
 from rigtui.planning.plan import PlanDevice
 from rigtui.rig.rig import Gpu
 from rigtui.text import MIB, mib
@@ -180,13 +180,19 @@ def _coarser_cache(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     steps = []
     for kind in coarser:
         text = f"{_happened(scene)}: KV cache {plan.kv_type[0]} → {kind}"
-        steps.append(Step(text=text, constraints=(*base, Constraint(kind="kv_type", value=kind, text=text), _no_more_context(scene, text))))
+        steps.append(
+            Step(text=text, constraints=(*base, Constraint(kind="kv_type", value=kind, text=text), *_nothing_back(scene, text, "context")))
+        )
     return Ladder(steps=tuple(steps))
 
 
-def _no_more_context(scene: _Scene, text: str) -> Constraint:
-    """What a step frees is not to be spent on context again."""
-    return Constraint(kind="context", value=scene.setback.plan.context_per_slot, text=text)
+def _nothing_back(scene: _Scene, text: str, *kinds: Kind) -> tuple[Constraint, ...]:
+    """What a step frees is not to be spent on more context or a finer cache (of these only `kinds`, where any are named)."""
+    plan, allowed = scene.setback.plan, scene.setback.intent.use_case.kv_types
+    found = [Constraint(kind="context", value=plan.context_per_slot, text=text)]
+    if plan.kv_type[0] == plan.kv_type[1] and plan.kv_type[0] in allowed[1:]:
+        found.append(Constraint(kind="kv_type", value=plan.kv_type[0], text=text))
+    return tuple(constraint for constraint in found if not kinds or constraint.kind in kinds)
 
 
 def _smaller_ubatch(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
@@ -199,7 +205,7 @@ def _smaller_ubatch(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     if now // 2 < UBATCH_LEAST:
         return Ladder()
     text = f"{_happened(scene)}: micro-batch {now} → {now // 2}"
-    constraints = (*base, Constraint(kind="ubatch", value=now // 2, text=text), _no_more_context(scene, text))
+    constraints = (*base, Constraint(kind="ubatch", value=now // 2, text=text), *_nothing_back(scene, text))
     return Ladder(steps=(Step(text=text, constraints=constraints),))
 
 
@@ -210,7 +216,11 @@ def _less_context(scene: _Scene, base: tuple[Constraint, ...]) -> Ladder:
     steps = []
     for context in halves(now, intent.use_case.context_least or now):
         text = f"{_happened(scene)}: context {now:,} → {context:,} tokens"
-        steps.append(Step(text=text, constraints=(*base, Constraint(kind="context", value=context, text=text))))
+        steps.append(
+            Step(
+                text=text, constraints=(*base, Constraint(kind="context", value=context, text=text), *_nothing_back(scene, text, "kv_type"))
+            )
+        )
     return Ladder(steps=tuple(steps))
 
 
