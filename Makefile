@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines soak bench bench-preview bench-tui clean
+.PHONY: run demo test check test-engines soak bench bench-preview bench-choice bench-tui clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -29,6 +29,9 @@ soak: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/startup.py
+
+bench-choice: $(STAMP)
+	$(BIN)/python tests/bench/choice.py $(ARGS)
 
 bench-preview: $(STAMP)
 	$(BIN)/python tests/bench/preview.py $(ARGS)
