@@ -55,9 +55,16 @@ ACTIONS: tuple[Action, ...] = (
         rank=1,
     ),
     Action("engine.stop", "s", "stop", "stop", "Stop the run that is shown. Leaving rigtui never stops one.", rank=1),
-    Action("engine.ask", "a", "ask", "ask", "Ask the running model one test question and watch the answer arrive.", rank=2),
+    Action("engine.ask", "a", "ask", "ask", "Talk to the running model: each answer as it arrives, with what it cost.", rank=2),
     Action("engine.copy", "y", "copy_curl", "copy curl", "Copy a curl command for the running model.", rank=4),
-    Action("engine.log", "o", "open_log", "log", "Everything the engine said, full screen.", rank=4),
+    Action(
+        "engine.log",
+        "o",
+        "open_log",
+        "log",
+        "Everything the engine said: followed, searched, filtered, and the line that explains a failure.",
+        rank=4,
+    ),
     Action(
         "engine.runs",
         "R,shift+r",
