@@ -18,6 +18,7 @@ from rigtui.engines.llamacpp.builds import find
 from rigtui.engines.llamacpp.command import spawn
 from rigtui.planning.plan import Plan, PlanModel
 from rigtui.runs import identity, launch, watch
+from rigtui.runs.live import LiveReader
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import RunState
@@ -137,3 +138,23 @@ def test_the_command_of_a_run_is_that_of_its_plan(runs: Runs, build: Build, mode
     assert asked.request.plan == plan
     assert asked.request.build == build
     assert asked.spawn == spawn(plan, build, "127.0.0.1", asked.spawn.port, None)
+
+
+def test_a_real_engine_tells_how_it_works(runs: Runs, build: Build, model: Path) -> None:
+    directory = started(runs, build, the_plan(build, model, "--metrics"))
+    ready = runs.wait(directory, "ready", measured=True)
+    reader = LiveReader(ready)
+    before = reader.read()
+    assert before is not None
+    assert (before.processing, before.waiting) == (0, 0)
+    body = json.dumps({"prompt": "One two three", "n_predict": 40, "ignore_eos": True}).encode()
+    request = urllib.request.Request(f"{ready.url}/completion", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as response:
+        assert json.load(response)["tokens_predicted"] == 40
+    after = reader.read()
+    assert after is not None
+    assert after.decode_tok_s is not None
+    assert after.decode_tok_s > 0
+    assert after.kv_tokens is not None
+    assert 40 <= after.kv_tokens <= 60, "the prompt and its answer lie in the cache"
+    assert after.kv_share == after.kv_tokens / 2048
