@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.preview_cases import Case, draw
-from bench.preview_load import Load, Loads
+from bench.preview_load import BeyondThisMachineError, Load, Loads
 from engine.virtual_rig import Card, rig_table
 from rigtui import files
 from rigtui.engines.llamacpp.arguments import read_command
@@ -153,14 +153,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, and print the figures."""
     options = _options(arguments)
     os.nice(10)
-    loads, figures, done, skipped = Loads(), Figures(), 0, 0
+    loads, figures, done, skipped, beyond = Loads(), Figures(), 0, 0, 0
+    seen: list[Case] = []
     until = time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as folder:
         for case in draw(options.seed, only=options.only):
             if done == options.cases or time.monotonic() > until:
                 break
-            load = loads(case)
             done += 1
+            seen.append(case)
+            try:
+                load = loads(case)
+            except BeyondThisMachineError:
+                beyond += 1
+                continue
             try:
                 figures.compare(case, previewed(case, Path(folder)), load)
             except RefusedError as refused:
@@ -170,7 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"not previewed: {case}: {problem}")
             if sys.stderr.isatty():
                 print(f"\r{done} of {options.cases}", end="", file=sys.stderr, flush=True)
-    print(f"\n{done} cases, seed {options.seed}; engine figures in {loads.file}")
+    shapes = {case.model for case in seen}
+    print(
+        f"\n{done} cases, seed {options.seed}: {len(shapes)} shapes of {len({model(name).architecture for name in shapes})} architectures"
+    )
+    print(f"{beyond} of them need more RAM than this machine has; engine figures in {loads.file}")
     for figure in figures.all:
         print(figure)
         for off, where in sorted(figure.missed, reverse=True)[: options.show]:

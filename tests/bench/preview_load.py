@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -23,6 +24,14 @@ _ASSIGNED = re.compile(r"load_tensors: layer +(\d+) assigned to device (\S+),")
 _CONTEXT = re.compile(r"llama_context: n_ctx +=\s*(\d+)")
 _FAILED_FIT = re.compile(r"failed to fit params to free device memory: ([^\n]+)")
 _ERROR = re.compile(r"[\d.]+ E ([^\n]+)")
+
+
+NOT_ENOUGH_RAM = "ggml_aligned_malloc: insufficient memory"
+"""What the engine says when this machine, not the rig, has no room for a cache in RAM."""
+
+
+class BeyondThisMachineError(Exception):
+    """The case needs more RAM than this machine has: nothing can be said of it."""
 
 
 class Load(Struct, frozen=True):
@@ -60,9 +69,12 @@ class Loads:
                 self.known.update(msgspec.json.decode(line, type=dict[str, Load]))
 
     def __call__(self, case: Case) -> Load:
-        """Load `case`, and remember what came of it."""
+        """Load `case`, and remember what came of it. Raises BeyondThisMachineError."""
         if case.key not in self.known:
-            self.known[case.key] = self._load(case)
+            load = self._load(case)
+            if NOT_ENOUGH_RAM in load.error:
+                raise BeyondThisMachineError
+            self.known[case.key] = load
             with self.file.open("ab") as stream:
                 stream.write(msgspec.json.encode({case.key: self.known[case.key]}) + b"\n")
         return self.known[case.key]
@@ -78,6 +90,8 @@ class Loads:
             try:
                 wait_until(lambda: READY.search(server.log) or server.process.poll() is not None, "the server is ready", 120)
                 ready = server.process.poll() is None
+                if server.process.returncode == -signal.SIGKILL:  # by the kernel: nobody else does that
+                    raise BeyondThisMachineError
             finally:
                 server.process.kill()  # nothing to finish
                 server.process.wait()
