@@ -39,7 +39,7 @@ class Load(Struct, frozen=True):
 
     ready: bool
     error: str
-    """First lines of what went wrong."""
+    """The first line of what went wrong, and those of the load itself."""
     context: int
     layers: dict[str, int]
     """Blocks and head per device, `CPU` among them."""
@@ -109,7 +109,7 @@ def read(log: str, *, ready: bool) -> Load:
     gave_up = _FAILED_FIT.search(log)
     return Load(
         ready=ready,
-        error="" if ready else " / ".join(_ERROR.findall(real)[:3]),
+        error="" if ready else " / ".join(dict.fromkeys([*_ERROR.findall(log)[:1], *_ERROR.findall(real)[:3]])),
         context=int(context[1]) if context else 0,
         layers=counts,
         buffers=sizes(real),

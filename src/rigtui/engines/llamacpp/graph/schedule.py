@@ -109,23 +109,21 @@ def _split(graph: Graph, copies: int) -> tuple[list[_Split], dict[tuple[int, int
     for index, node in enumerate(nodes):
         if node.op in VIEWS:
             continue
-        if node.device != current.device or (current.inputs and any(_foreign(s, current.device) and s.weight for s in node.sources)):
+        device = node.device
+        assert device is not None
+        foreign = [source for source in node.sources if source.device != device]
+        if device != current.device or (foreign and current.inputs and any(source.weight for source in foreign)):
             current.end = index
-            assert node.device is not None
-            current = _Split(node.device, index)
+            current = _Split(device, index)
             splits.append(current)
-        if any(_foreign(source, current.device) for source in node.sources):
+        if foreign:
             node.sources = tuple(_copy(source, current, copied, copies) for source in node.sources)
     current.end = len(nodes)
     return splits, copied
 
 
-def _foreign(source: Tensor, device: int) -> bool:
-    return source.device != device
-
-
 def _copy(source: Tensor, split: _Split, copied: dict[tuple[int, int], list[Tensor]], copies: int) -> Tensor:
-    if not _foreign(source, split.device):
+    if source.device == split.device:
         return source
     key = id(source), split.device
     if key not in copied:

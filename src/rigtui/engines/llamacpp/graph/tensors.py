@@ -35,26 +35,22 @@ VIEWS = frozenset({"view", "reshape", "permute"})
 class Tensor:
     """One node or leaf."""
 
-    __slots__ = (
-        "alive",
-        "bytes",
-        "children",
-        "computed_on_gpu",
-        "device",
-        "external",
-        "item",
-        "ne",
-        "number",
-        "op",
-        "output",
-        "packed",
-        "place",
-        "root",
-        "seen",
-        "sources",
-        "views",
-        "weight",
-    )
+    # Of most tensors these stay as they are: thousands are made for a derivation.
+    packed = True
+    """Without gaps between rows."""
+    device: int | None = None
+    external = False
+    """It lies in memory of its own: weights and caches."""
+    weight = False
+    output = False
+    """Never freed."""
+    computed_on_gpu = True
+    seen = False
+    children = views = 0
+    """The allocator's count of those that still need it."""
+    alive = False
+    place = number = 0
+    """The device it lies on, and its number there."""
 
     def __init__(self, op: str, ne: Shape, sources: tuple[Tensor, ...] = (), *, item: int = F32, root: Tensor | None = None) -> None:
         self.op = op
@@ -63,23 +59,8 @@ class Tensor:
         self.item = item
         self.root = root
         """Whose memory a view shows."""
-        self.packed = True
-        """Without gaps between rows."""
         self.bytes: Bytes = (0, 0, 0) if root is not None else size_of(ne, item)
         """A view takes nothing."""
-        self.device: int | None = None
-        self.external = False
-        """It lies in memory of its own: weights and caches."""
-        self.weight = False
-        self.output = False
-        """Never freed."""
-        self.computed_on_gpu = True
-        self.seen = False
-        # The allocator's.
-        self.children = self.views = 0
-        self.alive = False
-        self.place = self.number = 0
-        """The device it lies on, and its number there."""
 
     @property
     def rows(self) -> int:
