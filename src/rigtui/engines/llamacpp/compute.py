@@ -92,8 +92,8 @@ class Computation:
         scenes = [self._scene(placement, 0)] if devices else []
         if HOST not in placement.home or not devices:
             scenes.append(self._alone(HOST if not devices else 0))
-        cells_ = self._cells(context)
-        return max(self._recorded(scene, copies, forced=True, host=True).peak(*cells_) for scene in scenes)
+        forced, cells_ = HOST not in placement.home, self._cells(context)
+        return max(self._recorded(scene, copies, forced=forced, host=True).peak(*cells_) for scene in scenes)
 
     def _cells(self, context: int) -> tuple[int, int]:
         full, window, _ = cells(self.model, self.settings, context)
