@@ -120,6 +120,16 @@ def test_more_never_costs_less(name: str) -> None:
     assert alone(known, base, 8192, pipeline=True) >= alone(known, base, 8192, pipeline=False)
 
 
+@pytest.mark.parametrize(
+    "name", ["qwen3.5-9b-q4_k_m", "deepseek-v2-lite-q4_k_m", "qwen3-30b-a3b-q4_k_m", "lfm2-1.2b-q4_k_m", "phi-2-q4_k_m"]
+)
+def test_a_file_that_lacks_a_tensor_is_estimated(name: str) -> None:
+    whole = model(name)
+    for lacking in sorted({tensor.name.split(".", 2)[2] for tensor in whole.tensors if tensor.layer == 1}):
+        broken = replace(whole, tensors=tuple(t for t in whole.tensors if not t.name.endswith(lacking)), fingerprint=lacking)
+        assert alone(broken, Settings(), 4096, pipeline=False) > 0
+
+
 def test_every_device_of_a_long_row_needs_the_same() -> None:
     known = model("qwen3-32b-q4_k_m")
     home = tuple(layer * 4 // 65 for layer in range(65))

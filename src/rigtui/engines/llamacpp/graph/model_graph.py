@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro, Parts, Weights
+from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro, Parts, Weights, needed
 from rigtui.engines.llamacpp.graph.recurrent import delta_net, mamba2, short_convolution
-from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, Tensor
+from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.graph.unknown import estimated, is_drawn
 from rigtui.models.model import Model
@@ -55,6 +55,20 @@ class ModelGraph:
             self.stored.setdefault(layer, {})[name] = tensor
         self.drawn = [is_drawn(model, layer, self.stored.get(layer, {}), heads[layer]) for layer in range(model.layers)]
         """Per block: its graph is known, and no estimate."""
+        tried: dict[object, bool] = {}
+        for layer in range(model.layers):
+            kind = heads[layer], tuple((name, tensor.shape) for name, tensor in self.stored.get(layer, {}).items())
+            if self.drawn[layer] and kind not in tried:
+                tried[kind] = self._succeeds(layer)
+            self.drawn[layer] = self.drawn[layer] and tried[kind]
+
+    def _succeeds(self, layer: int) -> bool:
+        """Whether a block has all the tensors that its graph needs."""
+        try:
+            self.draw(Drawn((BlockAt(layer, 0, 0),), head=None, host=1, forced=True))
+        except NotDrawnError:
+            return False
+        return True
 
     def draw(self, drawn: Drawn) -> Graph:
         """The graph, nodes in the order of computation."""
@@ -262,8 +276,7 @@ class _Drawing:
         compressed = parts.norm(compressed, w, "attn_kv_a_norm", home)
         q_plain = g.view("permute", g.view("view", q, (plain, heads.query, n), packed=False), (plain, n, heads.query), packed=False)
         q_rope = parts.rotate(g.view("view", q, (rope, heads.query, n), packed=False))
-        k_b, v_b = w("attn_k_b.weight"), w("attn_v_b.weight")
-        assert k_b and v_b
+        k_b, v_b = needed(w, "attn_k_b.weight"), needed(w, "attn_v_b.weight")
         absorbed = g.view("permute", g.mul_mat(k_b, q_plain), (rank, heads.query, n), packed=False)
         query = g.op("concat", (heads.key, heads.query, n), absorbed, q_rope)
         value = g.reshape(compressed, rank, 1, n)
@@ -308,8 +321,8 @@ class _Drawing:
         if late == "after norm":
             x = self._picked(x)
             x.output = True
-        x = g.mul_mat(
-            w("output.weight") or w("token_embd.weight") or g.stored(device, (self.width, self.model.vocabulary), (0, 0, 0), weight=True), x
-        )
+        tables = [table for table in (w("output.weight"), w("token_embd.weight")) if table and len(table.ne) > 1]
+        table = tables[0] if tables else g.stored(device, (self.width, self.model.vocabulary), (0, 0, 0), weight=True)
+        x = g.mul_mat(table, x)
         x.output = True
         g.expand(x)

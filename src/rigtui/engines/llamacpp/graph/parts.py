@@ -9,12 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rigtui.engines.llamacpp.graph.tensors import F16, I64, Cells, Graph, Tensor
+from rigtui.engines.llamacpp.graph.tensors import F16, I64, Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.kv import row_bytes
 
 Weights = Callable[[str], "Tensor | None"]
 """A tensor of one block by its name, or None where the block has none."""
+
+
+_MATRIX = 2
+"""Dimensions from which on a tensor is one."""
+
+
+def needed(w: Weights, name: str, dimensions: int = _MATRIX) -> Tensor:
+    """The tensor of that name. Raises NotDrawnError."""
+    tensor = w(name)
+    if tensor is None or len(tensor.ne) < dimensions:
+        raise NotDrawnError(name)
+    return tensor
 
 
 @dataclass(frozen=True)
@@ -90,9 +102,8 @@ class Parts:
 
     def linear(self, x: Tensor, w: Weights, name: str) -> Tensor:
         """Matrix and bias."""
-        matrix, bias = w(f"{name}.weight"), w(f"{name}.bias")
-        assert matrix is not None, name
-        x = self.g.mul_mat(matrix, x)
+        bias = w(f"{name}.bias")
+        x = self.g.mul_mat(needed(w, f"{name}.weight"), x)
         return self.g.like("add", x, bias) if bias else x
 
     def feed_forward(self, x: Tensor, w: Weights, suffix: str = "") -> Tensor:
@@ -102,8 +113,7 @@ class Parts:
             gate = self.linear(x, w, f"ffn_gate{suffix}")
             x = self.g.like("glu", gate, up)
         else:
-            down = w(f"ffn_down{suffix}.weight")
-            assert down is not None
+            down = needed(w, f"ffn_down{suffix}.weight")
             fused = up.ne[0] == 2 * down.ne[0]
             x = self.g.op("glu", (down.ne[0], *up.ne[1:]), up) if fused else self.g.like("unary", up)
         return self.linear(x, w, f"ffn_down{suffix}")
@@ -150,9 +160,8 @@ class Parts:
         return chosen, weights
 
     def _expert_linear(self, x: Tensor, w: Weights, name: str, chosen: Tensor) -> Tensor:
-        matrix, bias = w(f"{name}.weight"), w(f"{name}.bias")
-        assert matrix is not None, name
-        x = self.g.experts(matrix, x, chosen)
+        bias = w(f"{name}.bias")
+        x = self.g.experts(needed(w, f"{name}.weight"), x, chosen)
         return self.g.like("add_id", x, bias, chosen) if bias else x
 
     def _activate(self, x: Tensor, w: Weights, chosen: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ build_rs in src/llama-graph.cpp.
 
 from __future__ import annotations
 
-from rigtui.engines.llamacpp.graph.parts import Parts, Weights
+from rigtui.engines.llamacpp.graph.parts import Parts, Weights, needed
 from rigtui.engines.llamacpp.graph.tensors import Tensor
 from rigtui.models.model import Recurrent
 
@@ -62,9 +62,8 @@ class States:
         self.store(self.convolved, g.view("view", joined, (self.kept, self.channels, self.slots), packed=False))
         return joined
 
-    def convolve(self, joined: Tensor, kernel: Tensor | None) -> Tensor:
+    def convolve(self, joined: Tensor, kernel: Tensor) -> Tensor:
         """The convolution over time."""
-        assert kernel is not None
         result = self.parts.g.op("ssm_conv", (self.channels, self.each, self.slots), joined, kernel)
         result.computed_on_gpu = self.channels % _CONVOLUTION_STEP == 0
         return result
@@ -101,15 +100,14 @@ def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, h
         turned,
     )
     states.store(states.convolved, g.view("view", joined, (states.kept, states.channels, slots), packed=False))
-    mixed = states.convolve(joined, w("ssm_conv1d.weight"))
+    mixed = states.convolve(joined, needed(w, "ssm_conv1d.weight"))
     if bias := w("ssm_conv1d.bias"):
         mixed = g.like("add", mixed, bias)
     mixed = g.like("unary", mixed)
     value = g.view("view", mixed, (head, heads, each, slots), packed=False)
     b = g.view("view", mixed, (state.state_size, state.group_count, each, slots), packed=False)
     c = g.view("view", mixed, (state.state_size, state.group_count, each, slots), packed=False)
-    step, decay, skip = w("ssm_dt.bias"), w("ssm_a"), w("ssm_d")
-    assert step and decay and skip
+    step, decay, skip = (needed(w, name, 1) for name in ("ssm_dt.bias", "ssm_a", "ssm_d"))
     dt = g.like("add", g.op("cont", dt.ne, dt), step)
     scanned = states.scanned(value, dt, decay, b, c)
     states.store(states.summed, g.view("view", scanned, (state.state_size * inner, slots, 1)))
@@ -130,7 +128,7 @@ def delta_net(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int
     beta, gate = _gates(parts, x, w, states, keys, values)
     joined = states.convolution_input(mixed)
     summed = g.reshape(states.load(states.summed), width, width, values, slots)
-    convolved = g.like("unary", states.convolve(joined, w("ssm_conv1d.weight")))
+    convolved = g.like("unary", states.convolve(joined, needed(w, "ssm_conv1d.weight")))
     q = _unit(parts, g.view("view", convolved, (size, keys, each, slots), packed=False))
     k = _unit(parts, g.view("view", convolved, (size, keys, each, slots), packed=False))
     v = g.view("view", convolved, (width, values, each, slots), packed=False)
@@ -177,8 +175,7 @@ def _gates(parts: Parts, x: Tensor, w: Weights, states: States, keys: int, value
     else:
         beta = g.like("unary", g.reshape(parts.linear(x, w, "ssm_beta"), *by_head))
         alpha = g.reshape(parts.linear(x, w, "ssm_alpha"), *flat)
-    step, decay = w("ssm_dt.bias"), w("ssm_a")
-    assert step and decay
+    step, decay = needed(w, "ssm_dt.bias", 1), needed(w, "ssm_a", 1)
     gate = g.like("mul", g.like("unary", g.like("add", alpha, step)), decay)
     return beta, g.reshape(gate, *by_head)
 
@@ -204,6 +201,6 @@ def short_convolution(parts: Parts, x: Tensor, w: Weights, state: Recurrent, dev
     before = g.reshape(states.load(states.convolved), states.kept, width, slots)
     joined = g.op("concat", (states.kept + each, width, slots), before, gated)
     states.store(states.convolved, g.view("view", joined, (states.kept, width, slots), packed=False))
-    y = g.like("mul", c, states.convolve(joined, w("shortconv.conv.weight")))
+    y = g.like("mul", c, states.convolve(joined, needed(w, "shortconv.conv.weight")))
     y = parts.linear(y, w, "shortconv.out_proj")
     return g.reshape(y, width, parts.tokens)

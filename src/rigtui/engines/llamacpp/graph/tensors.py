@@ -32,6 +32,10 @@ IN_PLACE = frozenset(
 VIEWS = frozenset({"view", "reshape", "permute"})
 
 
+class NotDrawnError(Exception):
+    """A block lacks a tensor that belongs to it, or has it in another shape; the message is its name."""
+
+
 class Tensor:
     """One node or leaf."""
 

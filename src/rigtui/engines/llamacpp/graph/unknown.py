@@ -36,10 +36,10 @@ def _mixes(model: Model, layer: int, width: Callable[[str], int], heads: Heads, 
         sizes = state.group_count and state.time_step_rank and state.state_size and width("ssm_out")
         return state.known and bool(sizes or width("shortconv.in_proj"))
     if model.mla:
-        return all(map(width, ("attn_kv_a_mqa", "attn_k_b", "attn_v_b", "attn_output")))
+        return bool(heads.query) and all(map(width, ("attn_kv_a_mqa", "attn_k_b", "attn_v_b", "attn_output")))
     if not heads.key_value:
         return bool(width("ffn_up"))
-    if not (heads.query and width("attn_output")):
+    if not (heads.query and heads.key and heads.value and width("attn_output")):
         return False
     query = heads.query * heads.key * (2 if gated else 1)
     key, value = heads.key_value * heads.key, heads.key_value * heads.value
