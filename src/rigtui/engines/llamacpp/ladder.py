@@ -137,8 +137,9 @@ def _learned(scene: _Scene) -> tuple[Constraint, ...]:
     failed = scene.failed
     if failed is None or failed.lost < ROUNDED or scene.setback.failure.code not in _OUT_OF_VRAM:
         return ()
-    wanted = (failed.device.free_after_bytes + _short(scene, failed) + MARGIN) // ROUNDED * ROUNDED
     before = failed.device.headroom_bytes
+    # What others took, for certain, whatever the plan had misjudged besides; rounded down, so that a reading that shows it counts it whole.
+    wanted = max(before + failed.lost, failed.device.free_after_bytes + _short(scene, failed) + MARGIN) // ROUNDED * ROUNDED
     text = f"{_happened(scene)}, where others took {mib(failed.lost)}: headroom {before // MIB:,} → {wanted // MIB:,} MiB"
     return (Constraint(kind="headroom", gpu=about(failed.gpu), value=wanted, text=text),) if wanted > before else ()
 
