@@ -15,6 +15,7 @@ import pytest
 from msgspec.structs import replace
 
 from engine.build_vllm import vllm
+from rigtui.engines.vllm import tools
 from rigtui.engines.vllm.cache import Cache, cache
 from rigtui.engines.vllm.partition import even, firsts
 from rigtui.engines.vllm.settings import Settings
@@ -70,6 +71,14 @@ def test_every_command_of_the_grid_is_accepted(tmp_path: Path) -> None:
     ]
     assert refused == []
     assert ask({"arguments": [["/m", "--no-such-option"]]})["arguments"][0] is not None
+
+
+def test_every_tool_parser_is_one_of_the_engines() -> None:
+    names = sorted({name for _, name in tools._BY_NAME} | set(tools._BY_ARCHITECTURE.values()))
+    lines = [["/m", "--enable-auto-tool-choice", "--tool-call-parser", name] for name in (*names, "no-such-parser")]
+    *known, unknown = ask({"arguments": lines})["arguments"]
+    assert [(name, said) for name, said in zip(names, known, strict=True) if said] == []
+    assert unknown is not None
 
 
 def test_the_even_split_is_the_engines() -> None:

@@ -17,7 +17,8 @@ from typing import Any
 
 def arguments(lines: list[list[str]]) -> list[str | None]:
     """None for what the parser accepts, else its message."""
-    from vllm.entrypoints.launchers.cli_args import make_arg_parser
+    from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+    from vllm.entrypoints.launchers.launcher import validate_api_server_args
     from vllm.utils.argparse_utils import FlexibleArgumentParser
 
     parser = make_arg_parser(FlexibleArgumentParser())
@@ -26,10 +27,14 @@ def arguments(lines: list[list[str]]) -> list[str | None]:
         said = io.StringIO()
         try:
             with contextlib.redirect_stderr(said):
-                parser.parse_args(line)
+                found = parser.parse_args(line)
+            validate_parsed_serve_args(found)
+            validate_api_server_args(found)
             answers.append(None)
         except SystemExit:
             answers.append(said.getvalue().strip().splitlines()[-1])
+        except (KeyError, TypeError, ValueError) as error:
+            answers.append(str(error))
     return answers
 
 

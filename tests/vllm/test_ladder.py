@@ -101,7 +101,7 @@ def test_a_share_that_leaves_no_cache_is_not_made_smaller() -> None:
 
 def test_more_than_the_model_takes_is_mended_by_less_context_alone() -> None:
     found = after(Failure(code="context_too_long", text="made for 8,192", context=8192))
-    assert steps(found) == [("context", 8192), ("engine", "vllm")]
+    assert steps(found) == [("context", 8192)]
 
 
 def test_a_length_below_the_least_is_the_use_cases_word() -> None:

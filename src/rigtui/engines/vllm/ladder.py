@@ -130,10 +130,15 @@ def _shorter_context(scene: _Scene) -> Ladder:
     return Ladder(steps=tuple(steps))
 
 
-def _needs_less(scene: _Scene) -> bool:
-    """Whether an instance with smaller buffers could do: not where weights alone are too large, nor where the model takes no more."""
+def _over_model(scene: _Scene) -> bool:
+    """More context was asked for than the model was made for: no memory would change that."""
     failure = scene.setback.failure
-    return failure.stage != "weights" and not (failure.code == "context_too_long" and failure.stage is None)
+    return failure.code == "context_too_long" and failure.stage is None
+
+
+def _needs_less(scene: _Scene) -> bool:
+    """Whether an instance with smaller buffers could do: not where weights alone are too large."""
+    return scene.setback.failure.stage != "weights" and not _over_model(scene)
 
 
 def _eager(scene: _Scene) -> Ladder:
@@ -160,9 +165,7 @@ def _fewer_sequences(scene: _Scene) -> Ladder:
 def _more_stages(scene: _Scene) -> Ladder:
     setback, own = scene.setback, scene.own
     stages = len(setback.plan.engine_view.tensor_split or (0,))
-    if setback.failure.code == "context_too_long" and setback.failure.stage is None:
-        return Ladder()
-    if len(setback.rig.usable_gpus) <= max(stages, 1):
+    if _over_model(scene) or len(setback.rig.usable_gpus) <= max(stages, 1):
         return Ladder()
     if own.stages or own.tensor_parallel:
         return Ladder(
@@ -185,6 +188,8 @@ def _without_card(scene: _Scene) -> Ladder:
 
 
 def _other_engine(scene: _Scene) -> Ladder:
+    if _over_model(scene):
+        return Ladder()
     if scene.setback.intent.engine == "vllm":
         return Ladder(in_the_way=("--engine vllm",))
     text = f"{scene.happened}: another engine"
