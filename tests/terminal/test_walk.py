@@ -1,0 +1,134 @@
+"""A walk over every screen in a real terminal of 80x24, by keys: nothing is cut off, and every hint that is shown does what it says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import nvml_stub as stub
+from rigtui.paths import config_dir
+from rigtui.tui.actions import ACTIONS, PLACES
+from rigtui.tui.keys import key_text
+from tools.make_gguf import tiny_llama
+
+pytestmark = pytest.mark.engine
+
+COCKPIT = ("alpha", "beta", "KV cache", "l launch", "? help", "q quit")
+DOES: dict[str, tuple[tuple[str, ...], str]] = {
+    "v VRAM": (("Who holds the VRAM", "GPU 0 RTX 4090"), "Escape"),
+    "d doctor": (("Doctor ·", "What mends it", "r examine again"), "Escape"),
+    "P profiles": (("Profiles ·", "Results", "not downloaded"), "Escape"),
+    "c compare": (("p keep this plan", "Compare", "status"), "Escape"),
+    "G other rig": (("What if it were another rig?", "Add a card"), "Escape"),
+    "f add folder": (("Add a model folder", "Enter takes it"), "Escape"),
+    "p save profile": (("Save as a profile", "alpha-chat"), "Escape"),
+    "x export": (("Section for models.conf", "MODEL=alpha.gguf"), "Escape"),
+    "/ filter": (("filter: name",), "Escape"),
+    "w what if": (("slots",), "Escape"),
+    "t theme": (("rigtui-light",), "Escape"),
+    "? help": (("Help", "Launch the engine", "closes"), "Escape"),
+    "* favourite": (("★",), "*"),
+    "u use case": (("‹ coding ›",), "U"),
+    "k KV type": (("f16 (yours)",), "K"),
+    "S sort": (("by name",), ""),
+    "g group": (("by family",), ""),
+}
+"""Hint -> what stands on the screen when it was followed, the first of it nowhere else; and the key that takes it back."""
+
+
+def hints_of(screen: str) -> list[str]:
+    """The hints of the last line, each whole; fails for anything else that stands there."""
+    line = screen.rstrip("\n").splitlines()[-1].strip()
+    known = {f"{key_text(action.keys.split(',')[0])} {action.hint}" for action in ACTIONS if action.screen in PLACES}
+    found = re.split(r" {2,}", line)
+    assert found and set(found) <= known, f"{set(found) - known} of {line!r} is no hint, or one that is cut off\n{screen}"
+    return found
+
+
+def whole(screen: str) -> None:
+    """Nothing is wider than the terminal, and no box has lost its side."""
+    for line in screen.splitlines():
+        assert len(line) <= 80
+        assert line.count("╭") == line.count("╮") and line.count("╰") == line.count("╯"), f"{line}\n{screen}"
+
+
+@pytest.fixture
+def models(home: Path) -> None:
+    (home / "models").mkdir()
+    for name in ("alpha", "beta"):
+        tiny_llama(home / "models" / f"{name}.gguf", name=name, context=8192)
+
+
+def test_every_hint_of_the_cockpit_does_what_it_says_and_leads_back(terminal, models, nvml_stub):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    shown = hints_of(screen.wait(*COCKPIT))
+    # The line has room for the most needed ones; the others are walked all the same.
+    assert {hint for hint in shown if hint not in DOES} <= {"l launch", "q quit"}
+    for hint, (words, back) in DOES.items():
+        key = hint.split()[0]
+        screen.keys(key)
+        whole(screen.wait(*words))
+        if back:
+            screen.keys(back)
+            screen.wait(*COCKPIT, gone=words[0])
+    screen.keys("q")
+    screen.wait("LEFT")
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("v", "Who holds the VRAM"), ("d", "What mends it"), ("P", "not downloaded"), ("c", "keep this plan")],
+)
+def test_every_page_fits_and_its_hints_are_whole_and_help_speaks_of_it(terminal, models, nvml_stub, key, words):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    screen.wait(*COCKPIT)
+    screen.keys(key)
+    page = screen.wait(words, "Esc back", "? help")
+    whole(page)
+    assert {"Esc back", "? help"} <= set(hints_of(page))
+    screen.keys("?")
+    whole(screen.wait("Help", "Esc closes"))
+    screen.keys("Escape")
+    screen.wait(words, "Esc back", gone="Esc closes")
+    screen.keys("Escape")
+    screen.wait(*COCKPIT)
+
+
+def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_page(terminal, models, nvml_stub):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    screen.wait(*COCKPIT)
+    screen.keys("p")
+    screen.wait("Save as a profile")
+    screen.text("walked")
+    screen.keys("Enter")
+    screen.wait("saved as walked")
+    assert (config_dir() / "profiles" / "walked.toml").exists()
+    screen.keys("P")
+    screen.wait("Profiles ·", "not downloaded")
+    screen.keys("End")
+    page = screen.wait("─walked─", "Enter load")
+    assert {"Enter load", "c copy"} <= set(hints_of(page))
+    screen.keys("Delete")
+    screen.wait("z undo")
+    screen.keys("z")
+    screen.wait("Enter load", gone="z undo")
+    screen.keys("Enter")
+    screen.wait("model     alpha")
+    assert (config_dir() / "profiles" / "walked.toml").exists()
+
+
+def test_what_is_typed_in_one_go_is_text_from_its_first_letter(terminal, models, nvml_stub):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    screen.wait(*COCKPIT)
+    screen.keys("/", "q", "l", "BSpace", "BSpace", "b", "x", "BSpace", "e", "t")
+    screen.wait("model     beta", " bet ")
+    screen.keys("Escape")
+    screen.wait("alpha", "model     beta")
+    screen.keys("q")
+    screen.wait("LEFT")

@@ -1,0 +1,59 @@
+"""The main things can be done with the mouse alone."""
+
+from __future__ import annotations
+
+from textual.widgets import Input
+
+from rigtui.tui.screens.cards import CardsPage
+from rigtui.tui.screens.dialogs import QuestionScreen
+from rigtui.tui.widgets.choices import Choices
+from rigtui.tui.widgets.model_list import ModelList
+from tui.fakes import MODELS, World, busy_cards, run_state, two_cards
+
+
+async def click_words(screen, words: str) -> None:
+    """Click in the middle of words on the screen, the last place where they stand."""
+    lines = screen.text().splitlines()
+    y = max(at for at, line in enumerate(lines) if words in line)
+    assert await screen.pilot.click(offset=(lines[y].index(words) + len(words) // 2, y))
+    await screen.pilot.pause()
+
+
+async def test_pick_turn_launch_and_stop(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(160, 48)) as screen:
+        await screen.pilot.click(ModelList, offset=(5, 2))
+        await screen.until(lambda: screen.state.selected == MODELS[1].path)
+        await screen.pilot.click(Choices, offset=(30, 1))
+        await screen.until(lambda: screen.state.use_case == 1)
+        await screen.pilot.click(Choices, offset=(4, 2))
+        await screen.until(lambda: screen.state.overrides.context)
+        await click_words(screen, "l launch")
+        await screen.until(lambda: world.launched)
+        assert world.launched[0][0] == MODELS[1].path
+        world.runs = (run_state("new1", "ready", model=MODELS[1].name, model_path=MODELS[1].path),)
+        await screen.until(lambda: screen.state.run and "s stop" in screen.text())
+        await click_words(screen, "s stop")
+        await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
+        await click_words(screen, f"Stop {MODELS[1].name}")
+        await screen.until(lambda: world.stopped == ["new1"])
+
+
+async def test_pages_open_and_close_by_clicks_on_bars_and_hints(cockpit):
+    async with cockpit(World(busy_cards()), size=(160, 48)) as screen:
+        await screen.pilot.click("#bars", offset=(40, 0))
+        await screen.until(lambda: isinstance(screen.app.screen, CardsPage))
+        await click_words(screen, "Esc back")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+        await click_words(screen, "P profiles")
+        await screen.until(lambda: "Results" in screen.text())
+        await click_words(screen, "Esc back")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+        await click_words(screen, "? help")
+        await screen.until(lambda: "Launch the engine" in screen.text())
+
+
+async def test_the_filter_opens_by_its_hint(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await click_words(screen, "/ filter")
+        await screen.until(lambda: isinstance(screen.app.focused, Input))
