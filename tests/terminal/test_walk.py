@@ -27,7 +27,7 @@ DOES: dict[str, tuple[tuple[str, ...], str]] = {
     "x export": (("Section for models.conf", "MODEL=alpha.gguf"), "Escape"),
     "/ filter": (("filter: name",), "Escape"),
     "w what if": (("slots",), "Escape"),
-    "t theme": (("rigtui-light",), "Escape"),
+    "t theme": (("Search for themes", "rigtui-contrast"), "Escape"),
     "? help": (("Help", "Launch the engine", "closes"), "Escape"),
     "* favourite": (("★",), "*"),
     "u use case": (("‹ coding ›",), "U"),

@@ -247,6 +247,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("choices.less", "left", "turn(-1)", "less", "The next value below.", screen="choices"),
     Action("choices.more", "right,space", "turn(1)", "more", "The next value above.", screen="choices"),
     Action("choices.type", "enter", "open", "type", "Type an exact value, or choose the cards.", screen="choices"),
+    Action("choices.back", "escape", "back", "back", "Back to the models.", screen="choices"),
     Action("choices.give_back", "backspace,delete", "give_back", "give back", "Let rigtui decide this one again.", screen="choices"),
     Action("card_choice.take", "space", "take", "in or out", "Take the card in or out.", screen="card_choice"),
     Action("card_choice.earlier", "plus,shift+up", "move(-1)", "earlier", "Move the card up in the order.", screen="card_choice"),

@@ -67,7 +67,10 @@ async def _planned(app: RigtuiApp) -> None:
     while True:
         await asyncio.sleep(0.05)
         state = app.cockpit.state
-        if not state.scanning and state.plan is not None:
+        placed = [entry for entry in state.candidates if entry.path in state.placements]
+        usable = [entry for entry in state.candidates if entry.model is not None]
+        current = all(state.placements[entry.path].choice == state.survey for entry in placed)
+        if not state.scanning and state.plan is not None and len(placed) >= len(usable) and current:
             return
         if time.monotonic() > deadline:
             raise RigtuiError(f"no plan came: {state.plan_problem or 'no model was found'}")

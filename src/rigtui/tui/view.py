@@ -95,9 +95,14 @@ def models_subtitle(state: Cockpit) -> str:
     count = len(state.candidates)
     if not count:
         return ""
+    return f"{count} model{'s' if count != 1 else ''}"
+
+
+def models_title(state: Cockpit) -> str:
+    """What the list is, and its order and groups where they are not the usual ones."""
     sort, group = state.shelf.sort, state.shelf.group
     order = "" if sort == "used" else f" · by {SORT_WORDS[sort]}"
-    return f"{count} model{'s' if count != 1 else ''}{order}{' · by family' if group == 'family' else ''}"
+    return f"Models{order}{' · by family' if group == 'family' else ''}"
 
 
 def model_groups(state: Cockpit, sections: Sequence[Section], running: Sequence[str]) -> tuple[tuple[str, tuple[ModelRow, ...]], ...]:

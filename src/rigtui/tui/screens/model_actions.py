@@ -14,7 +14,7 @@ from rigtui.tui import tasks
 from rigtui.tui.messages import Placed, RigRead, ShelfRead
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.shelf import Shelf
-from rigtui.tui.view import model_groups
+from rigtui.tui.view import model_groups, models_title
 from rigtui.tui.widgets.picker import Groups, ModelPicker
 
 SURVEY_READINGS = 5
@@ -82,7 +82,7 @@ class ModelActions(CockpitBase):
         key = (state.candidates, state.placements, state.survey, state.shelf, state.used_now, running)
         if key != self._listed[0]:
             self._listed = (key, model_groups(state, self._sections(), running))
-        self.query_one(ModelPicker).show(self._listed[1], state.selected, state.shelf.sort, subtitle)
+        self.query_one(ModelPicker).show(self._listed[1], state.selected, state.shelf.sort, models_title(state), subtitle)
 
     def action_filter(self) -> None:
         """Type to filter the models."""

@@ -149,6 +149,10 @@ class Choices(Widget, can_focus=True):
         if self._rows and self._visible()[self._at].yours:
             self.post_message(self.GivenBack(self._visible()[self._at].name))
 
+    def action_back(self) -> None:
+        """Back to what stands before."""
+        self.screen.focus_previous()
+
     def action_open(self) -> None:
         """Type a value for the row under the cursor."""
         self.action_turn(0)

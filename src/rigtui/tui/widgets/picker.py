@@ -58,12 +58,14 @@ class ModelPicker(Vertical):
     def _filter(self) -> Input:
         return self.query_one("#model-filter", Input)
 
-    def show(self, groups: Groups, selected: str | None, sort: Sort, subtitle: str = "") -> None:
-        """Show these models with the cursor on `selected`."""
+    def show(self, groups: Groups, selected: str | None, sort: Sort, title: str, subtitle: str = "") -> None:
+        """Show these models with the cursor on `selected`; `title` and `subtitle` stand in the border."""
         self._groups, self._sort = groups, sort
         if self._told in (None, selected):
             self._selected, self._told = selected, None
         # Setting it repaints the border, whether or not it is another text.
+        if title != self.border_title:
+            self.border_title = title
         if subtitle != self.border_subtitle:
             self.border_subtitle = subtitle
         self._draw()
