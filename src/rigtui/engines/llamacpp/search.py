@@ -131,9 +131,9 @@ class Search:
     def can_hold(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> bool:
         """Whether `context` tokens per request are not out of the question: a bound that costs next to nothing, no judgement."""
         rooms = [max(d.free_bytes - h, 0) for d, h in zip(self.devices(cards), self.headroom(cards), strict=True)]
-        # Every card that holds layers has at least the mask of what they attend to, several cards four copies; one may hold only the head.
+        # Every card that holds layers has at least the mask of what they attend to; one may hold only the head.
         attends = any(self.model.kv_heads) and not self.model.sliding_window
-        mask = 2 * min(self.want.ubatch, context) * context * (4 if len(cards) > 1 else 1) if attends else 0
+        mask = 2 * min(self.want.ubatch, context) * context if attends else 0
         return self.least_bytes(kv, context) <= sum(max(room - mask, 0) for room in rooms) + (mask if len(cards) > 1 else 0)
 
     @staticmethod
