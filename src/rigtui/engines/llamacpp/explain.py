@@ -51,7 +51,7 @@ def _cards(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate)
 def _why_several(derivation: Derivation, candidate: Candidate) -> str:
     if not candidate.in_vram:
         return f"even {len(candidate.gpus)} cards together do not hold it: all of them help, RAM takes the rest"
-    alone = [c for c in derivation.candidates if len(c.gpus) == 1 and c.settings.kv_type == candidate.settings.kv_type]
+    alone = [c for c in derivation.candidates if len(c.gpus) == 1]
     if not alone:
         return f"{len(candidate.gpus)} cards, as you asked"
     serving = [c for c in alone if c.in_vram]
@@ -59,11 +59,16 @@ def _why_several(derivation: Derivation, candidate: Candidate) -> str:
         nearest = min(alone, key=lambda c: c.fitted.footprint.offloaded_layers)
         layers = nearest.fitted.footprint.offloaded_layers
         return f"no card alone holds it: on {nearest.gpus[0].name} {layers} layers would lie in RAM"
-    roomiest = max(serving, key=lambda c: c.fitted.context)
+    # Of a card that cannot hold it with one KV type, only another one may have been judged.
+    alike = [c for c in serving if c.settings.kv_type == candidate.settings.kv_type]
+    roomiest = max(alike or serving, key=lambda c: c.fitted.context)
+    name, found = roomiest.gpus[0].name, f"{roomiest.fitted.context:,}"
+    if not alike:
+        coarser = "/".join(dict.fromkeys(roomiest.settings.kv_type))
+        return f"no card alone holds it with this KV cache; {name} would hold {found} tokens with {coarser}"
     if roomiest.fitted.context < candidate.fitted.context:
-        wanted, found = f"{candidate.fitted.context:,}", f"{roomiest.fitted.context:,}"
-        return f"no card alone holds {wanted} tokens of context; {roomiest.gpus[0].name} would hold {found}"
-    return f"{len(candidate.gpus)} cards together are faster than {roomiest.gpus[0].name} alone"
+        return f"no card alone holds {candidate.fitted.context:,} tokens of context; {name} would hold {found}"
+    return f"{len(candidate.gpus)} cards together are faster than {name} alone"
 
 
 def _fast_first(candidate: Candidate) -> str:
