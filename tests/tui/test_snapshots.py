@@ -261,7 +261,7 @@ async def test_a_rig_with_a_card_more(cockpit, tmp_path, size):
     async with cockpit(World(two_cards()), size=SIZES[size]) as screen:
         screen.app.cockpit.change(rig_swap.swap(screen.state, with_card(two_cards(), "RTX 3060 12")), plan=True)
         await screen.until(lambda: screen.state.plan and "RTX 3060" in screen.text())
-        await screen.pilot.pause(0.1)
+        await settle(screen)
         compare(screen.app.export_screenshot(title="rigtui"), f"tried-rig-{size}", tmp_path)
 
 
