@@ -40,7 +40,8 @@ class ModelActions(CockpitBase):
         state, rig, builds = self.state, self.state.ground, self.state.builds
         if rig is None or builds is None or state.scanning or state.chosen_use_case is None:
             return
-        asked_for = (state.candidates, state.chosen_use_case, state.overrides, state.engine, builds)
+        cards = tuple((gpu.uuid, gpu.name, gpu.error is None) for gpu in rig.gpus)
+        asked_for = (rig.simulated, cards, state.candidates, state.chosen_use_case, state.overrides, state.engine, builds)
         if asked_for == self._asked_for:
             # While an engine loads the memory moves all the time; what is derived then is wrong before it is shown.
             moving = self._busy or any(run.phase in ("starting", "loading") for run in state.live_runs)
