@@ -23,6 +23,7 @@ from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 from rigtui.runs import verify
 from rigtui.text import MIB
+from runs.support import wait_until
 from tools.make_gguf import tiny_llama
 
 LOG = Path(__file__).parents[1] / "logs" / "llamacpp" / "dryrun_tiny_2gpu.jsonl"
@@ -113,7 +114,7 @@ def test_a_dry_run_is_called_off_in_its_middle(tiny: Model, engine: Callable[[st
     build = engine("import time; time.sleep(600)")
     with pytest.raises(CancelledError):
         verify.verify(planned(tiny, build), tiny, ASKED, build, cancelled=(tmp_path / "asked").exists)
-    assert not _runs(build.argv[0])
+    wait_until(lambda: not _runs(build.argv[0]), "all of the engine to be gone")
 
 
 def _runs(program: str) -> bool:

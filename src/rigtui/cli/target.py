@@ -117,13 +117,15 @@ def wanted(args: argparse.Namespace, *, far: bool = False) -> tuple[Model, Inten
     if args.use_case:
         intent = replace(intent, use_case=use_case(args.use_case))
     try:
-        return _model(profile.model, far=far), _with_options(intent, args)
+        return _model(profile.model), _with_options(intent, args)
     except MissingError as missing:
         # A profile that came with rigtui must not hide a model of the same name that is here.
         try:
-            return _model(args.model, far=far), _with_options(Intent(use_case=use_case(args.use_case or "chat")), args)
+            return _model(args.model), _with_options(Intent(use_case=use_case(args.use_case or "chat")), args)
         except RigtuiError:
-            raise missing from None
+            if not far:
+                raise missing from None
+    return _model(profile.model, far=True), _with_options(intent, args)
 
 
 def _with_options(intent: Intent, args: argparse.Namespace) -> Intent:
@@ -172,14 +174,20 @@ def _model(reference: str, *, far: bool = False) -> Model:
 
     try:
         return resolve(reference, load_config().models.folders)
-    except MissingError:
+    except MissingError as error:
         if not far or not reference.startswith("hf:"):
             raise
+        missing = error
     from rigtui.models.hub import fetch
 
     repository, _, name = reference.removeprefix("hf:").partition(":")
     note(f"{reference} is not on this machine: reading its header from the hub")
-    return fetch(repository, name)
+    try:
+        return fetch(repository, name)
+    except (MissingError, UsageError):
+        raise
+    except RigtuiError as error:
+        raise MissingError(f"{missing}; {error}") from error
 
 
 def current_rig(args: argparse.Namespace) -> Rig:
