@@ -34,7 +34,8 @@ def test_a_card_is_added_empty_but_for_the_drivers_share():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("RTX 3060", "the RTX 3060 was sold with 8 and 12 GiB: write the size behind the name, such as RTX 3060 12"),
+        ("RTX 3060", "the RTX 3060 was sold with 8 and 12 GiB: write the size behind the name, RTX 3060 8 or RTX 3060 12"),
+        ("3060", "RTX 3060 8 or RTX 3060 12"),
         ("RTX 3060 24", "sold with 8 and 12"),
         ("RTX 4909", "no card called RTX 4909; did you mean"),
         ("", "no card called (nothing)"),

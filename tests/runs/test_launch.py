@@ -45,6 +45,18 @@ def test_a_model_launched_from_two_profiles_runs_twice(runs: Runs) -> None:
     assert runs.launched(profile="a").state.run != runs.launched(profile="b").state.run
 
 
+def test_beside_starts_a_second_run_of_what_runs_already(runs: Runs) -> None:
+    first, second = runs.launched(profile="coder"), runs.launched(profile="coder", beside=True)
+    assert not second.attached and second.state.port != first.state.port
+    assert {s.run for s in watch.live_runs()} == {first.state.run, second.state.run}
+
+
+def test_another_file_under_the_same_name_is_not_what_runs_already(runs: Runs) -> None:
+    """Two files may carry one name in their metadata, from which the name of the profile is made."""
+    first, second = runs.launched(save="tiny-chat"), runs.launched(save="tiny-chat", name="other")
+    assert not second.attached and second.state.run != first.state.run
+
+
 def test_replace_stops_what_runs_first(runs: Runs) -> None:
     first = runs.wait(RunDirectory(runs.launched(profile="coder").directory), "ready")
     second = runs.launched(profile="coder", replace=True)

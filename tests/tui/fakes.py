@@ -22,7 +22,7 @@ from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
-from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, LogLine, ProfileRow, SavedRig, Services, Speed, Turn
+from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, LogLine, Others, ProfileRow, SavedRig, Services, Speed, Turn
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.tips import TIPS
 
@@ -507,7 +507,7 @@ class World:
         self.lines: list[LogLine] = []
         """Of the log's page; whatever is appended comes at the next look."""
         self.live: Live | None = None
-        self.launched: list[tuple[str, Intent, bool]] = []
+        self.launched: list[tuple[str, Intent, Others]] = []
         self.stopped: list[str] = []
         self.asked: list[tuple[Turn, ...]] = []
         self.steps_taken: list[tuple[str, int]] = []
@@ -559,11 +559,13 @@ class World:
             raise RigtuiError(self.verify_problem)
         self.verified.append(intent)
 
-    def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, replace_others: bool) -> Launch:
+    def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, others: Others) -> Launch:
         if self.launch_problem:
             raise RigtuiError(self.launch_problem)
-        self.launched.append((candidate.path, intent, replace_others))
-        self.runs = (() if replace_others else self.runs) + (run_state("new1", "loading", model=candidate.name, model_path=candidate.path),)
+        self.launched.append((candidate.path, intent, others))
+        self.runs = (() if others == "replace" else self.runs) + (
+            run_state("new1", "loading", model=candidate.name, model_path=candidate.path),
+        )
         return Launch("new1")
 
     def ask(self, run: RunState, turns: tuple[Turn, ...]) -> FakeAnswer:

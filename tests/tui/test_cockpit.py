@@ -175,7 +175,7 @@ async def test_launch_shows_loading_then_ready_with_everything_to_use_it(cockpit
     async with cockpit(world) as screen:
         await screen.press("l")
         await screen.until(lambda: "loading" in screen.text() and "42%" in screen.text())
-        assert world.launched == [(MODELS[0].path, Intent(use_case=USE_CASES[0]), False)]
+        assert world.launched == [(MODELS[0].path, Intent(use_case=USE_CASES[0]), "attach")]
         await screen.until(lambda: "offloaded 49/49" in screen.text())
         world.runs = (replace(run_state("new1"), model=MODELS[0].name),)
         await screen.until(lambda: "ready :8080" in screen.text())
@@ -209,13 +209,13 @@ async def test_launching_beside_a_run_asks_first(cockpit):
         await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
         await screen.press("down", "enter")
         await screen.until(lambda: world.launched)
-        assert world.launched[0][2] is False
+        assert world.launched[0][2] == "beside"
         await screen.until(lambda: len(screen.state.runs) == 2)
         await screen.press("l")
         await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
         await screen.press("enter")
         await screen.until(lambda: len(world.launched) == 2)
-        assert world.launched[1][2] is True
+        assert world.launched[1][2] == "replace"
 
 
 async def test_a_launch_that_fails_says_so_and_can_be_tried_again(cockpit):
@@ -528,3 +528,24 @@ async def test_an_engine_that_rests_is_left_alone_until_its_log_says_that_someth
         world.live = Live(decode_tok_s=9.0, processing=1)
         screen.app.cockpit.post_message(LogRead("a", LogChunk(("0.45 I slot launch_slot_: id 0 | task 7 | processing task",))))
         await screen.until(lambda: "9.0 tok/s" in screen.part("#engine"))
+
+
+async def test_more_context_than_the_model_was_trained_for_is_said_to_be_the_end(cockpit):
+    world = World(two_cards(), candidates(MODELS[1]))
+    async with cockpit(world) as screen:
+        assert screen.state.plan.context == 40960
+        await screen.press("right_square_bracket")
+        await screen.until(lambda: "this is all the model was trained for" in screen.told)
+        assert not screen.state.changed
+
+
+async def test_the_first_press_of_the_kv_key_changes_the_type(cockpit):
+    world = World(two_cards())
+    for planned in ("f16", "q8_0"):
+        world.derive = lambda rig, model, intent, builds, planned=planned: replace(
+            plan_for(rig, model, intent, builds), kv_type=intent.overrides.kv_type or (planned, planned)
+        )
+        async with cockpit(world) as screen:
+            await screen.press("k")
+            await screen.until(lambda: screen.state.overrides.kv_type)
+            assert screen.state.overrides.kv_type[0] != planned

@@ -107,6 +107,19 @@ async def test_a_card_is_added_planned_with_and_gone_again(cockpit):
         assert screen.state.plan.status == "fits"
 
 
+async def test_a_card_of_an_unclear_name_is_typed_again_in_the_same_dialog(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await screen.press("G")
+        await screen.until(lambda: "G leads back to this machine" in " ".join(screen.text().split()))
+        await screen.press("enter")
+        await screen.until(lambda: screen.app.screen.query(Input))
+        await screen.press(*"3060", "enter")
+        await screen.until(lambda: "RTX 3060 8 or RTX 3060 12" in " ".join(screen.text().replace("│", "").split()))
+        assert screen.app.screen.query_one(Input).value == "3060"
+        await screen.press("space", *"12", "enter")
+        await screen.until(lambda: "2 RTX 3060" in screen.text())
+
+
 async def test_a_saved_rig_is_tried_saved_again_and_a_wrong_name_is_said(cockpit):
     world = World(two_cards())
     world.rigs = (

@@ -6,7 +6,6 @@ from textual.widgets import Input
 
 from rigtui.tui.screens.cards import CardsPage
 from rigtui.tui.screens.dialogs import QuestionScreen
-from rigtui.tui.widgets.choices import Choices
 from rigtui.tui.widgets.model_list import ModelList
 from tui.fakes import MODELS, World, busy_cards, run_state, two_cards
 
@@ -19,14 +18,31 @@ async def click_words(screen, words: str) -> None:
     await screen.pilot.pause()
 
 
+async def click_in_row(screen, label: str, words: str) -> None:
+    """Click on these words in the row of a choice."""
+    lines = screen.text().splitlines()
+    y = max(at for at, line in enumerate(lines) if label in line and "‹" in line)
+    assert await screen.pilot.click(offset=(lines[y].index(words), y))
+    await screen.pilot.pause()
+
+
+async def test_a_click_on_a_value_chooses_its_row_and_changes_nothing(cockpit):
+    async with cockpit(World(two_cards()), size=(120, 36)) as screen:
+        await click_in_row(screen, "context", "65,536")
+        await screen.until(lambda: "▸ context" in screen.text())
+        assert not screen.state.changed
+        await screen.press("left")
+        await screen.until(lambda: screen.state.overrides.context == 32768)
+
+
 async def test_pick_turn_launch_and_stop(cockpit):
     world = World(two_cards())
     async with cockpit(world, size=(160, 48)) as screen:
         await screen.pilot.click(ModelList, offset=(5, 2))
         await screen.until(lambda: screen.state.selected == MODELS[1].path)
-        await screen.pilot.click(Choices, offset=(30, 1))
+        await click_in_row(screen, "use case", "›")
         await screen.until(lambda: screen.state.use_case == 1)
-        await screen.pilot.click(Choices, offset=(4, 2))
+        await click_in_row(screen, "context", "‹")
         await screen.until(lambda: screen.state.overrides.context)
         await click_words(screen, "l launch")
         await screen.until(lambda: world.launched)

@@ -180,3 +180,12 @@ def test_rows_have_exactly_the_width(width, roomy):
             row = row_of(entry, placement=found, favourite=True)
             lines = row_lines(row, width, roomy=roomy, open_=True, sort="used")
             assert lines[0].cell_length == width and lines[1].cell_length <= width, (entry.name, [line.plain for line in lines])
+
+
+async def test_a_filter_that_matches_nothing_says_so_and_offers_no_launch(cockpit):
+    async with cockpit(World(two_cards()), size=(120, 36)) as screen:
+        await screen.press("slash", *"zzz")
+        await screen.until(lambda: "no model matches 'zzz'; Esc clears" in screen.text())
+        await screen.until(lambda: "l launch" not in screen.text())
+        await screen.press("escape")
+        await screen.until(lambda: "l launch" in screen.text() and "no model matches" not in screen.text())

@@ -80,6 +80,8 @@ async def test_copy_and_rename_ask_for_a_name_that_is_not_taken(cockpit):
         await opened(screen)
         await screen.press("c")
         await screen.until(lambda: screen.app.screen.query(Input))
+        assert screen.app.screen.query_one(Input).value == "coder-2"
+        screen.app.screen.query_one(Input).value = "coder"
         await screen.press("enter")
         assert "this name is taken" in screen.text()
         screen.app.screen.query_one(Input).value = "coder-2"
@@ -187,6 +189,22 @@ async def test_a_profile_is_edited_here_and_what_is_wrong_is_said_before_it_is_s
         assert world.profiles.written == [("coder", area.text)]
         await screen.press("e", "escape")
         await screen.until(lambda: len(screen.app.screen_stack) == 2)
+
+
+async def test_what_was_typed_into_a_profile_is_not_thrown_away_unasked(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("e")
+        await screen.until(lambda: 'name = "coder"' in screen.text())
+        await screen.press("x", "escape")
+        await screen.until(lambda: "Discard your changes?" in screen.text())
+        await screen.press("escape")
+        await screen.until(lambda: "x[profile]" in screen.text() and "Discard" not in screen.text())
+        await screen.press("escape")
+        await screen.until(lambda: "Discard your changes?" in screen.text())
+        await screen.press("down", "enter")
+        await screen.until(lambda: len(screen.app.screen_stack) == 2)
+        assert screen.world.profiles.written == []
 
 
 async def test_where_no_editor_can_be_opened_that_is_said(cockpit):

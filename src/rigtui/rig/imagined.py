@@ -7,7 +7,7 @@ import re
 from msgspec.structs import replace
 
 from rigtui.errors import UsageError
-from rigtui.rig.cards import complete, names, sold, spelled
+from rigtui.rig.cards import Card, complete, names, sold, spelled
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.rigfile import MAX_GPUS
 from rigtui.text import GIB, MIB, clean, nearest
@@ -63,24 +63,35 @@ def _name(rig: Rig, change: str) -> str:
     return f"{rig.name} {change.replace('NVIDIA ', '').replace('GeForce ', '')}"[:200]
 
 
+def _spelled(name: str) -> str:
+    """As the table writes it, with the RTX that people leave out: `3060 ti` is the GeForce RTX 3060 Ti."""
+    return spelled(name if sold(name) else f"RTX {name}")
+
+
+def _sold(name: str) -> tuple[Card, ...]:
+    return sold(_spelled(name))
+
+
 def _card(text: str) -> Gpu:
     wanted, size = clean(text).strip(), None
-    found = sold(wanted)
+    found = _sold(wanted)
     if not found and (match := _SIZED.fullmatch(wanted)):
         wanted, size = match["name"].strip(), float(match["gib"])
-        found = sold(wanted)
+        found = _sold(wanted)
     if not found:
         close = nearest(wanted.lower(), {name.lower(): name for name in names()})
         hint = f"; did you mean {next(name for name in names() if name.lower() == close)}?" if close else ""
         raise UsageError(f"rigtui knows no card called {wanted or '(nothing)'}{hint}")
+    wanted = _spelled(wanted)
     sizes = sorted({card.memory_bytes for card in found if card.memory_bytes})
     fitting = [memory for memory in sizes if size is None or abs(memory - size * GIB) < GIB // 2]
     if len(fitting) != 1:
         known = " and ".join(f"{memory // GIB}" for memory in sizes)
-        raise UsageError(f"the {wanted} was sold with {known} GiB: write the size behind the name, such as {wanted} {sizes[-1] // GIB}")
+        ways = " or ".join(f"{wanted} {memory // GIB}" for memory in sizes)
+        raise UsageError(f"the {wanted} was sold with {known} GiB: write the size behind the name, {ways}")
     gpu = Gpu(
         index=0,
-        name=f"NVIDIA {spelled(wanted)}",
+        name=f"NVIDIA {wanted}",
         total_bytes=fitting[0],
         free_bytes=fitting[0] - RESERVED_BYTES,
         reserved_bytes=RESERVED_BYTES,

@@ -42,8 +42,8 @@ class Launched(Struct, frozen=True, kw_only=True):
 def launch(request: LaunchRequest, make_spawn: Callable[[LaunchRequest, int], Spawn] | None = None) -> Launched:
     """Start a run and return once its supervisor is there; the engine loads after that.
 
-    A live run of the same profile (of the same model, without a profile) is returned instead, unless the request says replace: then
-    every live run is stopped first. `make_spawn` turns the request and the port into the engine's command; the default asks the engine's
+    A live run of the same profile and model is returned instead, unless the request says replace, which stops every live run first, or
+    beside. `make_spawn` turns the request and the port into the engine's command; the default asks the engine's
     room. Raises RigtuiError with one sentence: port in use, disk full, no permission.
     """
     request = replace(request, api_key_file=_absolute(request.api_key_file))
@@ -51,7 +51,7 @@ def launch(request: LaunchRequest, make_spawn: Callable[[LaunchRequest, int], Sp
         stopped: tuple[RunState, ...] = ()
         if request.replace:
             stopped = tuple(watch.stop_and_wait(state) for state in watch.live_runs())
-        elif (there := watch.live_run_of(request.name, request.plan.model.path)) is not None:
+        elif not request.beside and (there := watch.live_run_of(request.name, request.plan.model.path)) is not None:
             return Launched(state=there, directory=watch.directory_of(there).path, attached=True)
         port = choose_port(request.host, request.port, {s.port for s in watch.live_runs()})
         rundir.prune()

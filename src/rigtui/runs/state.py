@@ -45,6 +45,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     owner: tuple[int, int] | None = None
     """Process (pid, start time) that the run serves alone: it ends with it. None: it runs until it is stopped."""
     replace: bool = False
+    beside: bool = False
+    """Start a second run even where the same model runs already."""
     probe: str = "quick"
     """How the run is measured: `quick`, or `full` with a prompt near the whole context."""
     stop_grace_s: float = 10.0

@@ -54,9 +54,9 @@ def directory_of(state: RunState) -> RunDirectory:
 
 
 def live_run_of(profile: str | None, model_path: str) -> RunState | None:
-    """The live run that a launch of this profile (of this model, when neither has a profile) would repeat."""
+    """The live run that a launch of this model under this profile (None: under none) would repeat."""
     for state in live_runs():
-        if state.phase != "stopping" and state.profile == profile and (profile is not None or state.model_path == model_path):
+        if state.phase != "stopping" and (state.profile, state.model_path) == (profile, model_path):
             return state
     return None
 

@@ -35,7 +35,7 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     if state.plan is not None:
         found.append("plan.compare")
     if state.candidate is not None and state.candidate.model is not None:
-        found += ["profile.save", *(["engine.launch"] if state.machine is None else [])]
+        found += ["profile.save", *(["engine.launch"] if state.machine is None and not state.hidden else [])]
         found += ["profile.export"] if state.plan is not None else []
     if run is not None:
         found.append("engine.log")

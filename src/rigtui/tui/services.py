@@ -134,6 +134,10 @@ class ProfileStore(Protocol):
         """It as a section of models.conf."""
 
 
+Others = Literal["attach", "replace", "beside"]
+"""What a launch does about runs that are there: show one of the same model instead, stop them all, or leave them running."""
+
+
 class Launch(Struct, frozen=True):
     """A run that was launched."""
 
@@ -219,8 +223,8 @@ class Services:
     open_lines: Callable[[str], LineSource]
     """The log of a run with more of its past, for its page."""
     open_live: Callable[[RunState], LiveSource]
-    launch: Callable[[LibraryEntry, Intent, Plan, bool], Launch]
-    """Derive again from a fresh reading and launch; the plan is the one that was shown, the flag means: in place of what runs."""
+    launch: Callable[[LibraryEntry, Intent, Plan, Others], Launch]
+    """Derive again from a fresh reading and launch; the plan is the one that was shown."""
     stop: Callable[[str], None]
     take_step: Callable[[str, int], None]
     """Have a run give up its attempt for another of its `steps`."""

@@ -53,6 +53,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Path of the chosen model."""
     picked: bool = False
     """The user chose the model; until then the first of the list is chosen."""
+    hidden: bool = False
+    """The filter hides every model, the chosen one, too."""
     shelf: Shelf = Shelf()
     used: dict[str, str] = {}
     """When models were last run (ISO 8601), by path, as it was when the screen opened."""
@@ -273,13 +275,18 @@ def context_now(state: Cockpit) -> int | None:
     return min(wanted or model.context_trained, model.context_trained)
 
 
+def most_context(state: Cockpit) -> int:
+    """The longest context that the key steps to: what the model was trained for."""
+    model = state.candidate.model if state.candidate else None
+    return model.context_trained if model and model.context_trained else 1 << 20
+
+
 def step_context(state: Cockpit, step: int) -> Cockpit:
     """The next power of two below or above, between 1,024 and the trained context (which need not be a power of two)."""
     now = context_now(state)
     if now is None:
         return state
-    model = state.candidate.model if state.candidate else None
-    most = model.context_trained if model and model.context_trained else 1 << 20
+    most = most_context(state)
     target = 1 << now.bit_length() if step > 0 else 1 << ((now - 1).bit_length() - 1 if now > 1 else 0)
     return with_context(state, max(min(LEAST_CONTEXT, most), min(target, most)))
 
@@ -292,7 +299,9 @@ def with_context(state: Cockpit, context: int | None) -> Cockpit:
 def cycle_kv(state: Cockpit, step: int) -> Cockpit:
     """The next KV type for K and V; after the last one rigtui decides again."""
     now = state.overrides.kv_type
-    options: list[str | None] = [None, *KV_CHOICES]
+    planned = state.plan.kv_type if now is None and state.plan is not None else ()
+    # What holds anyway would look like a key that does nothing.
+    options: list[str | None] = [None, *(kind for kind in KV_CHOICES if planned != (kind, kind))]
     at = options.index(now[0]) if now and now[0] in options else 0
     chosen = options[(at + step) % len(options)]
     return replace(state, overrides=replace(state.overrides, kv_type=(chosen, chosen) if chosen else None))

@@ -44,7 +44,7 @@ from rigtui.tui.messages import (
     VerifyStarted,
 )
 from rigtui.tui.placing import Placement, placement
-from rigtui.tui.services import Conversation, LogSource, Services
+from rigtui.tui.services import Conversation, LogSource, Others, Services
 from rigtui.tui.shelf import Shelf
 
 Post = Callable[[Message], object]
@@ -269,10 +269,10 @@ def read_lines(services: Services, post: Post, run: str) -> None:
         post(Noted(str(error), title="log", failed=True))
 
 
-def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, replace: bool) -> None:
+def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, others: Others) -> None:
     """Launch; the run goes on whatever happens to the screen."""
     try:
-        post(Launched(services.launch(candidate, intent, plan, replace)))
+        post(Launched(services.launch(candidate, intent, plan, others)))
     except RigtuiError as error:
         post(Launched(None, str(error)))
 

@@ -28,7 +28,7 @@ from rigtui.tui.chat import Chat
 from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
 from rigtui.tui.profile_wiring import LocalProfiles
-from rigtui.tui.services import Launch, ScanReport, Services, Turn
+from rigtui.tui.services import Launch, Others, ScanReport, Services, Turn
 from rigtui.tui.shelf_file import keep_shelf, read_shelf
 from rigtui.tui.state import default_name
 
@@ -143,14 +143,14 @@ class Local:
         """A run's log for its page."""
         return LogTail(watch.directory_of(watch.find_run(run)), first_bytes=PAGE_BYTES, most_lines=PAGE_LINES)
 
-    def launch(self, candidate: LibraryEntry, intent: Intent, shown: Plan, replaces: bool) -> Launch:
+    def launch(self, candidate: LibraryEntry, intent: Intent, shown: Plan, others: Others) -> Launch:
         """Derive again and launch. Raises RigtuiError when it does not fit any more or no engine is there."""
         from rigtui.runs.launch import launch
 
         if candidate.model is None:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         verify.wait_until_over()
-        args = argparse.Namespace(**{**vars(self._args), "replace": replaces})
+        args = argparse.Namespace(**{**vars(self._args), "replace": others == "replace"})
         builds = builds_for(candidate.model, intent)
         derived = memory.derive(current_rig(args), candidate.model, intent, builds, here=True)
         plan = derived.plan
@@ -172,7 +172,8 @@ class Local:
             simulated=self._args.rig_file is not None,
             constraints=derived.constraints,
             rig_file=os.path.abspath(self._args.rig_file) if self._args.rig_file else None,  # noqa: PTH100 only made whole
-            replace=replaces,
+            replace=others == "replace",
+            beside=others == "beside",
         )
         launched = launch(request)
         if launched.attached:

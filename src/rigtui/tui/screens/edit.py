@@ -13,6 +13,7 @@ from textual.widgets import Static, TextArea
 from rigtui.errors import RigtuiError
 from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import literal
+from rigtui.tui.screens.dialogs import Answer, QuestionScreen
 
 
 class EditScreen(ModalScreen[str | None]):
@@ -51,5 +52,13 @@ class EditScreen(ModalScreen[str | None]):
             self.query_one("#wrong", Static).update(str(error))
 
     def action_close(self) -> None:
-        """Nothing is changed."""
-        self.dismiss(None)
+        """Nothing is changed; what was typed is not thrown away unasked."""
+        if self.query_one(TextArea).text == self._text:
+            self.dismiss(None)
+            return
+        answers = (Answer("stay", "Go on editing"), Answer("discard", "Discard them"))
+        self.app.push_screen(QuestionScreen(self._title, "Discard your changes?", answers), self._close_answered)
+
+    def _close_answered(self, answer: str | None) -> None:
+        if answer == "discard":
+            self.dismiss(None)

@@ -17,6 +17,7 @@ from rigtui.tui.screens.ask import AskScreen
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
 from rigtui.tui.screens.log import LogPage
+from rigtui.tui.services import Others
 
 
 class EngineActions(CockpitBase):
@@ -40,7 +41,7 @@ class EngineActions(CockpitBase):
             return
         live = state.live_runs
         if not live:
-            self._launch(replace_others=False)
+            self._launch("attach")
             return
         names = ", ".join(f"{clean(run.profile or run.model)} ({run.phase}, port {run.port})" for run in live)
         text = f"Running on this rig: {names}."
@@ -52,15 +53,15 @@ class EngineActions(CockpitBase):
 
     def _launch_answered(self, answer: str | None) -> None:
         if answer is not None:
-            self._launch(replace_others=answer == "replace")
+            self._launch("replace" if answer == "replace" else "beside")
 
-    def _launch(self, *, replace_others: bool) -> None:
+    def _launch(self, others: Others) -> None:
         candidate, intent = self.state.candidate, st.intent(self.state)
         plan = self.state.plan
         if candidate is None or intent is None or plan is None:
             return
         self.change(replace(self.state, launching=True))
-        work = partial(tasks.launch, self.services, self.post_message, candidate, intent, plan, replace_others)
+        work = partial(tasks.launch, self.services, self.post_message, candidate, intent, plan, others)
         self.background("launch", work)
 
     @on(Launched)

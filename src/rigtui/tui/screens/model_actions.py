@@ -85,6 +85,10 @@ class ModelActions(CockpitBase):
             self._listed = (key, model_groups(state, self._sections(), running))
         self.query_one(ModelPicker).show(self._listed[1], state.selected, state.shelf.sort, models_title(state), subtitle)
 
+    @on(ModelPicker.Emptied)
+    def _emptied(self, event: ModelPicker.Emptied) -> None:
+        self.change(replace(self.state, hidden=event.empty))
+
     def action_filter(self) -> None:
         """Type to filter the models."""
         self.query_one(ModelPicker).open_filter()

@@ -78,7 +78,11 @@ class PlanActions(CockpitBase):
         self.change(st.next_use_case(self.state, step), plan=True)
 
     def action_context(self, step: int) -> None:
-        """Less or more context."""
+        """Less or more context; at the end of the way it is said that there is no more."""
+        now = st.context_now(self.state)
+        if step > 0 and now is not None and now >= st.most_context(self.state):
+            self.post_message(Noted(f"{now:,} tokens: this is all the model was trained for", title="context"))
+            return
         self.change(st.step_context(self.state, step), plan=True)
 
     def action_context_exact(self) -> None:

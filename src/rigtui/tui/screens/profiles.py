@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 
 from textual import on
 from textual.app import ComposeResult, SuspendNotSupported
@@ -190,7 +191,8 @@ class ProfilesPage(Page):
             if name:
                 self._do(work, old, name)
 
-        self.app.push_screen(LineScreen(title, text, old, wrong), typed)
+        proposed = old if work is tasks.rename else next(name for at in count(2) if wrong(name := f"{old}-{at}") is None)
+        self.app.push_screen(LineScreen(title, text, proposed, wrong), typed)
 
     @on(ProfileStored)
     def _stored(self, event: ProfileStored) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 from textual import on
 
+from rigtui.errors import RigtuiError
 from rigtui.rig.imagined import with_card, without_card
 from rigtui.rig.rig import Rig
 from rigtui.tui import rig_swap, tasks
@@ -17,7 +18,7 @@ from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.rig_choice import RigChoice
 from rigtui.tui.state import Cockpit
 
-ADD = "A card by its name, with its size where several were sold: RTX 4090, RTX 3060 12, RTX A6000."
+ADD = "A card by its name, with its size where several were sold: RTX 4090, 3060 12, RTX A6000."
 FILE = "A rig file; `rigtui rig save FILE` writes one on another machine."
 SAVE = "A name; the rig is kept in the folder rigs beside config.toml."
 
@@ -67,7 +68,18 @@ class RigActions(CockpitBase):
             "file": ("Load a rig file", FILE, "~/"),
             "save": ("Save the rig", SAVE, rig.name),
         }[what]
-        self.app.push_screen(LineScreen(title, text, value, lambda line: None if line.strip() else "type something"), typed)
+
+        def wrong(line: str) -> str | None:
+            if not line.strip():
+                return "type something"
+            try:
+                if what == "add":
+                    with_card(rig, line)
+            except RigtuiError as error:
+                return str(error)
+            return None
+
+        self.app.push_screen(LineScreen(title, text, value, wrong), typed)
 
     def _imagine(self, make: Callable[[], Rig]) -> None:
         self.background("rigs", partial(tasks.imagine, self.post_message, make))

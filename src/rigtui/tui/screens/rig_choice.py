@@ -12,12 +12,12 @@ from textual.widgets.option_list import Option
 
 from rigtui.rig.rig import Rig
 from rigtui.text import clean
-from rigtui.tui.bindings import bindings, close_line
+from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import middle
 from rigtui.tui.segments import short_name
 from rigtui.tui.services import SavedRig
 
-TEXT = "A rig that is tried is simulated: its bars are hatched, nothing is launched on it, and everything here goes back with one key."
+TEXT = "A rig that is tried is simulated: its bars are hatched, nothing is launched on it, and {key} leads back to this machine."
 
 
 class RigChoice(ModalScreen[str | None]):
@@ -34,7 +34,7 @@ class RigChoice(ModalScreen[str | None]):
         with Vertical(classes="box") as box:
             box.border_title = "What if it were another rig?"
             box.border_subtitle = close_line(self, "dialog.close", "Enter chooses")
-            yield Static(TEXT, markup=False, classes="say")
+            yield Static(TEXT.format(key=keys_of(self).shown("rig.other")), markup=False, classes="say")
             yield OptionList(*self._options(), markup=False)
 
     def _options(self) -> list[Option]:

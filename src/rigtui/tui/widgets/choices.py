@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from msgspec import Struct
+from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Size
@@ -13,6 +14,9 @@ from rigtui.tui.bindings import bindings, keys_of
 
 ROOMY = 44
 """Terminals of this height show every row."""
+
+VALUE_AT = 14
+"""Column at which a row's value begins, behind its left arrow."""
 
 
 class ChoiceRow(Struct, frozen=True, kw_only=True):
@@ -109,8 +113,8 @@ class Choices(Widget, can_focus=True):
         return Content("\n").join(self._line(row, here=self.has_focus and at == here) for at, row in rows)
 
     def _line(self, row: ChoiceRow, *, here: bool) -> Content:
-        value = f"{row.value}{' (yours)' if row.yours else ''}"
-        room = self.size.width - 12 - len(value) - 4
+        value = _value(row)
+        room = self.size.width - VALUE_AT - cell_len(value) - 2
         right = row.keys if len(row.keys) + 1 <= room else ""
         note = row.note if len(row.note) + len(right) + 3 <= room else ""
         pad = max(0, room - len(note) - len(right) - (1 if note else 0))
@@ -158,9 +162,19 @@ class Choices(Widget, can_focus=True):
         self.action_turn(0)
 
     def on_click(self, event: Click) -> None:
-        """A click on the left half of a row means less, on the right half more."""
+        """A click on one of a row's arrows means less or more, anywhere else it chooses the row."""
         at, rows = event.get_content_offset(self), self._visible()
-        if at is not None and self._first() + at.y < len(rows):
-            self._cursor = rows[self._first() + at.y].name
-            self.action_turn(-1 if at.x < 15 else 1)
-            self.refresh()
+        if at is None or self._first() + at.y >= len(rows):
+            return
+        row = rows[self._first() + at.y]
+        self._cursor = row.name
+        end = VALUE_AT + cell_len(_value(row))
+        if VALUE_AT - 3 <= at.x < VALUE_AT:
+            self.action_turn(-1)
+        elif end <= at.x < end + 3:
+            self.action_turn(1)
+        self.refresh()
+
+
+def _value(row: ChoiceRow) -> str:
+    return f"{row.value}{' (yours)' if row.yours else ''}"

@@ -9,8 +9,9 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.events import Key
 from textual.message import Message
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
+from rigtui.text import clean
 from rigtui.tui.shelf import Sort
 from rigtui.tui.widgets.model_list import ModelList, items_of
 from rigtui.tui.widgets.model_rows import ModelRow
@@ -34,6 +35,13 @@ class ModelPicker(Vertical):
             super().__init__()
             self.path = path
 
+    class Emptied(Message):
+        """The filter hides every model, or no more."""
+
+        def __init__(self, empty: bool) -> None:
+            super().__init__()
+            self.empty = empty
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.border_title = "Models"
@@ -48,11 +56,18 @@ class ModelPicker(Vertical):
         filter_line = Input(placeholder="filter: name, quantization, family", id="model-filter", select_on_focus=False)
         filter_line.display = False
         yield filter_line
+        nothing = Static("", markup=False, id="model-none")
+        nothing.display = False
+        yield nothing
         yield ModelList(id="model-list")
 
     @property
     def _list(self) -> ModelList:
         return self.query_one(ModelList)
+
+    @property
+    def _none(self) -> Static:
+        return self.query_one("#model-none", Static)
 
     @property
     def _filter(self) -> Input:
@@ -85,6 +100,12 @@ class ModelPicker(Vertical):
         words = self._filter.value
         groups = [(title, [row for row in rows if matches(row, words)]) for title, rows in self._groups]
         self._list.show(items_of([group for group in groups if group[1]]), self._selected, self._sort)
+        none = bool(words) and not self._list.rows
+        if none:
+            self._none.update(f"no model matches '{clean(words)}'; Esc clears")
+        if none != self._none.display:
+            self._none.display, self._list.display = none, not none
+            self.post_message(self.Emptied(none))
 
     @on(ModelList.Moved)
     def _moved(self, event: ModelList.Moved) -> None:
@@ -107,7 +128,8 @@ class ModelPicker(Vertical):
     @on(Input.Submitted, "#model-filter")
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
-        self.screen.set_focus(self._list)
+        if self._list.display:
+            self.screen.set_focus(self._list)
 
     def on_key(self, event: Key) -> None:
         """Escape leaves the filter, the arrows walk the list while typing."""
