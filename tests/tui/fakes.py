@@ -515,6 +515,7 @@ class World:
         self.hurried: list[bool] = []
         self.taken: set[str] = set()
         self.folders: list[str] = []
+        self.themes: list[str] = []
         self.shelf = Shelf()
         self.used: dict[str, str] = {}
         self.processes: dict[int, ProcessFacts] = {}
@@ -617,6 +618,7 @@ class World:
             read_shelf=lambda: self.shelf,
             keep_shelf=self.keep_shelf,
             last_used=lambda: self.used,
+            keep_theme=self.themes.append,
             add_folder=self.folders.append,
             derive=self.derive,
             derive_others=lambda rig, model, intent, builds: (),

@@ -6,13 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
+from textual.theme import Theme
 
-from rigtui.errors import UsageError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings
 from rigtui.tui.colors import variable_defaults
@@ -20,6 +22,7 @@ from rigtui.tui.keymap import read_keymap
 from rigtui.tui.keys import Keys
 from rigtui.tui.keys_in_turn import KeysInTurn
 from rigtui.tui.palette import ActionCommands
+from rigtui.tui.pictures import picture_folder
 from rigtui.tui.read_only import read_only as services_that_only_show
 from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.screens.help import help_screen
@@ -64,6 +67,7 @@ class RigtuiApp(KeysInTurn):
         """Which keys do what."""
         self.set_keymap(self.keys.own)
         self._problems = [(problem, "keymap") for problem in problems]
+        self._plain = plain
         self._theme_watch: ThemeWatch | None = None
         if themes is not None:
             self._theme_watch = ThemeWatch()
@@ -80,12 +84,36 @@ class RigtuiApp(KeysInTurn):
     def on_ready(self) -> None:
         """Say which themes and keys could not be used."""
         self._tell(self._problems)
+        self._shown_theme = self.theme
+        self.theme_changed_signal.subscribe(self.cockpit, self._keep_theme)
         if self._theme_watch is not None:
             self.set_interval(self.theme_interval_s, self._look_at_themes)
 
     def _tell(self, problems: Iterable[tuple[str, str]]) -> None:
         for problem, title in problems:
             self.notify(problem, title=title, severity="warning", timeout=12, markup=False)
+
+    def _keep_theme(self, theme: Theme) -> None:
+        """The theme that was chosen is that of the next start, too."""
+        if theme.name == self._shown_theme or self._plain:
+            return
+        self._shown_theme = theme.name
+        self.run_worker(partial(self._store_theme, theme.name), thread=True, group="theme", exclusive=True)
+
+    def _store_theme(self, name: str) -> None:
+        try:
+            self._services.keep_theme(name)
+        except RigtuiError as error:
+            self.call_from_thread(self._tell, [(clean(str(error)), "theme")])
+
+    def deliver_screenshot(self, filename: str | None = None, path: str | None = None, time_format: str | None = None) -> str | None:
+        """A picture of the screen, where the user keeps pictures; where it lies is told."""
+        try:
+            place = path or str(picture_folder())
+        except RigtuiError as error:
+            self._tell([(clean(str(error)), "screenshot")])
+            return None
+        return super().deliver_screenshot(filename, place, time_format)
 
     def _look_at_themes(self) -> None:
         """Colours follow the user's files while they are being written."""

@@ -91,6 +91,7 @@ def read_only(services: Services) -> Services:
         verify=refuse,
         can_verify=_never,
         ask=refuse,
+        keep_theme=_nothing,
         add_folder=refuse,
         save_profile=refuse,
         load_rig=refuse,

@@ -198,6 +198,8 @@ class Services:
     keep_shelf: Callable[[Shelf], None]
     last_used: Callable[[], dict[str, str]]
     """When each model was last run (ISO 8601), by path."""
+    keep_theme: Callable[[str], None]
+    """Keep the name of the chosen theme in the user's configuration."""
     add_folder: Callable[[str], None]
     """Keep another folder with models in the user's configuration."""
     derive: Callable[[Rig, Model, Intent, tuple[Build, ...]], Plan]

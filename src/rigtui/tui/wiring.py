@@ -25,6 +25,7 @@ from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui import export_file, rig_files, tip_store
 from rigtui.tui.chat import Chat
+from rigtui.tui.kept_theme import keep_theme
 from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
 from rigtui.tui.profile_wiring import LocalProfiles
@@ -249,6 +250,7 @@ def services(args: argparse.Namespace) -> Services:
         read_shelf=read_shelf,
         keep_shelf=keep_shelf,
         last_used=here.last_used,
+        keep_theme=keep_theme,
         add_folder=add_folder,
         derive=here.derive,
         derive_others=here.derive_others,
