@@ -8,6 +8,7 @@ EXIT_USAGE = 2
 EXIT_NO_FIT = 3
 EXIT_MISSING = 4
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 class RigtuiError(Exception):

@@ -177,6 +177,9 @@ def test_a_bad_model_file_is_one_sentence(name: str, tiny: Path, tmp_path: Path)
         ({}, ["plan"], 2, "MODEL"),
         ({}, ["plan", "x", "--context", "-4"], 2, "--context"),
         ({}, ["plan", "x", "--use-case", "codding"], 2, "coding"),
+        ({}, ["plan", "x", "--fit-target", "-1"], 2, "--fit-target"),
+        ({}, ["plan", "x", "--fit-target", "128,-1"], 2, "--fit-target"),
+        ({}, ["plan", "x", "--fit-target", "99999999999"], 2, "--fit-target"),
         ({}, ["nonsense"], 2, "nonsense"),
     ],
 )
@@ -189,7 +192,9 @@ def test_bad_input_is_one_sentence_and_the_exit_code_of_its_kind(
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
-    assert "Traceback" not in done.stderr
+    *_, said = done.stderr.splitlines()
+    assert said.startswith("rigtui: ")
+    assert done.stderr.count("rigtui: ") == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,12 +109,17 @@ def test_links_that_lead_nowhere_in_the_container_are_named(tmp_path: Path, caps
     assert "name a folder that holds both with --models-dir" in said.err
 
 
-def test_formats_that_come_later_and_formats_that_are_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "glm-flash-q4", "--to", "compose"]) == 2
-    assert "does not write compose; it writes models.conf and sh" in capsys.readouterr().err
+@pytest.mark.parametrize("format_", ["compose", "xml"])
+def test_a_format_that_is_not_written_is_one_sentence_with_those_that_are(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        main(["export", "glm-flash-q4", "--to", "xml"])
+        main(["export", "glm-flash-q4", "--to", format_])
     assert caught.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert format_ in said
+    assert "choose from 'models.conf', 'sh'" in said
+
+
+def test_an_export_of_what_is_no_profile_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "glm-flsh-q4", "--to", "models.conf"]) == 2
     assert "did you mean glm-flash-q4?" in capsys.readouterr().err
 
@@ -218,6 +225,19 @@ def test_edit_without_an_editor_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["profiles", "edit", "gpt-oss-20b"]) == 1
     assert "set $EDITOR" in capsys.readouterr().err
-    monkeypatch.setenv("EDITOR", "/nowhere/vi")
+    monkeypatch.setenv("EDITOR", "/nowhere/editor")
     assert main(["profiles", "edit", "gpt-oss-20b"]) == 1
     assert "nothing was changed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["vim", "nano"])
+def test_an_editor_that_draws_on_a_terminal_is_not_started_without_one(name: str, tmp_path: Path) -> None:
+    program = tmp_path / name
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-m", "rigtui", "profiles", "edit", "gpt-oss-20b"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=os.environ | {"VISUAL": str(program)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"rigtui: {name} needs a terminal to edit in, and there is none here; nothing was changed\n"

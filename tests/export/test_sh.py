@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from export.plans import BOTH, plan
+from rigtui.cli.target import installed_builds
 from rigtui.errors import RigtuiError
 from rigtui.export.exported import Exported
 from rigtui.export.sh import write
@@ -71,3 +73,17 @@ def test_a_hostile_name_stays_a_comment(tmp_path: Path) -> None:
     assert "owned" not in done.stdout
     with pytest.raises(RigtuiError, match="both be called a-b"):
         write([Exported(replace(PROFILE, name=name), telling("one")) for name in ("a.b", "a-b")])
+
+
+def test_the_script_says_what_the_other_machine_needs() -> None:
+    plain = write([Exported(PROFILE, replace(plan(), command=("llama-server", "-m", "m.gguf")))])
+    assert "# Needs the model at /models/glm/GLM-Q8_0.gguf.\n" in plain
+    assert "Needs the engine" not in plain
+    named = replace(plan(), command=("/opt/llama/llama-server", "-m", "m.gguf"))
+    assert "# Needs the engine at /opt/llama/llama-server.\n" in write([Exported(PROFILE, named)])
+
+
+def test_the_script_of_the_embedded_engine_says_how_to_do_without_it() -> None:
+    (build,) = (build for build in installed_builds() if build.embedded)
+    text = write([Exported(PROFILE, replace(plan(), command=(*build.argv, "-m", "m.gguf")))])
+    assert f"put `llama-server` in the place of `{shlex.join(build.argv)}`.\n" in text

@@ -166,8 +166,10 @@ import sys
 from runs.test_commands import Target
 from rigtui.cli import run_command
 from rigtui.cli.main import main
-run_command.target = lambda args, **how: Target(tuple(sys.argv[2:]), port=int(sys.argv[1]))
-sys.exit(main(["run", "tiny"]))
+port, *words = sys.argv[1:]
+run_command.target = lambda args, **how: Target(tuple(words), port=int(port))
+sys.argv = ["rigtui", "run", "tiny"]
+sys.exit(main())
 """
 
 
@@ -194,6 +196,27 @@ def test_ctrl_c_in_the_foreground_stops_the_engine(runs: Runs) -> None:
     assert "decode 8,549.4 tok/s" in said
     assert not identity.is_running(state.pid, state.pid_started)
     assert watch.find_run(state.run).phase == "stopped"
+
+
+def test_sigterm_in_the_foreground_stops_the_engine_even_while_it_starts(runs: Runs) -> None:
+    with foreground() as process:
+        state = wait_until(lambda: next(iter(watch.live_runs()), None), "a run")
+        runs.note(state)
+        process.terminate()
+        assert process.wait(60) == 143
+    ended = watch.find_run(state.run)
+    assert ended.phase == "stopped"
+    assert not identity.is_running(ended.pid, ended.pid_started)
+
+
+def test_sighup_in_the_foreground_leaves_the_engine(runs: Runs) -> None:
+    with foreground() as process:
+        state = wait_until(lambda: next((s for s in watch.live_runs() if s.phase == "ready"), None), "ready")
+        runs.note(state)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == -signal.SIGHUP
+    assert watch.find_run(state.run).live
+    watch.stop_and_wait(watch.find_run(state.run))
 
 
 def test_a_second_ctrl_c_kills_at_once(runs: Runs) -> None:

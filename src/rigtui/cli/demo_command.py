@@ -39,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _headless(args: argparse.Namespace, model: Path) -> int:
+    from rigtui.cli.ending import take_sigterm_as_interrupt
     from rigtui.cli.plan_command import plan_lines
     from rigtui.cli.results_command import result_lines
     from rigtui.runs.results import load_results
 
+    take_sigterm_as_interrupt()
     found = _target(args, model)
     print(f"the rig is simulated: {found.rig.name}; the engine runs here\n")
     print("\n".join(plan_lines(found.plan, explain=True)), flush=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rigtui.cli.output import note
-from rigtui.errors import EXIT_DONE, RigtuiError, UsageError
+from rigtui.errors import EXIT_DONE, RigtuiError
 from rigtui.text import clean
 
 if TYPE_CHECKING:
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
     from rigtui.rig.rig import Gpu
 
 FORMATS = ("models.conf", "sh")
-LATER = ("compose", "llama-swap", "llama-preset", "systemd", "modelfile")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("profile", nargs="+", metavar="PROFILE", help="names of profiles")
-    parser.add_argument("--to", required=True, choices=(*FORMATS, *LATER), metavar="FORMAT", help=" or ".join(FORMATS))
+    parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("-o", "--output", metavar="FILE", help="write here instead of standard output")
     parser.add_argument(
         "--models-dir", metavar="DIR", help="models.conf: the folder that MODEL is relative to (default: the one all models lie in)"
@@ -31,8 +30,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    if args.to in LATER:
-        raise UsageError(f"this version of rigtui does not write {args.to}; it writes {' and '.join(FORMATS)}")
     text = _script(args) if args.to == "sh" else models_conf(args)
     if args.output is None:
         print(text, end="")

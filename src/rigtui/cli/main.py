@@ -9,10 +9,12 @@ import argparse
 import gc
 import sys
 from importlib import import_module
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from rigtui import __version__
-from rigtui.errors import EXIT_DONE, EXIT_INTERRUPTED, RigtuiError
+from rigtui.cli.ending import exit_code, take_sigterm_as_interrupt
+from rigtui.cli.read_only import refuse_changes
+from rigtui.errors import EXIT_DONE, EXIT_USAGE, RigtuiError
 
 COMMANDS = {
     "gpus": "what every card has, by kind of use",
@@ -37,6 +39,18 @@ COMMANDS = {
 }
 
 
+SCREENS = ("demo", "serve")
+"""Commands that answer SIGTERM in their own way."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says in one sentence what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with the exit code of a wrong usage."""
+        self.exit(EXIT_USAGE, f"rigtui: {message}; `{self.prog} --help` shows what there is\n")
+
+
 class Command(Protocol):
     """What every module in `rigtui.cli` that carries a command offers."""
 
@@ -51,12 +65,12 @@ def _command(name: str) -> Command:
     return cast(Command, import_module(f"rigtui.cli.{name}_command"))
 
 
-def _global_options() -> argparse.ArgumentParser:
+def _global_options() -> Parser:
     """Options that may stand before or after the command; absent ones leave no attribute, so neither place overwrites the other."""
-    options = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    options = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     options.add_argument("--rig", dest="rig_file", metavar="FILE", help="plan for the rig of this rig file instead of this machine")
     options.add_argument("--profiles-dir", metavar="DIR", help="read and write profiles here")
-    options.add_argument("--read-only", action="store_true", help="a screen that only shows: nothing is launched, stopped or written")
+    options.add_argument("--read-only", action="store_true", help="only show: nothing is launched, stopped or written")
     options.add_argument("--no-color", action="store_true", help="no colours")
     return options
 
@@ -64,7 +78,7 @@ def _global_options() -> argparse.ArgumentParser:
 def build_parser(name: str | None) -> argparse.ArgumentParser:
     """The parser; only the command `name` gets its own arguments, the others just their line of help."""
     options = _global_options()
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="rigtui", description="Run local LLMs well on one rig of unequal GPUs. Without a command: the screen.", parents=[options]
     )
     parser.add_argument("--version", action="version", version=f"rigtui {__version__}")
@@ -93,25 +107,28 @@ def main(argv: list[str] | None = None) -> int:
     # Imports make many objects that live to the end: looking through them again and again is a tenth of a short command's time.
     gc.set_threshold(50_000, 20, 50)
     try:
-        return _main(sys.argv[1:])
+        return _main(sys.argv[1:], own_process=True)
     finally:
         gc.freeze()
 
 
-def _main(argv: list[str]) -> int:
+def _main(argv: list[str], *, own_process: bool = False) -> int:
     try:
         args = parse(argv)
         if args.command is None:
             # By name: the command line must not depend on the screen, and must not load textual for any other command.
             return int(import_module("rigtui.tui.app").main(args))
+        refuse_changes(args)
+        if own_process and args.command not in SCREENS:
+            take_sigterm_as_interrupt()
         code = _command(args.command).run(args)
         sys.stdout.flush()
         return code
     except RigtuiError as error:
         print(f"rigtui: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        return exit_code(interrupt)
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong, and nothing more can be written.
         sys.stdout = None

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from rigtui.intent.profiles import Entry
 
 
+IN_A_TERMINAL = frozenset({"ed", "helix", "hx", "joe", "kak", "mcedit", "micro", "nano", "ne", "nvim", "pico", "vi", "vim"})
+"""Editors that draw on the terminal: without one they wait for keys that never come."""
+
+
+def _refuse_without_terminal(editor: list[str]) -> None:
+    name = Path(editor[0]).name
+    if name in IN_A_TERMINAL and not (os.isatty(0) and os.isatty(1)):
+        raise UsageError(f"{clean(name)} needs a terminal to edit in, and there is none here; nothing was changed")
+
+
 def _editor() -> list[str]:
     import shlex
     import shutil
@@ -49,6 +59,7 @@ def edit_profile(entry: Entry, directory: Path) -> Path | None:
             before = entry.path.read_bytes()
             copy.write_bytes(before)
             editor = _editor()
+            _refuse_without_terminal(editor)
             code = subprocess.run([*editor, str(copy)], check=False).returncode
             edited = copy.read_bytes()
         except OSError as error:

@@ -7,10 +7,11 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
+from rigtui.cli.ending import Held, exit_code, held
 from rigtui.cli.output import note, print_json
 from rigtui.cli.run_text import Progress
 from rigtui.cli.target import Target, add_plan_options, profile_from, target
-from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_MISSING, DoesNotFitError, MissingError
+from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISSING, DoesNotFitError, MissingError
 
 if TYPE_CHECKING:
     from rigtui.engines.engine import Build
@@ -45,7 +46,6 @@ def _port(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Launch; in the foreground watch until the engine ends or Ctrl-C stops it."""
     from rigtui.engines.rooms import HOW_TO_GET
-    from rigtui.runs.launch import launch
     from rigtui.runs.watch import directory_of, live_run_of
 
     found = target(args, here=True)
@@ -64,10 +64,25 @@ def run(args: argparse.Namespace) -> int:
         return _dry_run(request, args)
     if args.save:
         _save(found, args)
-    launched = launch(request)
-    if launched.attached:
-        return _attached(launched.state, str(launched.directory), args)
-    return _started(launched, found, args)
+    return _launch(request, found, args)
+
+
+def _launch(request: LaunchRequest, found: Target, args: argparse.Namespace) -> int:
+    """Launch and watch; Ctrl-C and SIGTERM stop what was launched, from the first moment on."""
+    from rigtui.runs.launch import launch
+
+    launched: Launched | None = None
+    try:
+        with held() as pending:
+            launched = launch(request)
+        if launched.attached:
+            return _attached(launched.state, str(launched.directory), args)
+        return _started(launched, found, args, pending)
+    except KeyboardInterrupt as interrupt:
+        if launched is None or launched.attached or args.detach:
+            raise
+        _interrupted(launched.state)
+        return exit_code(interrupt)
 
 
 def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchRequest:
@@ -126,12 +141,12 @@ def _attached(state: RunState, directory: str, args: argparse.Namespace) -> int:
         return EXIT_DONE
     try:
         return _watch(state)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         note(f"it goes on without this terminal; `rigtui stop {state.run}` stops it")
-        return EXIT_INTERRUPTED
+        return exit_code(interrupt)
 
 
-def _started(launched: Launched, found: Target, args: argparse.Namespace) -> int:
+def _started(launched: Launched, found: Target, args: argparse.Namespace, pending: Held) -> int:
     from rigtui.cli.plan_command import plan_lines
 
     state = launched.state
@@ -143,14 +158,12 @@ def _started(launched: Launched, found: Target, args: argparse.Namespace) -> int
         note(f"run {state.run} is starting on port {state.port}; `rigtui ps` shows it, `rigtui stop {state.run}` stops it")
         return EXIT_DONE
     note("\n".join(plan_lines(found.plan, explain=False)))
-    try:
-        return _watch(state)
-    except KeyboardInterrupt:
-        return _interrupted(state)
+    pending.answer()
+    return _watch(state)
 
 
-def _interrupted(state: RunState) -> int:
-    """Ctrl-C asks the engine to end; a second one kills it."""
+def _interrupted(state: RunState) -> None:
+    """Ctrl-C or SIGTERM asks the engine to end; a second one kills it."""
     from rigtui.runs.watch import stop_and_wait
 
     note(f"stopping {state.run}; Ctrl-C again kills it")
@@ -159,7 +172,6 @@ def _interrupted(state: RunState) -> int:
     except KeyboardInterrupt:
         stop_and_wait(state, now=True)
     note("stopped")
-    return EXIT_INTERRUPTED
 
 
 def _watch(state: RunState) -> int:

@@ -72,10 +72,10 @@ def _number_or_auto(text: str) -> int | str:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a list of MiB such as 128,1024") from None
+    numbers = tuple(int(part) if part.strip().isdecimal() else -1 for part in text.split(","))
+    if not all(0 <= number < 1 << 31 for number in numbers):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a list of MiB such as 128,1024")
+    return numbers
 
 
 def _words(text: str) -> tuple[str, ...]:

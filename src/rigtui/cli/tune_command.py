@@ -7,8 +7,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from rigtui.cli.ending import exit_code
 from rigtui.cli.output import note, print_json
-from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, UsageError
+from rigtui.errors import EXIT_DONE, EXIT_FAILED, UsageError
 
 if TYPE_CHECKING:
     from rigtui.intent.intent import Overrides
@@ -43,9 +44,9 @@ def run(args: argparse.Namespace) -> int:
             for trial in steps:
                 done += 1
                 note(f"{done:>3}  {_line(trial)}")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         note(f"broken off; no engine is left running, and `rigtui tune {args.profile}` goes on after {len(tuning.trials())} trials")
-        return EXIT_INTERRUPTED
+        return exit_code(interrupt)
     trials, best = tuning.trials(), tuning.search().best
     if args.json:
         print_json({"schema": TUNING_SCHEMA, "tuning": tuning.id, "best": best, "trials": trials})

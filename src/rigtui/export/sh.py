@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from rigtui.errors import RigtuiError
 from rigtui.export.exported import Exported
 from rigtui.intent.profile import refuse_secrets
+from rigtui.planning.plan import Plan
 from rigtui.text import clean, slug
+
+EMBEDDED = "rigtui.engines.llamacpp.embedded"
+"""The module that the embedded engine's command starts with Python."""
 
 
 def write(entries: Sequence[Exported]) -> str:
@@ -38,4 +42,18 @@ def _block(entry: Exported) -> str:
     refuse_secrets(plan.env, plan.command, f"{name} cannot be written as a shell script")
     exports = [f"export {variable}={shlex.quote(value)}" for variable, value in sorted(plan.env.items())]
     title = f"# {name}: {clean(plan.model.name)}, context {plan.context:,}"
-    return "\n".join([title, *exports, f'exec {shlex.join(plan.command)} "$@"'])
+    return "\n".join([title, *_needs(plan), *exports, f'exec {shlex.join(plan.command)} "$@"'])
+
+
+def _needs(plan: Plan) -> list[str]:
+    """Comments: what must be in the same place on the machine that the script runs on."""
+    program, path = plan.command[0], clean(plan.model.path)
+    needs = [f"# Needs the model at {path}."]
+    if EMBEDDED in plan.command:
+        needs.append(
+            f"# Starts rigtui's embedded engine in {clean(program)}; elsewhere put `llama-server` in the place of "
+            f"`{clean(shlex.join(plan.command[: plan.command.index(EMBEDDED) + 1]))}`."
+        )
+    elif program.startswith("/"):
+        needs.append(f"# Needs the engine at {clean(program)}.")
+    return needs

@@ -161,7 +161,10 @@ def different(candidates: Sequence[Plan]) -> list[Plan]:
 
 
 def _other_engine(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> Alternative | None:
-    """The same model on the engine that cannot read this file; None where the user's own settings speak one engine's language."""
+    """The same model on the engine that cannot read this file.
+
+    None where it could not run there, or where the user's own settings speak one engine's language.
+    """
     own = intent.overrides
     if own.engine_args or own.kv_type or own.env:
         return None
@@ -170,12 +173,9 @@ def _other_engine(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build
     build = next((build for build in builds if build.engine == engine), None)
     found = _plans(engine, rig, other.model, intent, build, here=False, constraints=(), known=NOTHING)
     best = max(found, key=lambda plan: score(plan, want, intent))
-    about = gib(other.model.weights_bytes)
     if best.status == "no_fit":
-        why = best.reasons[0].text if best.reasons else ""
-        text = f"with {_article(other.label)} of it, about {about} and not here: {why}"
-        return Alternative(engine=engine, summary=text, status="no_fit", context=0)
-    text = f"with {_article(other.label)} of it, about {about} and not here: {summary(best)}"
+        return None
+    text = f"with {_article(other.label)} of it, about {gib(other.model.weights_bytes)} and not here: {summary(best)}"
     return Alternative(engine=engine, summary=text, status=best.status, context=best.context, expected=best.expected)
 
 

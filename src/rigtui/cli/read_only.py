@@ -1,0 +1,38 @@
+"""Which commands launch, stop or write, and are refused with `--read-only`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+
+from rigtui.errors import UsageError
+
+
+def _always(_args: argparse.Namespace) -> bool:
+    return True
+
+
+CHANGES: Mapping[str, Callable[[argparse.Namespace], bool]] = {
+    # A dry run of the engine is a process that takes memory, however short.
+    "plan": lambda args: bool(args.verify),
+    "run": lambda args: not args.dry_run,
+    "stop": _always,
+    "step": lambda args: args.number is not None,
+    "profiles": lambda args: args.action in ("edit", "remove"),
+    "tune": _always,
+    "forget": _always,
+    "export": lambda args: args.output is not None,
+    "import": _always,
+    "serve": lambda args: bool(args.allow_control),
+    "rig": _always,
+    "demo": lambda args: args.headless or not sys.stdout.isatty(),
+}
+"""Whether what is asked of a command would change anything; a command that is not here only shows."""
+
+
+def refuse_changes(args: argparse.Namespace) -> None:
+    """Raise UsageError when `--read-only` was given to something that launches, stops or writes."""
+    changes = CHANGES.get(args.command)
+    if args.read_only and changes is not None and changes(args):
+        raise UsageError(f"with --read-only nothing is launched, stopped or written, so not `rigtui {args.command}` this way; leave it out")
