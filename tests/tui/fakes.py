@@ -516,6 +516,7 @@ class World:
         self.taken: set[str] = set()
         self.folders: list[str] = []
         self.themes: list[str] = []
+        self.others: tuple[Plan, ...] = ()
         self.shelf = Shelf()
         self.used: dict[str, str] = {}
         self.processes: dict[int, ProcessFacts] = {}
@@ -621,7 +622,7 @@ class World:
             keep_theme=self.themes.append,
             add_folder=self.folders.append,
             derive=self.derive,
-            derive_others=lambda rig, model, intent, builds: (),
+            derive_others=lambda rig, model, intent, builds: self.others,
             read_rigs=lambda: self.rigs,
             load_rig=self.load_rig,
             save_rig=self.save_rig,

@@ -14,6 +14,8 @@ from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profiles import load
 from rigtui.tui.screenshot import main as take_picture
 from rigtui.tui.screenshot import tidy
+from rigtui.tui.state import Cockpit
+from rigtui.tui.taking import take
 from rigtui.tui.wiring import difference, services
 from tools.make_gguf import tiny_llama
 from tui.fakes import MODELS, USE_CASES, plan_for, two_cards
@@ -99,3 +101,16 @@ def test_spaces_at_the_ends_of_texts_move_nothing():
     assert tidy(blank) == ""
     entity = '<text class="a" x="0" y="5" textLength="40" clip-path="url(#l)">a&#160;&lt;b</text>'
     assert tidy(entity) == entity.replace('x="0"', 'x="0"')
+
+
+def test_what_would_work_instead_is_what_comes_out_when_it_is_taken(here):
+    found, rig = first_model(here), rig_of(here)
+    intent = Intent(use_case=here.read_use_cases()[0])
+    state = Cockpit(rig=rig, plan=here.derive(rig, found.model, intent, ()), use_cases=(intent.use_case,))
+    others = here.derive_others(rig, found.model, intent, ())[:3]
+    assert others
+    for other in others:
+        taken = take(state, other)
+        again = here.derive(rig, found.model, Intent(use_case=intent.use_case, overrides=taken.overrides, engine=taken.engine), ())
+        assert [device.name for device in again.devices] == [device.name for device in other.devices]
+        assert (again.kv_type, again.context) == (other.kv_type, other.context)

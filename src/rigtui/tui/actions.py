@@ -109,6 +109,10 @@ ACTIONS: tuple[Action, ...] = (
         rank=4,
     ),
     Action("plan.compare", "c", "compare", "compare", "Put this plan beside kept ones and beside what would work instead.", rank=5),
+    Action("plan.take_1", "1", "take_alternative(1)", "instead 1", "Take the plan that the panel names first under `instead`."),
+    Action("plan.take_2", "2", "take_alternative(2)", "instead 2", "Take the second one; undo gives the decision back."),
+    Action("plan.take_3", "3", "take_alternative(3)", "instead 3", "Take the third one."),
+    Action("plan.take_4", "4", "take_alternative(4)", "instead 4", "Take the fourth one."),
     Action(
         "rig.other",
         "G,shift+g",
@@ -207,7 +211,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare.left", "left", "column(-1)", "column", "The plan to the left.", screen="compare"),
     Action("compare.right", "right", "column(1)", "column", "The plan to the right.", rank=2, screen="compare"),
     Action("compare.keep", "p", "keep", "keep this plan", "Keep the present plan to compare others with it.", rank=1, screen="compare"),
-    Action("compare.take", "enter", "take", "choose it", "Choose again what was chosen for this plan.", rank=1, screen="compare"),
+    Action("compare.take", "enter", "take", "choose it", "Make this plan the choice.", rank=1, screen="compare"),
     Action("compare.drop", "delete,backspace", "drop", "let go", "Keep this plan no more.", rank=2, screen="compare"),
     Action("log.pause", "space", "pause", "pause", "Stand still, or follow the newest lines again.", rank=1, screen="log"),
     Action(

@@ -6,6 +6,8 @@ from rigtui.tui.state import Cockpit
 from rigtui.tui.tips import TIPS
 
 ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
+MOST_TAKEN = 4
+"""Alternatives that have a key."""
 WITH_MODEL = (
     "model.filter",
     "model.favourite",
@@ -33,7 +35,7 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     if state.rig is not None:
         found.append("rig.other")
     if state.plan is not None:
-        found.append("plan.compare")
+        found += ["plan.compare", *(f"plan.take_{at}" for at in range(1, min(len(state.plan.alternatives), MOST_TAKEN) + 1))]
     if state.candidate is not None and state.candidate.model is not None:
         found += ["profile.save", *(["engine.launch"] if state.machine is None and not state.hidden else [])]
         found += ["profile.export"] if state.plan is not None else []

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from textual.content import Content
 
-from rigtui.planning.plan import Plan
+from rigtui.planning.plan import Plan, PlanDevice
 from rigtui.text import clean
 from rigtui.tui.pinned import Pinned
 from rigtui.tui.rows import gib_cell, middle, padded
@@ -18,6 +18,7 @@ from rigtui.tui.state import Cockpit
 MOST = 3
 """Plans that stand side by side."""
 LABEL = 13
+NOT_KNOWN = "not known"
 STATUS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "NO FIT"}
 
 
@@ -62,20 +63,14 @@ def columns(state: Cockpit, others: Sequence[Plan] = ()) -> tuple[Column, ...]:
 
 
 def _speed(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.0f} tok/s"
+    return NOT_KNOWN if value is None else f"{value:,.0f} tok/s"
 
 
-def _cell(plan: Plan, at: int) -> str:
-    if at >= len(plan.devices):
-        return "–"
-    device = plan.devices[at]
+def _cell(device: PlanDevice) -> str:
     return f"{layers_text(device).removeprefix('layers ')} on {short_name(device.name)}"
 
 
-def _memory(plan: Plan, at: int) -> str:
-    if at >= len(plan.devices):
-        return "–"
-    device = plan.devices[at]
+def _memory(device: PlanDevice) -> str:
     return f"{gib_cell(device.used_bytes)} used, {gib_cell(device.free_after_bytes)} free"
 
 
@@ -90,29 +85,40 @@ ROWS: tuple[tuple[str, Callable[[Column], str]], ...] = (
     ("KV cache", lambda column: "/".join(dict.fromkeys(column.plan.kv_type))),
     ("decode", lambda column: _speed(column.plan.expected.decode_tok_s)),
     ("prefill", lambda column: _speed(column.plan.expected.prefill_tok_s)),
-    ("split", lambda column: column.plan.split_mode),
+    ("split", lambda column: column.plan.split_mode if len(column.plan.devices) > 1 else "–"),
     ("layers in RAM", lambda column: str(column.plan.host.offloaded_layers)),
     ("RAM, GiB", lambda column: gib_cell(column.plan.host.weights_bytes + column.plan.host.kv_bytes + column.plan.host.compute_bytes)),
 )
 
 
 def _device_rows(shown: Sequence[Column]) -> list[tuple[str, list[str]]]:
-    most = max((len(column.plan.devices) for column in shown), default=0)
+    """A card has its row in every plan, whatever its place in the order of the layers."""
     rows = []
-    for at in range(most):
-        rows.append((f"card {at + 1}", [_cell(column.plan, at) for column in shown]))
-        rows.append(("  GiB", [_memory(column.plan, at) for column in shown]))
+    for at, card in enumerate(dict.fromkeys(_card(device) for column in shown for device in column.plan.devices), start=1):
+        found = [next((device for device in column.plan.devices if _card(device) == card), None) for column in shown]
+        rows.append((f"card {at}", ["–" if device is None else _cell(device) for device in found]))
+        rows.append(("  GiB", ["–" if device is None else _memory(device) for device in found]))
     return rows
+
+
+def _card(device: PlanDevice) -> tuple[str, str]:
+    return device.uuid or device.device, device.name
+
+
+def column_room(count: int, width: int) -> int:
+    """Cells of one of `count` columns in `width` cells; a blank stands before each."""
+    return max(8, (width - LABEL - 2) // max(1, count) - 1)
 
 
 def table(shown: Sequence[Column], here: int, width: int) -> list[Content]:
     """The comparison in lines of `width` cells; rows that differ are marked, the column at `here` has the cursor."""
     if not shown:
         return [Content.styled("There is no plan to compare yet.", "$foreground-muted")]
-    room = max(8, (width - LABEL - 2) // len(shown) - 1)
+    room = column_room(len(shown), width)
     heads = [f"{'▸ ' if at == here else '  '}{column.title}" for at, column in enumerate(shown)]
     lines = [_line("  ", "", heads, room, ["$accent bold" if at == here else "$accent" for at in range(len(shown))])]
     rows = [(label, [value(column) for column in shown]) for label, value in ROWS]
+    rows = [(label, values) for label, values in rows if set(values) != {NOT_KNOWN}]
     for label, values in [*rows, *_device_rows(shown)]:
         differs = len(set(values)) > 1
         styles = ["bold" if differs else "$foreground-muted"] * len(shown)

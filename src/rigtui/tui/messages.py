@@ -9,7 +9,7 @@ from rigtui.engines.engine import Build
 from rigtui.engines.live import Live
 from rigtui.intent.intent import UseCase
 from rigtui.models.library import LibraryEntry
-from rigtui.planning.plan import Plan
+from rigtui.planning.plan import Alternative, Plan
 from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
@@ -120,6 +120,15 @@ class OthersDerived(Message):
 
     def __init__(self, plans: tuple[Plan, ...]) -> None:
         super().__init__()
+        self.plans = plans
+
+
+class AlternativeFound(Message):
+    """What would work instead, for the alternative that the user takes."""
+
+    def __init__(self, alternative: Alternative, plans: tuple[Plan, ...]) -> None:
+        super().__init__()
+        self.alternative = alternative
         self.plans = plans
 
 

@@ -212,8 +212,16 @@ class RunWatch:
         return opened
 
 
-def derive_others(services: Services, post: Post, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> None:
-    """What would work instead."""
+def derive_others(
+    services: Services,
+    post: Post,
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    builds: tuple[Build, ...],
+    told: Callable[[tuple[Plan, ...]], Message] = OthersDerived,
+) -> None:
+    """What would work instead; `told` makes the message."""
     worker = get_current_worker()
     try:
         plans = services.derive_others(rig, model, intent, builds)
@@ -221,7 +229,7 @@ def derive_others(services: Services, post: Post, rig: Rig, model: Model, intent
         # Then there is no present plan either, and the cockpit says why.
         return
     if not cancelled(worker):
-        post(OthersDerived(plans))
+        post(told(plans))
 
 
 def read_rigs(services: Services, post: Post) -> None:

@@ -9,8 +9,10 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.events import Click
 from textual.widgets import Static
 
+from rigtui.errors import UsageError
 from rigtui.planning.plan import Plan
 from rigtui.tui import comparing as cmp
 from rigtui.tui import state as st
@@ -20,6 +22,7 @@ from rigtui.tui.messages import OthersDerived
 from rigtui.tui.screens.page import Page
 from rigtui.tui.services import Services
 from rigtui.tui.state import Cockpit
+from rigtui.tui.taking import take
 
 
 class ComparePage(Page):
@@ -93,7 +96,9 @@ class ComparePage(Page):
         found = ["compare.left", "compare.right"] if len(self._columns) > 1 else []
         found += ["compare.keep"] if self._state.plan is not None else []
         here = self._here
-        return (*found, *(("compare.take", "compare.drop") if here is not None and here.pinned is not None else ()))
+        if here is not None and here.pinned is not None:
+            return (*found, "compare.take", "compare.drop")
+        return (*found, *(("compare.take",) if here is not None and here.plan is not self._state.plan else ()))
 
     def action_column(self, step: int) -> None:
         """Another column."""
@@ -112,8 +117,27 @@ class ComparePage(Page):
             self._change(cmp.unpin(self._state, here.pinned))
 
     def action_take(self) -> None:
-        """Choose again what was chosen for this plan."""
+        """Choose again what was chosen for this plan, or what gives one that would work instead."""
         here = self._here
-        if here is not None and here.pinned is not None:
-            self._change(cmp.restore(self._state, here.pinned))
-            self.dismiss(None)
+        if here is None or here.plan is self._state.plan:
+            return
+        try:
+            chosen = cmp.restore(self._state, here.pinned) if here.pinned is not None else take(self._state, here.plan)
+        except UsageError as error:
+            self.notify(str(error), title="compare", severity="error", markup=False)
+            return
+        self._change(chosen)
+        self.dismiss(None)
+
+    def on_click(self, event: Click) -> None:
+        """A click chooses the column; a second one takes its plan."""
+        shown, table = self._columns, self.query_one("#compare-text")
+        at = event.get_content_offset(table)
+        if at is None or at.x < cmp.LABEL + 2 or not shown:
+            return
+        column = (at.x - cmp.LABEL - 2) // (cmp.column_room(len(shown), table.size.width) + 1)
+        if column == self._at:
+            self.action_take()
+        elif column < len(shown):
+            self._at = column
+            self._draw()

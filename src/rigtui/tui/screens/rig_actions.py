@@ -7,16 +7,18 @@ from functools import partial
 
 from textual import on
 
-from rigtui.errors import RigtuiError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.rig.imagined import with_card, without_card
 from rigtui.rig.rig import Rig
 from rigtui.tui import rig_swap, tasks
-from rigtui.tui.messages import Noted, RigsRead, RigTried
+from rigtui.tui import state as st
+from rigtui.tui.messages import AlternativeFound, Noted, RigsRead, RigTried
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.compare import ComparePage
 from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.rig_choice import RigChoice
 from rigtui.tui.state import Cockpit
+from rigtui.tui.taking import named, take
 
 ADD = "A card by its name, with its size where several were sold: RTX 4090, 3060 12, RTX A6000."
 FILE = "A rig file; `rigtui rig save FILE` writes one on another machine."
@@ -97,6 +99,30 @@ class RigActions(CockpitBase):
     def action_compare(self) -> None:
         """Plans side by side."""
         self.app.push_screen(ComparePage(self.services, self.state, self._compared))
+
+    def action_take_alternative(self, number: int) -> None:
+        """The plan with this number under `instead` becomes the choice."""
+        state, candidate, intent = self.state, self.state.candidate, st.intent(self.state)
+        offered = state.plan.alternatives[number - 1 : number] if state.plan is not None else ()
+        if not offered or candidate is None or candidate.model is None or intent is None or state.ground is None or state.builds is None:
+            return
+        told = partial(AlternativeFound, offered[0])
+        work = partial(
+            tasks.derive_others, self.services, self.post_message, state.ground, candidate.model, intent, state.builds, told=told
+        )
+        self.background("others", work, exclusive=True)
+
+    @on(AlternativeFound)
+    def _alternative_found(self, event: AlternativeFound) -> None:
+        plan = named(event.alternative, event.plans)
+        if self.state.plan is None or event.alternative not in self.state.plan.alternatives:
+            return
+        try:
+            if plan is None:
+                raise UsageError("this one needs another file than the chosen model")
+            self.change(take(self.state, plan), plan=True)
+        except UsageError as error:
+            self.post_message(Noted(str(error), title="instead", failed=True))
 
     def _compared(self, state: Cockpit) -> None:
         self.change(state, plan=state.choice != self.state.choice)
