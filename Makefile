@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines soak bench bench-preview bench-choice bench-tui clean
+.PHONY: run demo test check test-engines soak bench bench-preview bench-choice bench-room bench-tui clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -32,6 +32,9 @@ bench: $(STAMP)
 
 bench-choice: $(STAMP)
 	$(BIN)/python tests/bench/choice.py $(ARGS)
+
+bench-room: $(STAMP)
+	$(BIN)/python tests/bench/room.py $(ARGS)
 
 bench-preview: $(STAMP)
 	$(BIN)/python tests/bench/preview.py $(ARGS)

@@ -42,6 +42,8 @@ class Card:
     """The most that one process may take."""
     fail_at: int = 0
     """The process dies at this computation on the card; 0: never."""
+    display: bool = False
+    """Drives a desktop."""
 
 
 def cards_of(rig_file: Path) -> list[Card]:
@@ -69,7 +71,7 @@ def describe(cards: Sequence[Card], *, compute: bool, paced: bool, ram_gb_s: flo
             f"cc {card.compute_capability}",
             f"total_mib {card.total_mib}",
             f"held_mib {card.total_mib - card.free_mib}",
-            "display 0",
+            f"display {int(card.display)}",
             f"memory_clock {round(card.bandwidth_gb_s * 8000 / 2 / 256)}",  # what NVML is asked for instead of a bandwidth
             "bus_width 256",
             f"gb_s {card.bandwidth_gb_s if paced else 0}",
@@ -89,6 +91,7 @@ def rig_table(cards: Sequence[Card], ram_total_mib: int) -> dict[str, object]:
         {key: getattr(card, key) for key in keys}
         | {"runtime_mib": card.context_mib}
         | ({"bandwidth_gb_s": card.bandwidth_gb_s} if card.bandwidth_gb_s else {})
+        | ({"display": True} if card.display else {})
         for card in cards
     ]
     return {"rig": {"name": "virtual", "ram_total_mib": ram_total_mib, "ram_free_mib": ram_total_mib}, "gpu": gpus}

@@ -145,3 +145,10 @@ def test_layers_in_ram_cost_the_first_card_and_no_other() -> None:
     whole = Placement((0,) * 40 + (1,) * 25)
     assert found.buffer(spilled, 0, 8192, pipeline=False) > found.buffer(whole, 0, 8192, pipeline=False)
     assert found.buffer(spilled, 1, 8192, pipeline=False) <= found.buffer(whole, 1, 8192, pipeline=False) + 24 * MIB
+
+
+@pytest.mark.parametrize("name", ["bge-large-f16", "llama-3.1-8b-q4_k_m", "mamba2-2.7b-q4_k_m"])
+def test_a_card_that_is_given_nothing_needs_nothing(name: str) -> None:
+    known = model(name)
+    found = computation(known, Settings(), (), 512)
+    assert found.buffer(Placement((0,) * (known.layers + 1)), 1, 512, pipeline=False) == 0

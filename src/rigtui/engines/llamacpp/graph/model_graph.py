@@ -132,7 +132,7 @@ class _Drawing:
             x = g.like("add", rows, x) if self.traits.encoder else g.like("add", x, rows)
         if self.traits.scaled_input:
             x = g.like("scale", x)
-        if self.traits.output_norm != "token_embd_norm" and outer("token_embd_norm.weight"):
+        if self.drawn.blocks and self.traits.output_norm != "token_embd_norm" and outer("token_embd_norm.weight"):
             first = self.drawn.blocks[0].home  # it lies with the first block
             x = parts.norm(x, self._outer(first), "token_embd_norm", first if self.drawn.forced else None)
         return x
