@@ -125,6 +125,8 @@ def objections(rig: VirtualRig, wish: Trial, plan: Plan, path: Path) -> list[str
         left = answer.left[_card_of(device.device)]
         if left < device.headroom_bytes - slack:
             found.append(f"leaves {left / MIB:.0f} MiB on {device.device}, wanted are {device.headroom_bytes // MIB}")
+    if plan.status in ("fits", "tight") and plan.devices and answer.weights < _everything(wish, len(plan.devices)):
+        found.append(f"is {plan.status}, but puts layers in RAM")
     return found + _more(rig, wish, plan, path)
 
 
@@ -134,7 +136,7 @@ def _more(rig: VirtualRig, wish: Trial, plan: Plan, path: Path) -> list[str]:
     if not better or not plan.devices:
         return []
     needed = {_card_of(device.device): device.headroom_bytes for device in plan.devices}
-    everything = plain_table(model(wish.model)).gpu_bytes - len(needed) * MIB
+    everything = _everything(wish, len(needed))
     found = []
     for arrangement in _arrangements(rig, plan, needed):
         changes = better | arrangement
@@ -142,6 +144,11 @@ def _more(rig: VirtualRig, wish: Trial, plan: Plan, path: Path) -> list[str]:
         if answer.ready and answer.weights >= everything and all(answer.left[card] >= size for card, size in needed.items()):
             found.append(f"{plan.context} tokens are {plan.status}, but {' '.join(map(' '.join, changes.items()))} holds")
     return found
+
+
+def _everything(wish: Trial, cards: int) -> int:
+    """What all weights take on so many cards at least, as exactly as the log tells."""
+    return plain_table(model(wish.model)).gpu_bytes - cards * MIB
 
 
 def _better(wish: Trial, plan: Plan) -> dict[str, str]:
