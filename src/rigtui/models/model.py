@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -21,11 +22,15 @@ class Tensor(Struct, frozen=True):
     @property
     def layer(self) -> int | None:
         """The block this tensor belongs to (`blk.<n>.` or `model.layers.<n>.`), or None."""
-        parts = self.name.split(".")
-        for before, number in pairwise(parts):
-            if before in ("blk", "layers", "h", "block") and number.isdigit():
-                return int(number)
-        return None
+        return _layer(self.name)
+
+
+@lru_cache(maxsize=1 << 15)  # most models name their tensors alike, and a derivation asks for each several times
+def _layer(name: str) -> int | None:
+    for before, number in pairwise(name.split(".")):
+        if before in ("blk", "layers", "h", "block") and number.isdigit():
+            return int(number)
+    return None
 
 
 class Recurrent(Struct, frozen=True, kw_only=True):

@@ -16,12 +16,12 @@ from msgspec import Struct
 
 from rigtui.engines.llamacpp.graph.allocator import Tape
 from rigtui.engines.llamacpp.graph.attention import flash_on_gpu
-from rigtui.engines.llamacpp.graph.model_graph import BlockAt, Drawn, Elsewhere, ModelGraph
+from rigtui.engines.llamacpp.graph.model_graph import BlockAt, Drawn, Elsewhere, ModelGraph, contents
 from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
 from rigtui.engines.llamacpp.graph.schedule import tapes
 from rigtui.engines.llamacpp.graph.tensors import Cells
 from rigtui.engines.llamacpp.graph.traits import traits_of
-from rigtui.engines.llamacpp.kv import BLOCKS, cells, has_state, is_sliding, widths
+from rigtui.engines.llamacpp.kv import BLOCKS, cells, is_sliding, widths
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Settings
 from rigtui.engines.llamacpp.weights import Override, Part, is_moved
@@ -101,16 +101,11 @@ class Computation:
 
     def _block_kinds(self, heads: Sequence[Heads]) -> tuple[list[int], list[int]]:
         """A number for each kind of block, and for each kind with the sizes of its tensors."""
+        blocks = contents(self.model)
         kinds: dict[object, int] = {}
         sized: dict[object, int] = {}
-        numbers, sizes = [], []
-        for layer in range(self.model.layers):
-            stored = self.graph.stored.get(layer, {})
-            kind = (heads[layer], has_state(self.model, layer), tuple(sorted((name, t.shape) for name, t in stored.items())))
-            numbers.append(kinds.setdefault(kind, len(kinds)))
-            size = (kind, tuple(sorted((name, t.bytes) for name, t in stored.items())))
-            sizes.append(sized.setdefault(size, len(sized)))
-        return numbers, sizes
+        numbers = [kinds.setdefault(kind, len(kinds)) for kind in zip(heads, blocks.shapes, strict=True)]
+        return numbers, [sized.setdefault(kind, len(sized)) for kind in zip(heads, blocks.sizes, strict=True)]
 
     def _pinned(self, layer: int) -> dict[str, int]:
         """Where overrides put tensors of a block; the first that matches wins."""

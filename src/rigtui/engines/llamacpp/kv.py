@@ -6,6 +6,7 @@ Source: llama.cpp 0.5.0-dev, src/llama-kv-cache.cpp, src/llama-kv-cache-iswa.cpp
 from __future__ import annotations
 
 from rigtui.engines.llamacpp.settings import Settings, padded
+from rigtui.models.memo import per_model
 from rigtui.models.model import Model
 
 BLOCKS = {
@@ -76,20 +77,42 @@ def widths(model: Model, layer: int) -> tuple[int, int]:
     return key * heads, 0 if model.mla else value * heads
 
 
-def kv_per_layer(model: Model, settings: Settings, context: int) -> tuple[int, ...]:
-    """KV cache and recurrent state of every layer for `context` cells in total over all slots."""
+@per_model
+def _kinds(model: Model) -> dict[tuple[bool, bool, int, int], list[int]]:
+    """Layers by what their cache is made of: a state, a sliding window, elements of K and of V."""
+    found: dict[tuple[bool, bool, int, int], list[int]] = {}
+    for layer in range(model.layers):
+        key, value = widths(model, layer)
+        found.setdefault((has_state(model, layer), is_sliding(model, layer), key, value), []).append(layer)
+    return found
+
+
+def _sizes(model: Model, settings: Settings, context: int) -> list[tuple[int, list[int]]]:
+    """Bytes of one layer, and the layers that have as many."""
     full, window, streams = cells(model, settings, context)
     recurrent = recurrent_bytes(model, settings.slots)
     kind_k, kind_v = settings.kv_type
-    result = []
-    for layer in range(model.layers):
-        size = recurrent if has_state(model, layer) else 0
-        if model.kv_heads[layer]:
-            key, value = widths(model, layer)
-            rows = (window if is_sliding(model, layer) else full) * streams
-            size += rows * (row_bytes(kind_k, key) + row_bytes(kind_v, value))
-        result.append(size)
+    return [
+        (
+            (recurrent if state else 0) + (window if sliding else full) * streams * (row_bytes(kind_k, key) + row_bytes(kind_v, value)),
+            layers,
+        )
+        for (state, sliding, key, value), layers in _kinds(model).items()
+    ]
+
+
+def kv_per_layer(model: Model, settings: Settings, context: int) -> tuple[int, ...]:
+    """KV cache and recurrent state of every layer for `context` cells in total over all slots."""
+    result = [0] * model.layers
+    for size, layers in _sizes(model, settings, context):
+        for layer in layers:
+            result[layer] = size
     return tuple(result)
+
+
+def kv_bytes(model: Model, settings: Settings, context: int) -> int:
+    """The same of all layers together."""
+    return sum(size * len(layers) for size, layers in _sizes(model, settings, context))
 
 
 def has_state(model: Model, layer: int) -> bool:

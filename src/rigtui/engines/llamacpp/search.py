@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from rigtui.engines.llamacpp.activity import bytes_per_token
 from rigtui.engines.llamacpp.fit import Fitted, fit
 from rigtui.engines.llamacpp.footprint import footprint, needs
-from rigtui.engines.llamacpp.kv import kv_per_layer
+from rigtui.engines.llamacpp.kv import kv_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Device, Settings
 from rigtui.engines.llamacpp.shown import Shown
@@ -113,7 +113,7 @@ class Search:
 
     def least_bytes(self, kv: tuple[str, str], context: int) -> int:
         """What all cards together must hold at least: weights and cache, without any compute buffer."""
-        return self.table.gpu_bytes + sum(kv_per_layer(self.model, self.settings((), kv, context), context * self.want.slots))
+        return self.table.gpu_bytes + kv_bytes(self.model, self.settings((), kv, context), context * self.want.slots)
 
     def most_context(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> int:
         """No context above this can lie on `cards`: weights, cache and the buffers of as many cards as it takes are more than there is.

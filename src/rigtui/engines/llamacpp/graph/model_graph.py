@@ -11,6 +11,8 @@ from rigtui.engines.llamacpp.graph.recurrent import delta_net, mamba2, short_con
 from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.graph.unknown import estimated, is_drawn
+from rigtui.engines.llamacpp.kv import has_state
+from rigtui.models.memo import per_model
 from rigtui.models.model import Model
 from rigtui.models.model import Tensor as Stored
 
@@ -39,6 +41,38 @@ class Drawn(Struct, frozen=True):
     """The norms of a block are computed where the block is."""
 
 
+class Contents(Struct):
+    """The tensors of a model by block, and which blocks are alike."""
+
+    stored: dict[int | None, dict[str, Stored]]
+    """By their names in the block; those of no block under None."""
+    shapes: tuple[int, ...]
+    """Per block a number: the same for blocks of one kind whose tensors have the same shapes."""
+    sizes: tuple[int, ...]
+    """The same where they have the same bytes, too."""
+    known: dict[object, bool]
+    """Of kinds of block that were looked at: whether their graph is known, which no setting changes."""
+
+
+@per_model
+def contents(model: Model) -> Contents:
+    """Sort the tensors into their blocks."""
+    stored: dict[int | None, dict[str, Stored]] = {}
+    for tensor in model.tensors:
+        layer = tensor.layer
+        stored.setdefault(layer, {})[tensor.name if layer is None else tensor.name.split(".", 2)[2]] = tensor
+    shapes: dict[object, int] = {}
+    sizes: dict[object, int] = {}
+    numbers = []
+    for layer in range(model.layers):
+        inside = sorted(stored.get(layer, {}).items())
+        kind = has_state(model, layer), *((name, t.shape) for name, t in inside)
+        shape = shapes.setdefault(kind, len(shapes))
+        size = shape, *(t.bytes for _, t in inside)
+        numbers.append((shape, sizes.setdefault(size, len(sizes))))
+    return Contents(stored, tuple(shape for shape, _ in numbers), tuple(size for _, size in numbers), {})
+
+
 class ModelGraph:
     """Builds graphs of one model."""
 
@@ -48,19 +82,15 @@ class ModelGraph:
         self.micro = micro
         self.layout = layout
         self.heads = heads
-        self.stored: dict[int | None, dict[str, Stored]] = {}
-        for tensor in model.tensors:
-            layer = tensor.layer
-            name = tensor.name.split(".", 2)[2] if layer is not None else tensor.name
-            self.stored.setdefault(layer, {})[name] = tensor
-        self.drawn = [is_drawn(model, layer, self.stored.get(layer, {}), heads[layer]) for layer in range(model.layers)]
+        blocks = contents(model)
+        self.stored = blocks.stored
+        self.drawn = [True] * model.layers
         """Per block: its graph is known, and no estimate."""
-        tried: dict[object, bool] = {}
-        for layer in range(model.layers):
-            kind = heads[layer], tuple((name, tensor.shape) for name, tensor in self.stored.get(layer, {}).items())
-            if self.drawn[layer] and kind not in tried:
-                tried[kind] = self._succeeds(layer)
-            self.drawn[layer] = self.drawn[layer] and tried[kind]
+        for layer, one in enumerate(heads):
+            kind = (blocks.shapes[layer], one.query, one.key_value, one.key, one.value, one.cells)
+            if kind not in blocks.known:
+                blocks.known[kind] = is_drawn(model, layer, self.stored.get(layer, {}), one) and self._succeeds(layer)
+            self.drawn[layer] = blocks.known[kind]
 
     def _succeeds(self, layer: int) -> bool:
         """Whether a block has all the tensors that its graph needs."""
