@@ -6,12 +6,12 @@ context, (3) fill from the last device to the first, experts in RAM, (4) turn su
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rigtui.engines.llamacpp.footprint import Footprint, Needs, footprint, needs, projected
+from rigtui.engines.llamacpp.footprint import Footprint, Needs, footprint, held, needs, projected
 from rigtui.engines.llamacpp.kv import has_state, recurrent_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement, split_home
 from rigtui.engines.llamacpp.settings import Device, Settings
@@ -132,6 +132,19 @@ class _Fit:
         uses = projected(self.need(), placement, self.count, asked or range(self.count))
         return {index: total + (self.devices[index].beside_bytes if total else 0) for index, total in uses.items()}
 
+    def least(self, placement: Placement, device: int) -> int:
+        """A lower bound of what is measured on one device, which costs next to nothing."""
+        size, beside = held(self.need(), placement, device), self.devices[device].beside_bytes
+        return size + (beside if size or beside < 0 else 0)
+
+    def meets(self, placement: Placement, asked: Iterable[int], slack: int = 0) -> bool:
+        """Whether `placement` leaves `slack` of its target on each device `asked` for; graphs are drawn only where they decide."""
+        asked = tuple(asked)
+        most = [self.targets[device] - slack for device in range(self.count)]
+        return all(self.least(placement, device) <= most[device] for device in asked) and all(
+            self.measure(placement, device)[device] <= most[device] for device in asked
+        )
+
     def placed(self, fills: Sequence[Fill]) -> Placement:
         """The placement of `-ngl`, `-ts` and `-ot` as fit writes them."""
         ngl = sum(f.layers for f in fills)
@@ -154,12 +167,12 @@ class _Fit:
         if not self.count:
             # Only the total of the host's memory is looked at, and rigtui judges RAM itself: nothing to move.
             return None
-        used = self.measure(self.default_placement())
-        if all(used[device] <= target for device, target in enumerate(self.targets)):
+        if self.meets(self.default_placement(), range(self.count)):
             return None
-        surplus = sum(self.targets) - sum(used.values())
-        if surplus < 0 and self.settings.context is None and self._reduce_context(sum(used.values())):
-            return None
+        if self.settings.context is None:
+            used = sum(self.measure(self.default_placement()).values())
+            if used > sum(self.targets) and self._reduce_context(used):
+                return None
         self._guard()
         return self._fill()
 
@@ -212,26 +225,33 @@ class _Fit:
             partial = (layers if device < self.count - 1 else max(layers - 1, 0)) if sparse else 0
             return [*fills[:device], replace(fills[device], layers=layers, partial=partial), *fills[device + 1 :]]
 
-        return given(self._largest(free, lambda layers: self.measure(self.placed(given(layers)), device)[device], self.targets[device]))
+        return given(self._largest(free, lambda layers: self.placed(given(layers)), device))
 
-    @staticmethod
-    def _largest(most: int, memory: Callable[[int], int], target: int) -> int:
-        """The largest number up to `most` whose memory meets the target; memory grows with the number, 0 is always taken.
+    def _largest(self, most: int, placed: Callable[[int], Placement], device: int) -> int:
+        """The largest number up to `most` whose placement meets the target of `device`; what it takes grows with the number, 0 is always
+        taken.
 
-        By false position, since memory is nearly linear in the number of layers: each look costs a whole footprint.
+        Without compute buffers it is found at once; a graph is drawn only for numbers near the one that is looked for.
         """
-        if most == 0 or (high_memory := memory(most)) <= target:
+        target = self.targets[device]
+
+        def least(number: int) -> int:
+            return self.least(placed(number), device)
+
+        def graph(number: int) -> int:
+            return self.measure(placed(number), device)[device] - least(number)
+
+        if most == 0:
+            return 0
+        low, high, compute = 0, most, 0
+        if least(most) > target:
+            high = _last_below(least, low, most, target) + 1
+        elif least(most) + (compute := graph(most)) <= target:
             return most
-        low, high, low_memory = 0, most, memory(0)
         while high - low > 1:
-            grown = high_memory - low_memory
-            step = (high - low) * (target - low_memory) // grown if grown > 0 else high - low - 1
-            middle = low + min(max(step, 1), high - low - 1)
-            found = memory(middle)
-            if found <= target:
-                low, low_memory = middle, found
-            else:
-                high, high_memory = middle, found
+            number = max(_last_below(least, low, high, target - compute), low + 1)
+            compute = graph(number)
+            low, high = (number, high) if least(number) + compute <= target else (low, number)
         return low
 
     def _whole_layers(self, fills: list[Fill]) -> list[Fill]:
@@ -241,10 +261,10 @@ class _Fit:
         while device <= start < self.count:
             most = sum(f.partial for f in fills[start:])
 
-            def memory(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> int:
-                return self.measure(self.placed(self._convert(fills, start, device, number)[0]), device)[device]
+            def placed(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> Placement:
+                return self.placed(self._convert(fills, start, device, number)[0])
 
-            number = self._largest(most, memory, self.targets[device])
+            number = self._largest(most, placed, device)
             fills, start = self._convert(fills, start, device, number)
             fills, start = self._one_more(fills, start, device)
             device += 1
@@ -281,7 +301,7 @@ class _Fit:
         looked_at = range(device, min(device + 2, self.count))
 
         def meets(part: Part) -> bool:
-            return all(used < self.targets[at] for at, used in self.measure(self.placed(with_part(part)), *looked_at).items())
+            return self.meets(self.placed(with_part(part)), looked_at, slack=1)
 
         moved_start = start + 1 if test[start].partial == 0 else start
         if meets(Part.UP):
@@ -289,3 +309,21 @@ class _Fit:
         if meets(Part.ATTENTION):
             return with_part(Part.ATTENTION), moved_start
         return fills, start
+
+
+def _last_below(size: Callable[[int], int], low: int, high: int, most: int) -> int:
+    """The last number from `low` on and before `high` whose size is not above `most`; sizes grow with the number, that of `low` is taken.
+
+    By false position, since they are nearly linear.
+    """
+    low_size, high_size = size(low), size(high)
+    while high - low > 1:
+        grown = high_size - low_size
+        step = (high - low) * (most - low_size) // grown if grown > 0 else high - low - 1
+        middle = low + min(max(step, 1), high - low - 1)
+        found = size(middle)
+        if found <= most:
+            low, low_size = middle, found
+        else:
+            high, high_size = middle, found
+    return low

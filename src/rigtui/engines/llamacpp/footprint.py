@@ -157,6 +157,23 @@ def projected(need: Needs, placement: Placement, devices: int, asked: Iterable[i
     }
 
 
+def held(need: Needs, placement: Placement, device: int) -> int:
+    """Bytes of weights and cache alone on one device: a lower bound of what is `projected` there that needs no graph."""
+    total = need.table.output.gpu if placement.home[-1] == device else 0
+    home = placement.home
+    count = home[: len(need.kv)].count(device)
+    if count:
+        first = home.index(device)  # what a device has are neighbours
+        total += need.table.per_device + need.table.upto[first + count] - need.table.upto[first]
+        if need.kv_offload:
+            total += sum(need.kv[first : first + count])
+    for index, (part, elsewhere) in placement.moved.items():
+        if index < len(need.kv) and home[index] != HOST and device in (home[index], elsewhere):
+            away = need.table.layers[index].moved[part].gpu
+            total += (away if elsewhere == device else 0) - (away if home[index] == device else 0)
+    return total
+
+
 def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
     """Whether llama.cpp keeps several copies of the inputs: several GPUs hold everything, and nothing was moved by a pattern."""
     if devices < 2 or need.split_mode != "layer" or not need.kv_offload:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from itertools import accumulate
 
 from msgspec import Struct
 
@@ -90,6 +91,8 @@ class WeightTable(Struct, frozen=True):
     """Output norm and head (the embedding again where they are tied)."""
     input: Sizes
     """Token embedding and its kin, always in RAM."""
+    upto: tuple[int, ...]
+    """Bytes on a GPU of all blocks before the first, the second … and of all that are loaded."""
     per_device: int
     """Small tensors that every GPU with layers gets a copy of (rope factors), bytes."""
     pinned: tuple[Pinned, ...] = ()
@@ -100,7 +103,7 @@ class WeightTable(Struct, frozen=True):
     @property
     def gpu_bytes(self) -> int:
         """All that can lie on GPUs."""
-        return sum(layer.whole.gpu for layer in self.layers) + self.output.gpu
+        return self.upto[-1] + self.output.gpu
 
     @property
     def blocks(self) -> int:
@@ -169,8 +172,10 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
             inputs.append(tensor)
     if model.architecture not in HEADLESS and not any(t.name == "output.weight" for t in output):
         output += [t for t in inputs if t.name == "token_embd.weight"]
+    layers = tuple(_layer(blocks.get(index, [])) for index in range(model.layers))
     return WeightTable(
-        layers=tuple(_layer(blocks.get(index, [])) for index in range(model.layers)),
+        layers=layers,
+        upto=tuple(accumulate((layer.whole.gpu for layer in layers), initial=0)),
         unloaded=model.mtp_layers,
         output=_sizes(output),
         input=_sizes(inputs),
