@@ -29,6 +29,7 @@ soak: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python tests/bench/startup.py
+	$(BIN)/python tests/bench/derivation.py
 
 bench-choice: $(STAMP)
 	$(BIN)/python tests/bench/choice.py $(ARGS)
