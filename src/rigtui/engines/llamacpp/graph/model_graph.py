@@ -130,7 +130,7 @@ class _Drawing:
 
     def _weights(self, layer: int | None, home: int, elsewhere: Mapping[str, int]) -> Weights:
         made: dict[str, Tensor | None] = {}
-        stored = self.source.stored.get(layer, {})
+        stored, g = self.source.stored.get(layer, {}), self.g  # no cycle: what is drawn is freed at once, thousands of tensors each time
 
         def find(name: str) -> Tensor | None:
             if name not in made:
@@ -138,7 +138,7 @@ class _Drawing:
                 if tensor is None:
                     made[name] = None
                 else:
-                    made[name] = self.g.stored(elsewhere.get(name, home), tensor.shape, (tensor.bytes, 0, 0), weight=True)
+                    made[name] = g.stored(elsewhere.get(name, home), tensor.shape, (tensor.bytes, 0, 0), weight=True)
             return made[name]
 
         return find
