@@ -5,12 +5,13 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import RichLog, Static
+from textual.widgets import Static
 
 from rigtui.engines.live import Live
 from rigtui.runs.state import RunState
 from rigtui.tui.bindings import keys_of
 from rigtui.tui.run_text import run_lines
+from rigtui.tui.widgets.tail_view import TailView
 
 LOG_LINES = 5000
 
@@ -31,12 +32,12 @@ class EngineDock(Horizontal):
     def compose(self) -> ComposeResult:
         """Facts and log."""
         yield Static(id="engine-facts", markup=False)
-        yield RichLog(id="engine-log", max_lines=LOG_LINES, markup=False, highlight=False, wrap=True, min_width=20)
+        yield TailView(LOG_LINES, id="engine-log")
 
     def show(self, run: RunState | None, *, launching: bool, runs: tuple[RunState, ...], planned: bool, live: Live | None = None) -> None:
         """Show this run of all `runs`; `planned`: there is a plan to launch."""
         if run is None or self._run is None or run.run != self._run.run:
-            self.query_one(RichLog).clear()
+            self.query_one(TailView).clear()
         self._run, self._launching, self._runs, self._planned, self._live = run, launching, runs, planned, live
         self.set_class(run is not None and run.phase in ("starting", "loading", "stopping", "failed"), "-busy")
         self.set_class(run is None, "-idle")
@@ -44,8 +45,7 @@ class EngineDock(Horizontal):
 
     def write(self, lines: tuple[str, ...]) -> None:
         """More lines of the log, cleaned already."""
-        if lines:
-            self.query_one(RichLog).write("\n".join(lines))
+        self.query_one(TailView).write(lines)
 
     def on_resize(self) -> None:
         """Text follows the width."""
