@@ -206,6 +206,27 @@ def test_the_driver_is_opened_again_after_it_failed_but_not_at_once(nvml_stub):
     nvml.close()
 
 
+def test_a_monitor_that_is_plugged_in_and_a_new_power_limit_are_seen_within_ten_seconds(nvml_stub):
+    now = [0.0]
+    stub = nvml_stub(stubs.MIXED)
+    nvml = Nvml("linux", clock=lambda: now[0])
+    assert (nvml.read().gpus[0].display, nvml.read().gpus[0].power_limit_w) == (False, 450)
+    stub.write(stubs.MIXED.replace("display 0", "display 1").replace("power_limit_mw 450000", "power_limit_mw 300000"))
+    now[0] = 10.0
+    card = nvml.read().gpus[0]
+    assert (card.display, card.power_limit_w) == (True, 300)
+    nvml.close()
+
+
+def test_memory_is_asked_at_every_reading(nvml_stub):
+    stub = nvml_stub(stubs.MIXED)
+    nvml = Nvml("linux", clock=lambda: 0.0)
+    free = nvml.read().gpus[0].free_bytes
+    stub.write(stubs.MIXED.replace("held_mib 12", "held_mib 112", 1))
+    assert free - nvml.read().gpus[0].free_bytes == 100 << 20
+    nvml.close()
+
+
 def test_control_sequences_in_a_card_name_are_removed(nvml_stub, rig_of):
     nvml_stub("card Evil \x1b[31mCard\x07\n  total_mib 1\n")
     assert rig_of().gpus[0].name == "Evil Card"

@@ -26,6 +26,9 @@ T = TypeVar("T")
 RETRY_S = 5.0
 """After a failed start the driver is not asked again sooner."""
 
+SELDOM_S = 10.0
+"""How long an answer holds that hardly ever changes: which card an index is, its limits, its bus, whether a desktop is on it."""
+
 # Where the library lies when the loader's path does not lead there (WSL without its ld.so entry, NixOS).
 _LIBRARIES = ("usr/lib/wsl/lib/libnvidia-ml.so.1", "run/opengl-driver/lib/libnvidia-ml.so.1")
 
@@ -37,6 +40,15 @@ class Reading(Struct, frozen=True, kw_only=True):
     driver: str | None = None
     cuda: str | None = None
     problem: str | None = None
+
+
+class _Known(Struct, frozen=True):
+    """A card as it was when it was last asked for what seldom changes."""
+
+    handle: Any
+    gpu: Gpu
+    asked_at: float
+    """By the clock of its owner."""
 
 
 class Nvml:
@@ -53,7 +65,8 @@ class Nvml:
         self._closed_with: Reading | None = None
         self._not_before = 0.0
         self._names = ProcessNames()
-        self._known: dict[int, Gpu] = {}
+        self._known: dict[int, _Known] = {}
+        self._count = 0
         self._driver: str | None = None
         self._cuda: str | None = None
 
@@ -68,7 +81,10 @@ class Nvml:
         import pynvml
 
         try:
-            gpus = tuple(self._card(index) for index in range(pynvml.nvmlDeviceGetCount()))
+            count = pynvml.nvmlDeviceGetCount()
+            # Indexes move up when a card before this one leaves the bus.
+            moved, self._count = count != self._count, count
+            gpus = tuple(self._card(index, moved=moved) for index in range(count))
         except pynvml.NVMLError as error:
             self.close()
             return self._failed(driver_problem(error.value, str(error), self._platform, self._root))
@@ -111,43 +127,55 @@ class Nvml:
         self._cuda = f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda else None
         return None
 
-    def _card(self, index: int) -> Gpu:
+    def _card(self, index: int, *, moved: bool) -> Gpu:
         import pynvml
 
+        known = self._known.get(index)
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-            uuid = _text(_ask(pynvml.nvmlDeviceGetUUID, handle))
-            known = self._known.get(index)
-            # Indexes move up when a card before this one leaves the bus.
-            if known is None or known.uuid != uuid:
-                known = self._known[index] = _identity(index, uuid, handle)
-            return self._measured(known, handle)
+            if known is None or moved or self._clock() - known.asked_at >= SELDOM_S:
+                known = self._known[index] = self._seldom(index, known.gpu if known else None)
+            return self._measured(known)
         except pynvml.NVMLError as error:
             if error.value in HANDLE_GONE:
                 raise
-            known = self._known.get(index, Gpu(index=index, name=f"GPU {index}"))
-            return replace(known, error=card_error(error.value, str(error)))
+            if known is None:
+                return Gpu(index=index, name=f"GPU {index}", error=card_error(error.value, str(error)))
+            self._known[index] = replace(known, asked_at=float("-inf"))
+            return replace(known.gpu, error=card_error(error.value, str(error)))
 
-    def _measured(self, known: Gpu, handle: Any) -> Gpu:
+    def _seldom(self, index: int, before: Gpu | None) -> _Known:
+        """What seldom changes; `before` is the card that had this index."""
         import pynvml
 
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = _text(_ask(pynvml.nvmlDeviceGetUUID, handle))
+        gpu = before if before is not None and before.uuid == uuid else _identity(index, uuid, handle)
+        limit = _ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
+        gpu = replace(
+            gpu,
+            display=_display(handle),
+            power_limit_w=None if limit is None else limit / 1000,
+            pcie_generation=_first(handle, pynvml.nvmlDeviceGetMaxPcieLinkGeneration, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
+            pcie_width=_first(handle, pynvml.nvmlDeviceGetCurrPcieLinkWidth, pynvml.nvmlDeviceGetMaxPcieLinkWidth),
+        )
+        return _Known(handle, gpu, self._clock())
+
+    def _measured(self, known: _Known) -> Gpu:
+        import pynvml
+
+        handle = known.handle
         total, free, reserved = _memory(handle)
         utilization = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
         power = _ask(pynvml.nvmlDeviceGetPowerUsage, handle)
-        limit = _ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)
         return replace(
-            known,
+            known.gpu,
             total_bytes=total,
             free_bytes=free,
             reserved_bytes=reserved,
-            display=_display(handle),
             utilization=utilization.gpu if utilization else None,
             memory_utilization=utilization.memory if utilization else None,
             temperature_c=_ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
             power_w=None if power is None else power / 1000,
-            power_limit_w=None if limit is None else limit / 1000,
-            pcie_generation=_first(handle, pynvml.nvmlDeviceGetMaxPcieLinkGeneration, pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
-            pcie_width=_first(handle, pynvml.nvmlDeviceGetCurrPcieLinkWidth, pynvml.nvmlDeviceGetMaxPcieLinkWidth),
             processes=self._processes(handle),
         )
 
