@@ -181,6 +181,10 @@ def test_a_bad_model_file_is_one_sentence(name: str, tiny: Path, tmp_path: Path)
         ({}, ["plan", "x", "--fit-target", "128,-1"], 2, "--fit-target"),
         ({}, ["plan", "x", "--fit-target", "99999999999"], 2, "--fit-target"),
         ({}, ["nonsense"], 2, "nonsense"),
+        ({}, ["preview", "--", "ls", "-la"], 2, "ls is no engine that rigtui knows"),
+        ({}, ["serve", "--port", "abc"], 2, "'abc' is not a port"),
+        ({}, ["serve", "--port", "70000"], 2, "'70000' is not a port"),
+        ({}, ["rig", "save", "nosuch/dir/x.toml"], 1, "there is no folder nosuch/dir"),
     ],
 )
 def test_bad_input_is_one_sentence_and_the_exit_code_of_its_kind(
@@ -209,3 +213,27 @@ def test_the_command_line_loads_nothing_heavy(argv: list[str], tiny: Path) -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip().splitlines()[-1] == "[]"
     assert json.loads(done.stdout)["schema"].startswith("rigtui.")
+
+
+def test_a_context_that_the_engine_rounds_up_is_said_with_the_number_that_was_set(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(tiny), "--context", "1000"]) == 0
+    assert "llama.cpp rounds your 1,000 tokens of context up to 1,024" in capsys.readouterr().out
+    plan = said(capsys, "plan", str(tiny), "--context", "1024", "--json")
+    assert "context_rounded" not in {reason["code"] for reason in plan["reasons"]}
+
+
+def test_a_context_that_is_too_large_is_what_is_named(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = tmp_path / "small.toml"
+    rig.write_text('[rig]\nname = "small"\nplatform = "linux"\nram_total_mib = 8000\nram_free_mib = 6000\n')
+    plan = said(capsys, "--rig", str(rig), "plan", str(tiny), "--context", "99999999", "--json", code=3)
+    texts = " ".join(reason["text"] for reason in plan["reasons"])
+    assert "99,999,999 tokens of context are your own setting and take" in texts
+    assert "100,000,000" not in texts
+    assert "smaller" not in {reason["code"] for reason in plan["reasons"]}
+
+
+def test_a_file_that_cannot_be_used_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "text.gguf"
+    path.write_bytes(b"this is a text file\n" * 100)
+    assert main(["models", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count(str(path)) == 1

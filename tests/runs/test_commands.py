@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rigtui.cli import run_command
 from rigtui.cli.main import main
@@ -142,6 +144,27 @@ def test_dry_run_prints_a_command_for_the_shell_and_launches_nothing(
     assert watch.all_runs() == []
 
 
+@pytest.mark.parametrize(("words", "code", "said"), [("--api-key-file /nowhere/key", 1, "/nowhere/key"), ("--save mine", 2, "mine")])
+def test_a_dry_run_looks_at_what_a_launch_would_need(
+    words: str, code: int, said: str, tmp_path: Path, resolved: Callable[[Target], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text('[profile]\nname = "mine"\nmodel = "a.gguf"\n')
+    _, _, key = words.partition("--api-key-file ")
+    target = Target()
+    target.intent = replace(target.intent, api_key_file=key or None)
+    resolved(target)
+    assert main(["--profiles-dir", str(tmp_path), "run", "tiny", "--dry-run", *words.split()]) == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_dry_run_names_the_port_that_would_be_taken(resolved: Callable[[Target], None], capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        resolved(Target(port=port))
+        assert main(["run", "tiny", "--dry-run", "--port", str(port)]) == 1
+    assert f"port {port} is in use" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("port", ["0", "70000", "http", "-1"])
 def test_a_port_that_is_none_is_exit_2(port: str, resolved: Callable[[Target], None], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -266,7 +289,7 @@ def test_logs_of_one_attempt(runs: Runs, capsys: pytest.CaptureFixture[str]) -> 
 def test_stop_needs_a_run_or_all(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stop"]) == 2
     assert main(["stop", "x", "--all"]) == 2
-    assert main(["stop", "nonsense"]) == 1
+    assert main(["stop", "nonsense"]) == 2
     assert "no run called nonsense" in capsys.readouterr().err
     for name in ("a", "b"):
         runs.launched(name=name)
@@ -279,5 +302,13 @@ def test_stop_needs_a_run_or_all(runs: Runs, capsys: pytest.CaptureFixture[str])
 def test_nothing_is_said_kindly(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ps"]) == 0
     assert "nothing runs" in capsys.readouterr().err
-    assert main(["results", "coder"]) == 0
-    assert "nothing was measured for coder yet" in capsys.readouterr().err
+    assert main(["results", "gpt-oss-20b"]) == 0
+    assert "nothing was measured for gpt-oss-20b yet" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["results nosuch", "results nosuch --json", "logs nosuch", "stop nosuch", "step nosuch", "forget nosuch"])
+def test_a_name_that_there_is_nothing_of_is_exit_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "nosuch" in said.err

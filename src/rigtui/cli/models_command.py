@@ -115,7 +115,8 @@ def _row(entry: LibraryEntry) -> tuple[str, ...]:
     model = entry.model
     name, ref = _short(clean(entry.name), 40), clean(entry.ref)
     if model is None:
-        return (name, "cannot be used", "", gib(entry.size_bytes), "", clean(entry.source), f"{ref} ({clean(entry.error or 'unknown')})")
+        why = clean(entry.error or "unknown").removeprefix(f"{ref}: ").removeprefix(f"{ref} ")
+        return (name, "cannot be used", "", gib(entry.size_bytes), "", clean(entry.source), f"{ref} ({why})")
     context = f"{model.context_trained:,}" if model.context_trained else "?"
     return (name, model.quantization or "?", model.architecture, gib(entry.size_bytes), context, _short(clean(entry.source), 24), ref)
 

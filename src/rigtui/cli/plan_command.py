@@ -72,7 +72,7 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         + (f" for each of {plan.parallel} requests" if plan.parallel > 1 else "")
         + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
         + (f" ({plan.engine_view.kv_tokens:,} tokens)" if plan.engine_view.kv_tokens else "")
-        + (f", about {speed:.0f} tok/s ({plan.expected.basis})" if speed else ""),
+        + (f", about {speed:,.0f} tok/s ({plan.expected.basis})" if speed else ""),
         *([BASIS_TEXT[plan.basis]] if plan.use_case and plan.devices else []),
         "",
         *_device_table(plan),
@@ -83,12 +83,13 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         lines += ["", "why", *(f"  {reason.text}" for reason in plan.reasons)]
     elif learned := [reason for reason in plan.reasons if reason.code in LEARNED]:
         lines += ["", "learned", *(f"  {reason.text}" for reason in learned)]
-    if plan.warnings:
-        lines += ["", "note", *(f"  {warning.text}" for warning in plan.warnings)]
+    notes = [*plan.warnings, *(reason for reason in plan.reasons if reason.code == "context_rounded" and not explain)]
+    if notes and (plan.warnings or plan.status != "no_fit"):
+        lines += ["", "note", *(f"  {warning.text}" for warning in notes)]
     if explain and plan.alternatives:
         lines += ["", "instead"]
         for other in plan.alternatives:
-            about = f", about {other.expected.decode_tok_s:.0f} tok/s" if other.expected.decode_tok_s else ""
+            about = f", about {other.expected.decode_tok_s:,.0f} tok/s" if other.expected.decode_tok_s else ""
             lines.append(f"  {other.summary}: {other.status}, {other.context:,} tokens{about}")
     if plan.status != "no_fit":
         env = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]

@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Print what the command would do; exit code 1 when the engine would refuse it, 3 when it does not fit."""
     words = tuple(args.words[1:] if args.words[:1] == ["--"] else args.words)
     env, command = _variables(words)
-    engine = "vllm" if command and "vllm" in PurePath(command[0]).name else "llama.cpp"
+    engine = _engine(command)
     try:
         plan = _vllm(args, env, command) if engine == "vllm" else _llamacpp(args, command)
     except _Refused as refused:
@@ -35,6 +35,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(plan_lines(plan, explain=engine == "vllm")))
     return EXIT_NO_FIT if plan.status == "no_fit" else EXIT_DONE
+
+
+def _engine(command: tuple[str, ...]) -> str:
+    """Which engine the command starts; a wrapper or an interpreter in front of it may be named anything."""
+    known = ("vllm", "llama")
+    named = [word for word in command if any(engine in PurePath(word).name for engine in known)]
+    if command and not command[0].startswith("-") and not named:
+        raise UsageError(f"{clean(command[0])} is no engine that rigtui knows: llama-server and vllm are")
+    return "vllm" if command and "vllm" in PurePath(command[0]).name else "llama.cpp"
 
 
 class _Refused(Exception):  # noqa: N818 - an outcome of the command, not an error of rigtui's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rigtui.cli.output import note, print_json
-from rigtui.errors import EXIT_DONE
+from rigtui.errors import EXIT_DONE, RigtuiError, UsageError
 from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult
 from rigtui.planning.regression import regressions
@@ -22,6 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the results, oldest first."""
     results = load_results(args.profile)
+    if not results:
+        _refuse_unknown(args)
     if args.json:
         print_json({"schema": RESULTS_SCHEMA, "runs": results})
     elif not results:
@@ -29,6 +31,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n\n".join("\n".join([*result_lines(result), *_learned(result, results)]) for result in results))
     return EXIT_DONE
+
+
+def _refuse_unknown(args: argparse.Namespace) -> None:
+    """Raise UsageError when neither a profile nor a model has the name."""
+    from rigtui.intent.config import load_config
+    from rigtui.intent.profiles import directories, find
+    from rigtui.models.resolve import resolve
+
+    try:
+        find(args.profile, directories(args.profiles_dir))
+    except UsageError as unknown:
+        try:
+            resolve(args.profile, load_config().models.folders)
+        except RigtuiError:
+            raise UsageError(f"nothing was measured for {clean(args.profile)}, and {unknown}") from unknown
 
 
 def result_lines(result: RunResult) -> list[str]:

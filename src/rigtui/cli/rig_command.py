@@ -26,6 +26,8 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.file)
     if path.exists() and not args.force:
         raise RigtuiError(f"{path} is already there; choose another name, or replace it with --force")
+    if not path.absolute().parent.is_dir():
+        raise RigtuiError(f"there is no folder {path.parent}; make it first, or choose another place")
     rig = reading(args.rig_file)
     files.write_atomic(path, rigfile.dump(rig))
     saved = [gpu for gpu in rig.gpus if gpu.error is None]

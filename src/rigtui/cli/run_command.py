@@ -110,9 +110,18 @@ def _request(found: Target, build: Build, args: argparse.Namespace) -> LaunchReq
 
 def _dry_run(request: LaunchRequest, args: argparse.Namespace) -> int:
     from rigtui.engines.rooms import room
-    from rigtui.runs.ports import FIRST_PORT
+    from rigtui.intent.profiles import directories, ensure_free
+    from rigtui.runs.launch import key_file
+    from rigtui.runs.ports import choose_port
+    from rigtui.runs.watch import live_runs
 
-    command = room(request.build.engine).spawn(request.plan, request.build, request.host, request.port or FIRST_PORT, request.api_key_file)
+    if args.save:
+        ensure_free(args.save, directories(args.profiles_dir)[0], overwrite=False)
+    taken = {state.port for state in live_runs()}
+    # What is replaced gives its port back.
+    given_back = request.replace and request.port in taken
+    port = request.port if given_back and request.port else choose_port(request.host, request.port, taken)
+    command = room(request.build.engine).spawn(request.plan, request.build, request.host, port, key_file(request.api_key_file))
     if args.json:
         print_json({"schema": RUN_SCHEMA, "run": None, "directory": None, "command": command.argv, "env": command.env})
     else:

@@ -12,8 +12,14 @@ MISSING = "`rigtui serve` needs the extra `serve`: pip install 'rigtui[serve]'"
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("--port", type=int, default=8000, help="where it listens on 127.0.0.1 (default 8000; 0: any free one)")
+    parser.add_argument("--port", type=_port, default=8000, metavar="P", help="where it listens on 127.0.0.1 (default 8000; 0: any free)")
     parser.add_argument("--allow-control", action="store_true", help="let the browser launch, stop and write; without it it only shows")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 16:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port (1 to 65535, or 0 for any free one)")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -46,7 +46,7 @@ def launch(request: LaunchRequest, make_spawn: Callable[[LaunchRequest, int], Sp
     beside. `make_spawn` turns the request and the port into the engine's command; the default asks the engine's
     room. Raises RigtuiError with one sentence: port in use, disk full, no permission.
     """
-    request = replace(request, api_key_file=_absolute(request.api_key_file))
+    request = replace(request, api_key_file=key_file(request.api_key_file))
     with files.locked(rundir.runs_root() / "launch"):
         stopped: tuple[RunState, ...] = ()
         if request.replace:
@@ -62,7 +62,8 @@ def launch(request: LaunchRequest, make_spawn: Callable[[LaunchRequest, int], Sp
     return Launched(state=state, directory=directory.path, stopped=stopped)
 
 
-def _absolute(path: str | None) -> str | None:
+def key_file(path: str | None) -> str | None:
+    """The absolute path of a file with API keys. Raises RigtuiError when it is not there."""
     if path is None:
         return None
     absolute = Path(path).expanduser().absolute()

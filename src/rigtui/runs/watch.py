@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from rigtui.errors import RigtuiError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.rig.division import Engines
 from rigtui.runs import identity, rundir
 from rigtui.runs.journal import older_of
@@ -64,7 +64,7 @@ def live_run_of(profile: str | None, model_path: str) -> RunState | None:
 def find_run(text: str, *, live: bool = False) -> RunState:
     """The run that `text` means: the beginning of its id, or a profile's or model's name.
 
-    A name means the run that is live, or else the last one. `live` looks at running ones alone. Raises RigtuiError when there is
+    A name means the run that is live, or else the last one. `live` looks at running ones alone. Raises UsageError when there is
     none, or more than one.
     """
     states = live_runs() if live else all_runs()
@@ -75,10 +75,11 @@ def find_run(text: str, *, live: bool = False) -> RunState:
         return found[0]
     if not found:
         what = "running" if live else "known"
-        known = ", ".join(f"{s.run} ({s.profile or s.model})" for s in states[-5:])
-        raise RigtuiError(f"no run called {text} is {what} on this rig; " + (f"there are: {known}" if known else "there is none at all"))
+        near = [s for s in states if s.live] or states
+        known = ", ".join(f"{s.run} ({s.profile or s.model})" for s in near[-5:])
+        raise UsageError(f"no run called {text} is {what} on this rig; " + (f"there are: {known}" if known else "there is none at all"))
     which = ", ".join(f"{s.run} (port {s.port}, {s.phase})" for s in found)
-    raise RigtuiError(f"{text} can mean {len(found)} runs: {which}; name one by its id")
+    raise UsageError(f"{text} can mean {len(found)} runs: {which}; name one by its id")
 
 
 def engines_on_this_rig() -> Engines:

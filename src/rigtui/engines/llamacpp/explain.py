@@ -30,7 +30,7 @@ def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate
 
 def _cards(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
     if candidate.status == "no_fit":
-        return [Reason("no_fit", _shortfall(rig, candidate)), *_way_out(rig, model, derivation, candidate)]
+        return [Reason("no_fit", _shortfall(rig, derivation, candidate)), *_way_out(rig, model, derivation, candidate)]
     if not candidate.gpus:
         why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
         why = f"your {derivation.own_cpu} leaves the GPUs out" if derivation.own_cpu else why
@@ -87,7 +87,7 @@ def _ram(candidate: Candidate) -> list[Reason]:
     return [Reason("offload", f"{what} lie in RAM ({gib(taken.host.weights)} with the embedding): {cards} cannot hold them")]
 
 
-def _shortfall(rig: Rig, candidate: Candidate) -> str:
+def _shortfall(rig: Rig, derivation: Derivation, candidate: Candidate) -> str:
     short = [
         f"{gpu.name} lacks {mib(headroom - after)}"
         for gpu, headroom, after in zip(candidate.gpus, candidate.headroom, candidate.free_after, strict=True)
@@ -97,7 +97,9 @@ def _shortfall(rig: Rig, candidate: Candidate) -> str:
     if ram is not None and candidate.host_bytes + SYSTEM_RAM > ram:
         need = gib(candidate.host_bytes)
         short.append(f"RAM: {need} are needed besides {gib(SYSTEM_RAM)} for the system, {gib(ram)} are free")
-    context = f"with {candidate.fitted.context:,} tokens of context"
+    want = derivation.wants
+    tokens = want.context * want.slots if want.context_fixed else candidate.fitted.context
+    context = f"with {tokens:,} tokens of context"
     return f"does not fit {context}: " + ("; ".join(short) if short else "layers would have to go to RAM")
 
 
@@ -107,6 +109,7 @@ def _way_out(rig: Rig, model: Model, derivation: Derivation, candidate: Candidat
     if rig.ram_free_bytes is not None:
         over += max(candidate.host_bytes + SYSTEM_RAM - rig.ram_free_bytes, 0)
     left = model.weights_bytes - over
+    own_context, takes = derivation.wants.context_fixed, _context_bytes(candidate.fitted)
     found = []
     if over > 0 and left > 0:
         found.append(
@@ -115,11 +118,18 @@ def _way_out(rig: Rig, model: Model, derivation: Derivation, candidate: Candidat
                 f"a quantization of the same model of at most about {gib(left)} would fit; this one has {gib(model.weights_bytes)}",
             )
         )
-    elif over:
+    elif over and not (own_context and over <= takes):
         found.append(Reason("smaller", "a smaller model is needed: not even the context fits beside what is taken"))
-    if derivation.wants.context_fixed:
-        found.append(Reason("own_context", f"the {derivation.wants.context:,} tokens of context are your own setting; less may fit"))
+    if own_context:
+        much = f" and take {gib(takes)}" if over <= takes else ""
+        found.append(Reason("own_context", f"the {derivation.wants.context:,} tokens of context are your own setting{much}; less may fit"))
     return found
+
+
+def _context_bytes(fitted: Fitted) -> int:
+    """What grows with the context: the cache, and the buffers it is computed in."""
+    taken = fitted.footprint
+    return sum(use.kv + use.compute for use in (*taken.devices, taken.host))
 
 
 def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
@@ -127,7 +137,9 @@ def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list
     per_slot = settings.context_per_slot(candidate.fitted.context)
     found = []
     if want.context_fixed:
-        found.append(Reason("context", f"{per_slot:,} tokens of context, as you set"))
+        found.append(Reason("context", f"{want.context:,} tokens of context, as you set"))
+        if per_slot != want.context and candidate.status != "no_fit":
+            found.append(Reason("context_rounded", f"llama.cpp rounds your {want.context:,} tokens of context up to {per_slot:,}"))
     elif per_slot < want.context and candidate.in_vram:
         found.append(Reason("context", f"{per_slot:,} tokens of context are the most that fit; {want.context:,} are wanted"))
     elif per_slot < want.context:
