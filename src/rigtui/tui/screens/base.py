@@ -13,6 +13,7 @@ from rigtui.tui import tasks
 from rigtui.tui.frugal import FrugalScreen
 from rigtui.tui.keys import Keys
 from rigtui.tui.live_watch import LiveWatch
+from rigtui.tui.plan_pace import PlanPace
 from rigtui.tui.services import Services
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import learned
@@ -29,6 +30,7 @@ class CockpitBase(FrugalScreen):
         self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
         self.watch_live = LiveWatch(services, self.post_message)
+        self.pace = PlanPace()
 
     def change(self, state: Cockpit, *, plan: bool = False) -> None:
         """The next state; `plan`: it needs a new derivation."""
@@ -56,6 +58,7 @@ class CockpitBase(FrugalScreen):
         """Ask for the plan of the present choice; the answer to any older question will be dropped."""
         self.workers.cancel_group(self, "verify")
         self.state = state = st.ask_plan(self.state)
+        self.pace.planned(state.ground)
         candidate, intent = state.candidate, st.intent(state)
         if candidate is None or candidate.model is None:
             self.state = replace(state, plan=None, plan_problem=None)

@@ -110,10 +110,9 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             # Another rig is tried in its place.
             self.state = replace(self.state, machine=event.rig)
             return
-        before, state = self.state.ground, st.with_rig(self.state, event.rig)
+        state = st.with_rig(self.state, event.rig)
         # What runs right now was planned before it took the memory: planning it again would ask for it twice. A dry run's is given back.
-        again = state.preview and state.undisturbed is None and st.needs_new_plan(before, event.rig)
-        self.change(state, plan=again)
+        self.change(state, plan=state.preview and state.undisturbed is None and self.pace.due(event.rig))
 
     @on(Prepared)
     def _prepared(self, event: Prepared) -> None:
