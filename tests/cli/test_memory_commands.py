@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from planning.past import BUILD, a_device, a_run, an_attempt, more_headroom, out_of_vram, planned
 from planning.toys import gpu, intent, rig, toy_model
@@ -74,3 +76,15 @@ def test_to_forget_what_was_never_measured_is_an_error(capsys: pytest.CaptureFix
 def test_a_damaged_file_teaches_nothing_and_the_others_still_do() -> None:
     results_path("bad").write_text("run = 3\n")
     assert [run.profile for run in memory.lessons().runs] == ["coder"]
+
+
+def test_results_of_a_profile_leave_out_runs_of_a_model_of_its_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = a_run(RIG, MODEL, ASKED, an_attempt(planned(RIG, MODEL, ASKED), ASKED), profile=None)
+    record("coder", replace(alone, run="a10e"))
+    assert main(["results", "coder", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["runs"]) == 2, "no profile has the name: it is the model's"
+    profiles = home / ".config" / "rigtui" / "profiles"
+    profiles.mkdir(parents=True)
+    (profiles / "coder.toml").write_text('[profile]\nname = "coder"\nmodel = "toy.gguf"\n')
+    assert main(["results", "coder", "--json"]) == 0
+    assert [run["profile"] for run in json.loads(capsys.readouterr().out)["runs"]] == ["coder"]

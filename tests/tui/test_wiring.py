@@ -62,6 +62,21 @@ def test_a_profile_is_saved_as_the_command_line_reads_it(here):
     assert here.save_profile("mine", found, intent, True) == where
 
 
+def test_a_launch_of_a_model_without_a_profile_is_recorded_under_no_profile(here, monkeypatch):
+    asked = []
+
+    def launched(request):
+        asked.append(request)
+        raise RigtuiError("not in this test")
+
+    monkeypatch.setattr("rigtui.runs.launch.launch", launched)
+    found, rig = first_model(here), rig_of(here)
+    intent = Intent(use_case=here.read_use_cases()[0])
+    with pytest.raises(RigtuiError, match="not in this test"):
+        here.launch(found, intent, here.derive(rig, found.model, intent, ()), "attach")
+    assert [request.name for request in asked] == [None]
+
+
 def test_the_export_is_a_section_of_models_conf(here):
     found, rig = first_model(here), rig_of(here)
     intent = Intent(use_case=here.read_use_cases()[0])

@@ -9,7 +9,7 @@ from rigtui.errors import EXIT_DONE, RigtuiError, UsageError
 from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult
 from rigtui.planning.regression import regressions
-from rigtui.runs.results import RESULTS_SCHEMA, load_results, results_path
+from rigtui.runs.results import RESULTS_SCHEMA, load_results, results_of_profile, results_path
 from rigtui.text import MIB, clean, mib
 
 
@@ -21,9 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the results, oldest first."""
-    results = load_results(args.profile)
-    if not results:
-        _refuse_unknown(args)
+    results = results_of_profile(args.profile) if _is_profile(args) else load_results(args.profile)
     if args.json:
         print_json({"schema": RESULTS_SCHEMA, "runs": results})
     elif not results:
@@ -33,8 +31,11 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def _refuse_unknown(args: argparse.Namespace) -> None:
-    """Raise UsageError when neither a profile nor a model has the name."""
+def _is_profile(args: argparse.Namespace) -> bool:
+    """Whether a profile has the name; a run without one has its model's.
+
+    Raises UsageError when neither a profile nor a model has it and nothing was measured under it.
+    """
     from rigtui.intent.config import load_config
     from rigtui.intent.profiles import directories, find
     from rigtui.models.resolve import resolve
@@ -42,10 +43,14 @@ def _refuse_unknown(args: argparse.Namespace) -> None:
     try:
         find(args.profile, directories(args.profiles_dir))
     except UsageError as unknown:
+        if results_path(args.profile).exists():
+            return False
         try:
             resolve(args.profile, load_config().models.folders)
         except RigtuiError:
             raise UsageError(f"nothing was measured for {clean(args.profile)}, and {unknown}") from unknown
+        return False
+    return True
 
 
 def result_lines(result: RunResult) -> list[str]:

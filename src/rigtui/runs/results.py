@@ -29,6 +29,7 @@ __all__ = [
     "move_results",
     "read_runs",
     "record",
+    "results_of_profile",
     "results_path",
     "without_secrets",
 ]
@@ -79,6 +80,11 @@ def load_results(name: str) -> list[RunResult]:
     Raises RigtuiError when the file is damaged.
     """
     return read_runs(results_path(name))
+
+
+def results_of_profile(name: str) -> list[RunResult]:
+    """The runs that a profile was launched for, without those of a model that only has the same name; else as `load_results`."""
+    return [run for run in load_results(name) if run.profile is not None]
 
 
 def read_runs(path: Path) -> list[RunResult]:

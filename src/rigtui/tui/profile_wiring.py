@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rigtui.intent.intent import Intent
 from rigtui.models.library import LibraryEntry
-from rigtui.runs.results import RunResult, load_results, move_results
+from rigtui.runs.results import RunResult, move_results, results_of_profile
 from rigtui.tui.services import LoadedProfile, ProfileRow
 
 
@@ -35,7 +35,7 @@ class LocalProfiles:
 
     def results(self, name: str) -> tuple[RunResult, ...]:
         """What its runs measured."""
-        return tuple(load_results(name))
+        return tuple(results_of_profile(name))
 
     def load(self, name: str) -> LoadedProfile:
         """Its model and what it asks for."""

@@ -167,7 +167,6 @@ class Local:
             build=build,
             model=candidate.model.name,
             profile=intent.profile,
-            save=None if intent.profile else default_name(candidate, intent),
             fingerprint=candidate.model.fingerprint,
             embedding=intent.use_case.embedding or candidate.model.embedding_model,
             simulated=self._args.rig_file is not None,
