@@ -21,7 +21,7 @@ async def test_each_step_goes_when_it_was_taken_and_stays_gone(cockpit):
         assert max(map(len, screen.text().splitlines())) <= 80
         await screen.press("down")
         await screen.until(lambda: "first steps 2/4 u turns the use case, [ ] the context" in screen.text())
-        await screen.press("right_square_bracket")
+        await screen.press("left_square_bracket")
         await screen.until(lambda: "first steps 3/4 l launches this plan" in screen.text())
         await screen.press("l")
         await screen.until(lambda: "first steps 4/4 p keeps this as a profile" in screen.text())
