@@ -31,7 +31,7 @@ DOES: dict[str, tuple[tuple[str, ...], str]] = {
     "? help": (("Help", "Launch the engine", "closes"), "Escape"),
     "* favourite": (("★",), "*"),
     "u use case": (("‹ coding ›",), "U"),
-    "k KV type": (("f16 (yours)",), "K"),
+    "k KV type": (("q8_0 (yours)",), "K"),
     "S sort": (("by name",), ""),
     "g group": (("by family",), ""),
 }
