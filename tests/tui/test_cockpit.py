@@ -10,6 +10,7 @@ from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest, OfferedStep
+from rigtui.tui.app import started_as
 from rigtui.tui.messages import LogRead
 from rigtui.tui.screens.dialogs import QuestionScreen
 from rigtui.tui.services import LogChunk
@@ -355,7 +356,7 @@ async def test_without_models_the_screen_says_what_to_do_and_a_folder_can_be_typ
 async def test_without_a_gpu_it_says_why_and_still_plans(cockpit):
     async with cockpit(World(no_gpu_rig()), size=(80, 24)) as screen:
         text = " ".join(screen.text().split())
-        assert "this machine has no NVIDIA card" in text and "rigtui demo" in text
+        assert "No GPU can be used, models run on the CPU" in text
         assert "OFFLOAD" in text and "llama.cpp on the CPU" in text
 
 
@@ -549,3 +550,32 @@ async def test_the_first_press_of_the_kv_key_changes_the_type(cockpit):
             await screen.press("k")
             await screen.until(lambda: screen.state.overrides.kv_type)
             assert screen.state.overrides.kv_type[0] != planned
+
+
+async def test_without_a_card_one_short_line_says_so_once_there_are_models_and_the_key_says_it_too(cockpit):
+    async with cockpit(World(no_gpu_rig()), size=(60, 20)) as screen:
+        await screen.until(lambda: "No GPU can be used, models run on the CPU; d says why." in screen.text())
+        await screen.press("v")
+        await screen.until(lambda: "nobody holds any VRAM" in screen.told)
+
+
+@pytest.mark.parametrize("size", [(60, 20), (40, 12), (30, 8)])
+async def test_the_line_of_the_keys_stays_in_the_smallest_terminal(cockpit, size):
+    world = World(two_cards())
+    world.runs = (run_state(),)
+    async with cockpit(world, size=size) as screen:
+        await screen.until(lambda: screen.state.run)
+        assert "q quit" in screen.text().splitlines()[-1]
+
+
+async def test_two_files_of_one_name_are_told_apart(cockpit):
+    twins = tuple(replace(MODELS[0], path=f"/models/{name}.gguf") for name in ("tiny", "tiny-b"))
+    async with cockpit(World(two_cards(), candidates(*twins)), size=(160, 48)) as screen:
+        text = screen.part("#models")
+        assert "models/tiny.gguf" in text and "models/tiny-b.gguf" in text
+
+
+def test_a_program_that_is_not_on_the_path_is_named_as_it_was_started(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert started_as(".venv/bin/rigtui") == ".venv/bin/rigtui"
+    assert started_as("/src/rigtui/__main__.py").endswith(" -m rigtui")

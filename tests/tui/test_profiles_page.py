@@ -66,7 +66,7 @@ async def test_a_model_outside_the_folders_comes_along_and_stays(cockpit):
 async def test_one_whose_model_is_not_here_is_not_loaded_and_says_so(cockpit):
     async with cockpit(World(two_cards())) as screen:
         await opened(screen)
-        await screen.press("down")
+        await screen.press("down", "down")
         await screen.until(lambda: "Enter load" not in screen.text())
         await screen.press("enter")
         await screen.until(lambda: "is not downloaded" in screen.told)
@@ -104,7 +104,7 @@ async def test_what_is_removed_can_be_brought_back_until_the_page_is_left(cockpi
         assert "Enter load" not in screen.text() and world.profiles.removed == []
         await screen.press("z")
         await screen.until(lambda: "removed, z" not in screen.text())
-        await screen.press("down", "down", "delete", "escape")
+        await screen.press("down", "delete", "escape")
         await screen.until(lambda: world.profiles.removed)
         assert world.profiles.removed == ["writer"]
 

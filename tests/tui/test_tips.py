@@ -50,3 +50,10 @@ def test_what_was_taken_is_kept_and_a_damaged_file_is_no_trouble():
     assert tip_store.read() == frozenset()
     (state_dir() / tip_store.FILE).write_text('["model", 3, "noise"]')
     assert tip_store.read() == {"model"}
+
+
+async def test_there_is_no_step_to_take_without_a_model(cockpit):
+    world = World(two_cards(), ())
+    world.tips = frozenset()
+    async with cockpit(world) as screen:
+        assert "first steps" not in screen.text()

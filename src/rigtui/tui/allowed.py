@@ -28,7 +28,7 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     """Ids of the actions that do something."""
     found = list(ALWAYS)
     run = state.run
-    if state.rig is not None and state.rig.gpus:
+    if state.rig is not None:
         found.append("cards.open")
     if state.candidates:
         found += WITH_MODEL

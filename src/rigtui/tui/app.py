@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -54,7 +55,10 @@ class RigtuiApp(KeysInTurn):
         theme: str | None = None,
         no_color: bool = False,
         read_only: bool = False,
+        program: str = "rigtui",
     ) -> None:
+        """`program`: how rigtui is called on a command line here, for texts that name a command."""
+        self._program = program
         plain = no_color or "NO_COLOR" in os.environ
         if plain:
             # Textual looks at the variable alone.
@@ -132,7 +136,7 @@ class RigtuiApp(KeysInTurn):
 
     def get_default_screen(self) -> CockpitScreen:
         """The cockpit."""
-        return CockpitScreen(self._services, self.keys)
+        return CockpitScreen(self._services, self.keys, self._program)
 
     @property
     def cockpit(self) -> CockpitScreen:
@@ -158,6 +162,13 @@ class RigtuiApp(KeysInTurn):
         return Text(f"{names} {verb} running. `rigtui` shows it again, `rigtui stop {live[-1].run}` ends it.")
 
 
+def started_as(argv0: str) -> str:
+    """What to type for this program: its name where PATH has it, else the way it was started."""
+    if shutil.which("rigtui") is not None:
+        return "rigtui"
+    return argv0 if os.path.basename(argv0) == "rigtui" else f"{sys.executable} -m rigtui"  # noqa: PTH119
+
+
 def main(args: argparse.Namespace) -> int:
     """Open the screen; `args` are the global options of the command line. Returns the exit code.
 
@@ -176,6 +187,7 @@ def main(args: argparse.Namespace) -> int:
         theme=load_config().theme,
         no_color=args.no_color,
         read_only=args.read_only,
+        program=started_as(sys.argv[0]),
     )
     app.run()
     return app.return_code or 0

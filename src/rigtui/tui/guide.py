@@ -17,7 +17,7 @@ def guide(state: Cockpit, width: int) -> list[Content]:
     if not state.candidates and state.scanning:
         return wrapped(f"Looking for models … {state.scanned:,} files seen", width, "$foreground-muted")
     if not state.candidates:
-        return no_models(state.folders, width, state.keys)
+        return no_models(state.folders, width, state.keys, state.program)
     candidate = state.candidate
     if candidate is None:
         text = "None of the models found can be used; their rows say why."
@@ -32,7 +32,7 @@ def _key(key: str, text: str, width: int) -> list[Content]:
     return hang(Content.styled(f"  {key:<4}", "$accent bold"), text, width)
 
 
-def no_models(folders: tuple[str, ...], width: int, keys: Keys) -> list[Content]:
+def no_models(folders: tuple[str, ...], width: int, keys: Keys, program: str) -> list[Content]:
     """Nothing found: the ways on first, then where was looked."""
     return [
         Content.styled("No models found yet", "bold"),
@@ -45,7 +45,7 @@ def no_models(folders: tuple[str, ...], width: int, keys: Keys) -> list[Content]
         *_key(keys.shown("model.rescan"), "search again, for example after", width),
         *hang(Content("      "), "hf download OWNER/REPO FILE.gguf --local-dir ~/models", width, "$foreground-muted"),
         *_key(keys.shown("app.quit"), "leave, then see everything with no GPU and no download:", width),
-        *hang(Content("      "), "rigtui demo", width, "$foreground-muted"),
+        *hang(Content("      "), f"{program} demo", width, "$foreground-muted"),
         Content(""),
         *row("looked in", ", ".join(clean(folder) for folder in folders), width, "$foreground-muted"),
     ]

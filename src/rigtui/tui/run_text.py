@@ -156,7 +156,8 @@ def _ready(run: RunState, width: int, keys: Keys, live: Live | None) -> list[Con
     ]
     speed = measured_text(run, width - 10)
     if speed:
-        lines.append(Content.assemble(("measured  ", "$accent"), speed))
+        other = ("  on this machine; planned for another rig", "$foreground-muted") if run.simulated else ""
+        lines.append(Content.assemble(("measured  ", "$accent"), speed, other))
     if live is not None and (now := live_text(live, width - 10)):
         lines.append(Content.assemble(("now       ", "$accent"), now))
     lines.append(

@@ -37,6 +37,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
 
     keys: Keys = Keys()
     """The keys that texts name."""
+    program: str = "rigtui"
+    """How this program is called on a command line here."""
     rig: Rig | None = None
     history: dict[str, tuple[float, ...]] = {}
     use_cases: tuple[UseCase, ...] = ()

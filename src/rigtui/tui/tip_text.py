@@ -11,7 +11,9 @@ from rigtui.tui.tips import TIPS
 
 
 def next_tip(state: Cockpit) -> str | None:
-    """The first step that was not taken yet."""
+    """The first step that was not taken yet; none while there is no model to take it with."""
+    if not state.candidates:
+        return None
     return next((tip for tip in TIPS if tip not in state.learned), None)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePath
+
+from msgspec.structs import replace
 
 from rigtui.models.library import LibraryEntry
 from rigtui.text import clean
@@ -10,7 +14,7 @@ from rigtui.tui import whatif
 from rigtui.tui.shelf import SORT_WORDS, Section
 from rigtui.tui.state import Cockpit, context_now
 from rigtui.tui.widgets.choices import ChoiceRow
-from rigtui.tui.widgets.model_rows import ModelRow, row_of
+from rigtui.tui.widgets.model_rows import ModelRow, row_of, shown_name
 
 
 def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
@@ -107,18 +111,24 @@ def models_title(state: Cockpit) -> str:
 
 def model_groups(state: Cockpit, sections: Sequence[Section], running: Sequence[str]) -> tuple[tuple[str, tuple[ModelRow, ...]], ...]:
     """The sections as titles and rows."""
-    return tuple((section.title, tuple(_model_row(state, entry, running) for entry in section.entries)) for section in sections)
+    names = Counter(shown_name(entry) for section in sections for entry in section.entries)
+    return tuple((section.title, tuple(_model_row(state, entry, running, names) for entry in section.entries)) for section in sections)
 
 
-def _model_row(state: Cockpit, entry: LibraryEntry, running: Sequence[str]) -> ModelRow:
+def _model_row(state: Cockpit, entry: LibraryEntry, running: Sequence[str], names: Counter[str]) -> ModelRow:
     found = state.placements.get(entry.path)
-    return row_of(
+    row = row_of(
         entry,
         placement=found,
         current=found is not None and found.choice == state.survey,
         favourite=entry.ref in state.shelf.favourites,
         running=entry.path in running,
     )
+    if names[row.name] == 1:
+        return row
+    # Two files of one name in their metadata: where they lie tells them apart.
+    path = PurePath(entry.path)
+    return replace(row, name=f"{row.name} · {clean(f'{path.parent.name}/{path.name}')}")
 
 
 def remark(state: Cockpit) -> str:
@@ -128,10 +138,11 @@ def remark(state: Cockpit) -> str:
         return "Reading the cards …"
     if state.machine is not None:
         return f"Simulated: what if this were {clean(rig.name)}? Nothing is launched on it; {state.keys.shown('rig.other')} goes back."
-    if rig.problem:
-        return f"No GPU can be used: {clean(rig.problem)}. Models run on the CPU; `rigtui demo` shows a rig with cards."
-    if not rig.gpus:
-        return "This rig has no GPU. Models run on the CPU; `rigtui demo` shows a rig with cards."
+    if (rig.problem or not rig.gpus) and state.candidates:
+        return f"No GPU can be used, models run on the CPU; {state.keys.shown('doctor.open')} says why."
+    if rig.problem or not rig.gpus:
+        head = f"No GPU can be used: {clean(rig.problem)}" if rig.problem else "This rig has no GPU"
+        return f"{head}. Models run on the CPU; `{state.program} demo` shows a rig with cards."
     if rig.platform == "wsl2":
         return "WSL: the driver names no processes here; unknown is what Windows and other WSL programs hold."
     return ""

@@ -23,10 +23,10 @@ from rigtui.tui.widgets.engine_dock import LOG_LINES
 class CockpitBase(FrugalScreen):
     """Owns the state. Everything that happens goes through `change`."""
 
-    def __init__(self, services: Services, keys: Keys) -> None:
+    def __init__(self, services: Services, keys: Keys, program: str = "rigtui") -> None:
         super().__init__()
         self.services = services
-        self.state = Cockpit(keys=keys)
+        self.state = Cockpit(keys=keys, program=program)
         self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
         self.watch_live = LiveWatch(services, self.post_message)

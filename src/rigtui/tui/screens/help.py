@@ -18,6 +18,8 @@ READING = {
     "cockpit": (
         "Each bar is one card: what is taken now (reserved by the driver, desktop, others, engines that rigtui started, unknown), "
         "then what the plan adds (weights, KV, compute, floor), the headroom it leaves on purpose, and what stays free. "
+        "Floor is what the driver and the engine's kernels take on a card before anything else; head is the last layer, which turns "
+        "its input into a word. "
         "The figures beside it are free memory now → after the launch. Tab moves between models, choices, plan and log; the arrows move "
         "and change what is under the cursor; Enter types an exact value. What you set yourself is marked (yours) and never changed."
     ),

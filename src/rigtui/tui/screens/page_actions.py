@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import on
 
 from rigtui.tui import state as st
+from rigtui.tui.messages import Noted
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.screens.cards import CardsPage
 from rigtui.tui.screens.compare import ComparePage
@@ -28,7 +29,10 @@ class PageActions(CockpitBase):
     @on(RigBars.Opened)
     def action_open_cards(self) -> None:
         """Who holds the VRAM."""
-        if self.state.rig is not None and self.state.rig.gpus:
+        rig = self.state.rig
+        if rig is not None and not rig.gpus:
+            self.post_message(Noted("no card here can be read, so nobody holds any VRAM", title="VRAM"))
+        elif rig is not None:
             self.app.push_screen(CardsPage(self.services, self.state))
 
     def action_open_runs(self) -> None:

@@ -83,7 +83,8 @@ class ProfilesPage(Page):
 
     @on(ProfilesRead)
     def _profiles_read(self, event: ProfilesRead) -> None:
-        self._rows = event.rows
+        # The user's own first, each part in its order.
+        self._rows = tuple(sorted(event.rows, key=lambda row: row.shipped))
         self._removed = [name for name in self._removed if any(row.profile.name == name for row in event.rows)]
         self._list()
         for problem in event.problems:

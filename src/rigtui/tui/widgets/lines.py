@@ -83,7 +83,7 @@ class TipLine(Widget):
 
     def show(self, state: Cockpit) -> None:
         """Show what comes next; nothing is painted when that is what is shown already."""
-        if state.learned != self._state.learned:
+        if (state.learned, bool(state.candidates)) != (self._state.learned, bool(self._state.candidates)):
             self._state = state
             self.display = next_tip(state) is not None
             self.refresh()
