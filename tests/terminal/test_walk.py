@@ -110,7 +110,7 @@ def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_pa
     assert (config_dir() / "profiles" / "walked.toml").exists()
     screen.keys("P")
     screen.wait("Profiles ·", "not downloaded")
-    screen.keys("End")
+    screen.keys("Home")
     page = screen.wait("─walked─", "Enter load")
     assert {"Enter load", "c copy"} <= set(hints_of(page))
     screen.keys("Delete")
