@@ -87,6 +87,15 @@ def test_a_tuning_is_broken_off_goes_on_and_its_best_is_what_runs_next(profile: 
     assert tune()["trials"] == said["trials"], "there is nothing left to try"
 
 
+@pytest.mark.parametrize("phase", ["starting", "loading", "stopping"])
+def test_no_engine_is_left_by_a_tuning_that_is_broken_off_at_any_moment(profile: str, phase: str) -> None:
+    first = begun()
+    wait_until(lambda: any(run.phase == phase for run in watch.live_runs()), f"a trial is {phase}")
+    first.send_signal(signal.SIGINT)
+    assert first.wait(60) == 130
+    assert not watch.live_runs(), "no engine is left"
+
+
 def test_a_killed_tuning_leaves_no_engine(profile: str) -> None:
     first = begun()
     (state,) = wait_until(lambda: [run for run in watch.live_runs() if run.pid is not None], "an engine runs")

@@ -56,3 +56,11 @@ def held() -> Iterator[Held]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def answered_after() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are kept while the block runs, and raised where it ends."""
+    with held() as pending:
+        yield
+    pending.answer()

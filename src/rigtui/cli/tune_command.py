@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from rigtui.cli.ending import exit_code
+from rigtui.cli.ending import answered_after, exit_code
 from rigtui.cli.output import note, print_json
 from rigtui.errors import EXIT_DONE, EXIT_FAILED, UsageError
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     went_on = f"; {done} are measured already" if done else ""
     note(f"tuning {args.profile}: {', '.join(axis.name for axis in tuning.axes)} in at most {tuning.limit} trials{went_on}")
     try:
-        with closing(tuning.steps()) as steps:
+        with closing(tuning.steps(unbroken=answered_after)) as steps:
             for trial in steps:
                 done += 1
                 note(f"{done:>3}  {_line(trial)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 from msgspec import Struct
@@ -26,10 +27,12 @@ from rigtui.planning.tuning import Axis, Prospect, Search, Tried, axes, limit_of
 from rigtui.planning.wants import batches, wants
 from rigtui.rig.rig import Rig
 from rigtui.runs import identity, memory, watch
-from rigtui.runs.launch import launch
+from rigtui.runs.launch import Launched, launch
 from rigtui.runs.results import load_results, mark_chosen
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import LaunchRequest, RunState
+
+Unbroken = Callable[[], AbstractContextManager[object]]
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -134,14 +137,20 @@ class Tuning:
         tried = [Tried(settings=one.settings, value=one.value) for one in map(self._shown, self._runs(rig))]
         return search(self._axes, tried, self._prospects(rig), self._want, self._asked.intent, limit=self.limit)
 
-    def steps(self, watching: Callable[[RunState], object] = lambda _state: None) -> Generator[TrialResult, None, None]:
+    def steps(
+        self,
+        watching: Callable[[RunState], object] = lambda _state: None,
+        unbroken: Unbroken = nullcontext,
+    ) -> Generator[TrialResult, None, None]:
         """Run the trials that are left, each until it is measured; then mark the best one.
 
-        `watching` is told what a trial does meanwhile. Raises RigtuiError when a trial cannot be launched at all. Whoever gives up must
-        close the iterator (leaving its loop with an exception does), which stops the trial that is going on.
+        `watching` is told what a trial does meanwhile. `unbroken` is entered while a trial's run is begun and while it is stopped: what
+        interrupts then should be kept until that is done, or the engine outlives the tuning until its supervisor sees that nobody waits
+        for it. Raises RigtuiError when a trial cannot be launched at all. Whoever gives up must close the iterator (leaving its loop with
+        an exception does), which stops the trial that is going on.
         """
         while (found := self.search()).next is not None:
-            run = self._trial(found.next, watching)
+            run = self._trial(found.next, watching, unbroken)
             result = next((one for one in self.trials() if one.run == run), None)
             if result is None:
                 raise RigtuiError(f"trial {run} could not be measured; `rigtui logs {run}` says what happened")
@@ -158,7 +167,7 @@ class Tuning:
         if run is not None:
             mark_chosen(self._asked.name, run, self.id)
 
-    def _trial(self, settings: Overrides, watching: Callable[[RunState], object]) -> str:
+    def _trial(self, settings: Overrides, watching: Callable[[RunState], object], unbroken: Unbroken) -> str:
         """One trial from its launch to its end; the run's id."""
         asked = self._asked
         request = LaunchRequest(
@@ -174,18 +183,25 @@ class Tuning:
             attempts=1,
             probe=asked.probe,
         )
-        launched = launch(request)
-        if launched.attached:
-            raise RigtuiError(f"{asked.name} runs already as {launched.state.run}; stop it first (`rigtui stop {launched.state.run}`)")
-        directory = RunDirectory(launched.directory)
+        launched: Launched | None = None
         try:
-            for change in watch.follow(directory, log_offset=None):
+            with unbroken():
+                launched = launch(request)
+            if launched.attached:
+                raise RigtuiError(f"{asked.name} runs already as {launched.state.run}; stop it first (`rigtui stop {launched.state.run}`)")
+            for change in watch.follow(RunDirectory(launched.directory), log_offset=None):
                 if change.state is not None:
                     watching(change.state)
                     if change.state.phase == "ready" and not change.state.measuring:
                         break
         finally:
-            state = directory.view()
-            if state is not None:
-                watch.stop_and_wait(state)
+            if launched is not None and not launched.attached:
+                with unbroken():
+                    _stop(launched)
         return launched.state.run
+
+
+def _stop(launched: Launched) -> None:
+    state = RunDirectory(launched.directory).view()
+    if state is not None:
+        watch.stop_and_wait(state)
