@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +26,20 @@ Make = Callable[..., VirtualRig]
 
 
 @pytest.fixture
-def rig(virtual_rig: Make) -> Iterator[VirtualRig]:
-    yield virtual_rig([CARD], compute=False)
-    for state in watch.live_runs():
-        watch.stop_and_wait(state, now=True)
+def rig(virtual_rig: Make) -> VirtualRig:
+    return virtual_rig([CARD], compute=False)
 
 
 @pytest.fixture(autouse=True)
-def profile(tmp_path: Path) -> None:
-    """A profile called coder."""
+def profile(tmp_path: Path) -> Iterator[None]:
+    """A profile called coder, none of whose runs is left behind."""
     path = config_dir() / "profiles" / "coder.toml"
     path.parent.mkdir(parents=True, exist_ok=True)
     model = model_file("llama-3.1-8b-q4_k_m", tmp_path)
     path.write_text(f'[profile]\nname = "coder"\nmodel = "{model}"\nuse_case = "coding"\n')
+    yield
+    for state in watch.live_runs():
+        watch.stop_and_wait(state, now=True)
 
 
 def served() -> dict[str, Any]:
@@ -46,17 +49,34 @@ def served() -> dict[str, Any]:
         port = free.getsockname()[1]
     run = str(rigtui("run", "coder", "--detach", "--port", str(port))["run"])
     wait_for(run, "ready")
-    wait_until(lambda: recorded(run)["attempt"][-1]["decode_tok_s"], "it is measured")
+    wait_until(lambda: any(one["attempt"][-1].get("decode_tok_s") for one in results() if one["run"] == run), "it is measured")
     subprocess.run([sys.executable, "-m", "rigtui", "stop", run], capture_output=True, check=True)
     return recorded(run)
 
 
 def recorded(run: str) -> dict[str, Any]:
-    return next(one for one in rigtui("results", "coder")["runs"] if one["run"] == run)
+    return next(one for one in results() if one["run"] == run)
+
+
+def results() -> list[dict[str, Any]]:
+    return rigtui("results", "coder")["runs"]  # type: ignore[no-any-return]
 
 
 def planned() -> dict[str, Any]:
     return rigtui("plan", "coder")  # type: ignore[no-any-return]
+
+
+def update(rig: VirtualRig) -> None:
+    """From now on the engine is another build, as far as it says itself."""
+    script = rig.llama_server
+    version = """case "$1" in --version) echo "version: 9.9.9-new (build 2, commit abcdef0)" >&2; exit 0;; esac\n"""
+    first, _, rest = script.read_text().partition("\n")
+    script.write_text(f"{first}\n{version}{rest}")
+
+
+def said() -> str:
+    """The results of the profile, for people."""
+    return subprocess.run([sys.executable, "-m", "rigtui", "results", "coder"], capture_output=True, text=True, check=True).stdout
 
 
 def codes(plan: dict[str, Any]) -> dict[str, str]:
@@ -74,10 +94,10 @@ def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig) -> None:
         attempts.append([attempt["outcome"] for attempt in served()["attempt"]])
         rig.stub.release(rival)
     assert attempts == [["failed", "ready"], ["ready"], ["ready"]]
-    said = subprocess.run([sys.executable, "-m", "rigtui", "results", "coder"], capture_output=True, text=True, check=True).stdout
-    assert "failed: out_of_vram" in said
-    assert "lesson: from now on" in said
-    assert "MiB less)" in said or "(as planned)" in said or "MiB more)" in said
+    text = said()
+    assert "failed: out_of_vram" in text
+    assert "lesson: from now on" in text
+    assert "MiB less)" in text or "(as planned)" in text or "MiB more)" in text
     assert "from an earlier run" in codes(planned())["lesson"]
 
 
@@ -109,13 +129,32 @@ def test_another_driver_card_or_build_begins_anew_and_says_so(what: str, rig: Vi
     elif what == "card":
         rig.stub.write(text.replace("uuid GPU-00000000", "uuid GPU-0badcafe"))
     else:
-        script = rig.llama_server
-        version = """case "$1" in --version) echo "version: 9.9.9-new (build 2, commit abcdef0)" >&2; exit 0;; esac\n"""
-        first, _, rest = script.read_text().partition("\n")
-        script.write_text(f"{first}\n{version}{rest}")
+        update(rig)
     after = planned()
     assert "is set aside" in codes(after)["lessons_set_aside"]
     assert (after["basis"], after["expected"]["basis"]) == ("estimated", "estimated")
+
+
+@pytest.mark.parametrize("worse", ["slower", "fatter"])
+def test_an_update_that_is_slower_or_fatter_is_reported(worse: str, virtual_rig: Make) -> None:
+    """The engine is updated; on the very same card it computes at half the speed, or its runtime takes 700 MiB more."""
+    # Slow enough that a busy machine does not change what a token takes by a tenth.
+    card = replace(CARD, bandwidth_gb_s=60)
+    rig = virtual_rig([card], compute=False, paced=True)
+    served()
+    update(rig)
+    text = (rig.stub.directory / "rig.txt").read_text()
+    before, after = ("gb_s 60", "gb_s 30") if worse == "slower" else (f"context_mib {CARD.context_mib}", "context_mib 1000")
+    rig.stub.write(re.sub(f"^{before}$", after, text, flags=re.MULTILINE))
+    run = served()
+    reasons = " | ".join(reason["text"] for reason in planned()["reasons"] if reason["code"] == "regression")
+    told = [reasons, said().split(run["run"])[1]]
+    if worse == "slower":
+        found = r"decode is slower than with llama-server [^:]*: [\d.]+ instead of [\d.]+ tok/s \(-[45]\d%\)"
+        other = "MiB more than with"
+    else:
+        found, other = r"RTX 3060 holds 700 MiB more than with llama-server ", "decode is slower"
+    assert all(re.search(found, text) and other not in text for text in told), told
 
 
 def test_forgotten_runs_bind_no_more(rig: VirtualRig) -> None:
