@@ -9,8 +9,10 @@ import pytest
 
 import nvml_stub as stub
 from rigtui.paths import config_dir
+from rigtui.runs import watch
 from rigtui.tui.actions import ACTIONS, PLACES
 from rigtui.tui.keys import key_text
+from runs.support import wait_until
 from tools.make_gguf import tiny_llama
 
 pytestmark = pytest.mark.engine
@@ -98,15 +100,20 @@ def test_every_page_fits_and_its_hints_are_whole_and_help_speaks_of_it(terminal,
     screen.wait(*COCKPIT)
 
 
-def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_page(terminal, models, nvml_stub):
-    nvml_stub(stub.MIXED)
-    screen = terminal(80, 24)
+def saved(screen) -> None:
+    """The choices as a profile."""
     screen.wait(*COCKPIT)
     screen.keys("p")
     screen.wait("Save as a profile")
     screen.text("walked")
     screen.keys("Enter")
     screen.wait("saved as walked")
+
+
+def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_page(terminal, models, nvml_stub):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    saved(screen)
     assert (config_dir() / "profiles" / "walked.toml").exists()
     screen.keys("P")
     screen.wait("Profiles ·", "not downloaded")
@@ -120,6 +127,44 @@ def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_pa
     screen.keys("Enter")
     screen.wait("model     alpha")
     assert (config_dir() / "profiles" / "walked.toml").exists()
+
+
+def tuning(screen) -> None:
+    """A profile, and the page of its tuning."""
+    saved(screen)
+    screen.keys("P")
+    screen.wait("Profiles ·", "not downloaded")
+    screen.keys("Home")
+    screen.wait("─walked─", "T tune")
+    screen.keys("T")
+    page = screen.wait("Tune walked", "0 of at most", "Enter start", "Esc back")
+    whole(page)
+    assert {"Enter start", "Esc back", "? help"} <= set(hints_of(page))
+
+
+def test_a_profile_is_tuned_on_its_page_and_the_best_is_kept(terminal, models, nvml_stub):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    tuning(screen)
+    screen.keys("Enter")
+    page = screen.wait("Done.", "best:", "tok/s", "p save best")
+    whole(page)
+    assert {"p save best", "v plot", "n anew"} <= set(hints_of(page))
+    assert watch.live_runs() == []
+    screen.keys("p")
+    screen.wait("walked.toml")
+
+
+@pytest.mark.parametrize(("key", "then"), [("Escape", "─walked─"), ("C-q", "LEFT")])
+def test_no_engine_is_left_when_a_tuning_is_left(terminal, models, nvml_stub, key, then):
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    tuning(screen)
+    screen.keys("Enter")
+    wait_until(watch.live_runs, "a trial runs")
+    screen.keys(key)
+    screen.wait(then, gone="Tune walked")
+    assert watch.live_runs() == []
 
 
 def test_what_is_typed_in_one_go_is_text_from_its_first_letter(terminal, models, nvml_stub):

@@ -13,7 +13,7 @@ from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build, Failure
 from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError, UsageError
-from rigtui.intent.intent import Intent, UseCase
+from rigtui.intent.intent import Intent, Overrides, UseCase
 from rigtui.intent.profile import Profile, ProfileOverrides
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Experts, Model
@@ -22,7 +22,21 @@ from rigtui.rig.process_facts import ProcessFacts
 from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
-from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, LogLine, Others, ProfileRow, SavedRig, Services, Speed, Turn
+from rigtui.runs.tune import TrialResult
+from rigtui.tui.services import (
+    Launch,
+    LineChunk,
+    LoadedProfile,
+    LogChunk,
+    LogLine,
+    Others,
+    ProfileRow,
+    SavedRig,
+    Services,
+    Speed,
+    TuningView,
+    Turn,
+)
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.tips import TIPS
 
@@ -428,6 +442,72 @@ def result(started: str, build: str, decode: float | None, *, failure: str | Non
     )
 
 
+def trial(settings: Overrides, decode: float | None, prefill: float = 1204.0) -> TrialResult:
+    """A trial of the profile writer; None: it failed."""
+    return TrialResult(
+        run=f"t{decode}",
+        settings=settings,
+        value=decode * 1.6 if decode else 0.0,
+        ttft_s=0.84 if decode else None,
+        prefill_tok_s=prefill if decode else None,
+        decode_tok_s=decode,
+        graph_splits=3 if decode else None,
+        context=65536,
+        failure=None if decode else "out_of_vram",
+    )
+
+
+TRIALS = (
+    trial(Overrides(), 34.2),
+    trial(Overrides(gpus=("GPU-0", "GPU-1")), 36.8),
+    trial(Overrides(gpus=("GPU-0", "GPU-1"), ubatch=1024, fit_target_mib=(2048,)), 37.4, 1530.0),
+    trial(Overrides(gpus=("GPU-0", "GPU-1"), ubatch=2048), None),
+)
+
+
+class FakeTuner:
+    """A tuning whose trials end when the test says so."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.gate = threading.Semaphore(0)
+        """One release: one trial is over."""
+        self.engine = False
+        """Whether a trial's engine runs."""
+        self.saved: list[Overrides] = []
+
+    def look(self) -> TuningView:
+        tried = TRIALS[: self.done]
+        worked = [one for one in tried if one.value]
+        return TuningView(
+            axes=("gpus", "ubatch", "fit_target_mib"),
+            limit=6,
+            trials=tried,
+            best=max(worked, key=lambda one: one.value).settings if worked else None,
+            following=TRIALS[self.done].settings if self.done < len(TRIALS) else None,
+            cards={"GPU-0": "GPU 0", "GPU-1": "GPU 1"},
+        )
+
+    def run(self, told: Callable[[TuningView], object], watching: Callable[[RunState], object], given_up: Callable[[], bool]) -> None:
+        told(self.look())
+        while self.done < len(TRIALS):
+            self.engine = True
+            watching(run_state("t", "loading", profile="writer", trial=True))
+            while not self.gate.acquire(timeout=0.02):
+                if given_up():
+                    self.engine = False
+                    return
+            self.done += 1
+            self.engine = False
+            told(self.look())
+
+    def save(self) -> str:
+        best = self.look().best
+        assert best is not None
+        self.saved.append(best)
+        return "/config/profiles/writer.toml"
+
+
 class FakeProfiles:
     """A store of profiles in memory."""
 
@@ -442,6 +522,13 @@ class FakeProfiles:
         }
         self.removed: list[str] = []
         self.written: list[tuple[str, str]] = []
+        self.tuned = FakeTuner()
+
+    def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> FakeTuner:
+        say("asking the engine")
+        if again:
+            self.tuned = FakeTuner()
+        return self.tuned
 
     def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
         rows = (

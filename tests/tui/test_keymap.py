@@ -143,4 +143,4 @@ async def test_help_fits_the_place_it_is_asked_from(cockpit):
 
 def test_the_page_of_the_keys_names_every_action_with_its_keys():
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", DOC.read_text(), re.MULTILINE))
-    assert rows == {action.id: " ".join(f"`{key_text(key)}`" for key in action.keys.split(",")) for action in ACTIONS}
+    assert rows == {action.id: " ".join(dict.fromkeys(f"`{key_text(key)}`" for key in action.keys.split(","))) for action in ACTIONS}

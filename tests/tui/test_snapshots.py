@@ -37,6 +37,8 @@ from tui.test_log_page import failed_world, opened
 from tui.test_profiles_page import measured
 from tui.test_runs_page import opened as runs_opened
 from tui.test_runs_page import runs_world
+from tui.test_tune_page import opened as tune_opened
+from tui.test_tune_page import run_some
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "160x48": (160, 48)}
@@ -270,6 +272,19 @@ async def test_the_plot_of_the_results(cockpit, tmp_path, size):
     world = World(two_cards())
     world.profiles.measured["coder"] = measured(31.0, 33.5, 32.8, 36.4, None, 37.9, 38.2, 41.6)
     await picture(cockpit, world, SIZES[size], f"plot-{size}", tmp_path, ("P", "v"), lambda screen: "by run" in screen.text())
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state", ["running", "done"])
+async def test_the_page_of_a_tuning(cockpit, tmp_path, size, state):
+    async with cockpit(World(two_cards()), size=SIZES[size]) as screen:
+        await tune_opened(screen)
+        if state == "running":
+            await run_some(screen, 2)
+        else:
+            await run_some(screen, 4)
+            await screen.until(lambda: "Done." in screen.text())
+        compare(screen.app.export_screenshot(title="rigtui"), f"tune-{state}-{size}", tmp_path)
 
 
 @pytest.mark.parametrize("size", SIZES)

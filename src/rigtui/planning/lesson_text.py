@@ -22,7 +22,8 @@ def lesson_of(run: RunResult) -> tuple[str, ...]:
     last = run.attempt[-1]
     found = []
     if run.trial is not None:
-        found.append(f"tried {described(run.trial.settings)}" + (": the best, later plans begin with it" if run.chosen else ""))
+        cards = {gpu.uuid: clean(gpu.name) for gpu in run.gpus if gpu.uuid}
+        found.append(f"tried {described(run.trial.settings, cards)}" + (": the best, later plans begin with it" if run.chosen else ""))
     found += [f"from now on {clean(c.text)}" for c in last.constraints if c.origin in ("failure", "spill")]
     if last.outcome == "ready":
         found += [*_memory(last), *_speed(last)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -51,13 +52,13 @@ class Remembering(Struct, frozen=True):
         settings = self.recall.tuned
         if settings is None or settings == Overrides() or any(c.origin != "lesson" for c in self.constraints):
             return []
-        why = Reason("tuned", f"{described(settings)}: tuning found this best (`rigtui results` shows the trials)")
+        why = Reason("tuned", f"{described(settings, numbers_of(rig))}: tuning found this best (`rigtui results` shows the trials)")
         plans = self.plans(derive, rig, with_settings(intent, settings))
         return [replace(plan, reasons=(why, *(r for r in plan.reasons if r.code not in _AS_ASKED))) for plan in plans]
 
 
-def described(settings: Overrides) -> str:
-    """Settings for people."""
+def described(settings: Overrides, cards: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Settings for people; the cards by the names that `cards` has for them."""
     parts = []
     if settings.fit_target_mib is not None:
         parts.append(f"headroom {','.join(map(str, settings.fit_target_mib))} MiB")
@@ -66,5 +67,11 @@ def described(settings: Overrides) -> str:
     if settings.kv_type is not None:
         parts.append(f"KV {'/'.join(dict.fromkeys(settings.kv_type))}")
     if settings.gpus is not None:
-        parts.append(f"cards in the order {', '.join(settings.gpus)}")
+        names = [cards.get(name, name) for name in settings.gpus]
+        parts.append(f"{names[0]} alone" if len(names) == 1 else f"{', '.join(names)} in this order")
     return ", ".join(parts) or "rigtui's own settings"
+
+
+def numbers_of(rig: Rig) -> dict[str, str]:
+    """Cards as settings name them (UUIDs, or their numbers) -> how people are told of them."""
+    return {name: f"GPU {gpu.index}" for gpu in rig.gpus for name in (gpu.uuid, str(gpu.index)) if name}

@@ -37,6 +37,7 @@ def first_state(asked: Asked) -> RunState:
         started=asked.started,
         heartbeat=time.time(),
         simulated=request.simulated,
+        trial=request.trial is not None,
         **_of_plan(asked),
     )
 

@@ -176,6 +176,8 @@ class RunState(Struct, frozen=True, kw_only=True):
     measuring: bool = False
     """Ready, and the short measurement is going on."""
     simulated: bool = False
+    trial: bool = False
+    """One of a tuning, which stops it."""
     acknowledged: tuple[str, ...] = ()
     """The last requests that were read, by file name."""
     notes: tuple[str, ...] = ()

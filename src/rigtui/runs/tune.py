@@ -65,8 +65,8 @@ class TrialResult(Struct, frozen=True, kw_only=True):
 class Tuning:
     """One tuning of one profile on the rig as `read` gives it."""
 
-    def __init__(self, asked: Asked, read: Callable[[], Rig], again: str = "") -> None:
-        """`again`: something new begins a tuning anew; the same goes on with the earlier one."""
+    def __init__(self, asked: Asked, read: Callable[[], Rig], *, again: bool = False) -> None:
+        """`again`: begin anew; otherwise the last tuning goes on."""
         self._asked = asked
         self._read = read
         self._want = wants(asked.model, asked.intent)
@@ -79,10 +79,19 @@ class Tuning:
             raise RigtuiError(f"{asked.model.name} does not fit this rig as it is now: {self._own.reasons[0].text}")
         self._build = build
         self._axes = axes(rig, self._own, asked.intent, self._want)
-        question = (asked.model.fingerprint, asked.intent.use_case.name, msgspec.to_builtins(requested(asked.intent.overrides)), again)
+        question = (asked.model.fingerprint, asked.intent.use_case.name, msgspec.to_builtins(requested(asked.intent.overrides)))
         self.limit = limit_of(self._axes, self._prospects(rig))
         """As many trials at most."""
-        self.id = hashlib.sha256(repr(question).encode()).hexdigest()[:8]
+        self.id = self._id(hashlib.sha256(repr(question).encode()).hexdigest()[:8], again=again)
+
+    def _id(self, question: str, *, again: bool) -> str:
+        """The same question may be tuned several times: `<question>`, then `<question>-1` and so on."""
+        known = {run.trial.tuning for run in load_results(self._asked.name) if run.trial is not None}
+        number = 0
+        while f"{question}-{number + 1}" in known:
+            number += 1
+        number += again and bool(known & {question, f"{question}-{number}"})
+        return f"{question}-{number}" if number else question
 
     @property
     def axes(self) -> tuple[Axis, ...]:
@@ -105,6 +114,11 @@ class Tuning:
             return known[key]
 
         return prospect
+
+    @property
+    def rig(self) -> Rig:
+        """The rig as it is now."""
+        return self._read()
 
     def trials(self) -> list[TrialResult]:
         """What was tried of this tuning so far with this build on these cards, oldest first; trials that were broken off left out."""
@@ -141,16 +155,20 @@ class Tuning:
         self,
         watching: Callable[[RunState], object] = lambda _state: None,
         unbroken: Unbroken = nullcontext,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> Generator[TrialResult, None, None]:
         """Run the trials that are left, each until it is measured; then mark the best one.
 
-        `watching` is told what a trial does meanwhile. `unbroken` is entered while a trial's run is begun and while it is stopped: what
-        interrupts then should be kept until that is done, or the engine outlives the tuning until its supervisor sees that nobody waits
-        for it. Raises RigtuiError when a trial cannot be launched at all. Whoever gives up must close the iterator (leaving its loop with
-        an exception does), which stops the trial that is going on.
+        `watching` is told what a trial does meanwhile; `given_up`, asked several times a second, ends the trial that is going on and the
+        tuning with it. `unbroken` is entered while a trial's run is begun and while it is stopped: what interrupts then should be kept
+        until that is done, or the engine outlives the tuning until its supervisor sees that nobody waits for it. Raises RigtuiError when
+        a trial cannot be launched at all. Whoever leaves early must close the iterator (leaving its loop with an exception does), which
+        stops the trial that is going on.
         """
         while (found := self.search()).next is not None:
-            run = self._trial(found.next, watching, unbroken)
+            run = self._trial(found.next, watching, unbroken, given_up)
+            if given_up():
+                return
             result = next((one for one in self.trials() if one.run == run), None)
             if result is None:
                 raise RigtuiError(f"trial {run} could not be measured; `rigtui logs {run}` says what happened")
@@ -167,7 +185,7 @@ class Tuning:
         if run is not None:
             mark_chosen(self._asked.name, run, self.id)
 
-    def _trial(self, settings: Overrides, watching: Callable[[RunState], object], unbroken: Unbroken) -> str:
+    def _trial(self, settings: Overrides, watching: Callable[[RunState], object], unbroken: Unbroken, given_up: Callable[[], bool]) -> str:
         """One trial from its launch to its end; the run's id."""
         asked = self._asked
         request = LaunchRequest(
@@ -189,7 +207,7 @@ class Tuning:
                 launched = launch(request)
             if launched.attached:
                 raise RigtuiError(f"{asked.name} runs already as {launched.state.run}; stop it first (`rigtui stop {launched.state.run}`)")
-            for change in watch.follow(RunDirectory(launched.directory), log_offset=None):
+            for change in watch.follow(RunDirectory(launched.directory), log_offset=None, given_up=given_up):
                 if change.state is not None:
                     watching(change.state)
                     if change.state.phase == "ready" and not change.state.measuring:

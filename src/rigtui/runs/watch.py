@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -223,11 +223,11 @@ def _read_from(path: Path, offset: int) -> bytes:
         return b""
 
 
-def follow(directory: RunDirectory, *, log_offset: int | None = 0) -> Iterator[Change]:
-    """Changes of a run as they happen; ends when the run has ended and its log is read."""
+def follow(directory: RunDirectory, *, log_offset: int | None = 0, given_up: Callable[[], bool] = lambda: False) -> Iterator[Change]:
+    """Changes of a run as they happen; ends when the run has ended and its log is read, or soon after `given_up` says so."""
     follower = Follower(directory, log_offset=log_offset)
     live = True
-    while True:
+    while not given_up():
         change = follower.poll()
         if change is not None:
             if change.state is not None:

@@ -108,7 +108,7 @@ def hints(allowed: Iterable[str], width: int, keys: Keys) -> list[Action]:
     return sorted(chosen, key=ACTIONS.index)
 
 
-SHADOWS = {"cockpit": ("choices", "app"), "page": ("cards", "doctor", "profiles", "runs", "compare", "log")}
+SHADOWS = {"cockpit": ("choices", "app"), "page": ("cards", "doctor", "profiles", "tune", "runs", "compare", "log")}
 """Places whose keys are pressed with those of the others in reach: one key for two of them would hide one."""
 
 

@@ -15,7 +15,7 @@ from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.placing import Placement
-from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed
+from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
 from rigtui.tui.shelf import Shelf
 
 
@@ -262,3 +262,43 @@ class Answered(Message):
     def __init__(self, text: str, *, done: bool = False, failed: bool = False, speed: Speed | None = None) -> None:
         super().__init__()
         self.text, self.done, self.failed, self.speed = text, done, failed, speed
+
+
+class TunerReady(Message):
+    """A tuning can be begun, or gone on with."""
+
+    def __init__(self, tuner: Tuner, view: TuningView) -> None:
+        super().__init__()
+        self.tuner, self.view = tuner, view
+
+
+class TuningSeen(Message):
+    """A trial is over, or the first one begins."""
+
+    def __init__(self, view: TuningView) -> None:
+        super().__init__()
+        self.view = view
+
+
+class TrialSeen(Message):
+    """What the trial does now."""
+
+    def __init__(self, run: RunState) -> None:
+        super().__init__()
+        self.run = run
+
+
+class TuningSaid(Message):
+    """What has to be waited for before a tuning can begin."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class TuningEnded(Message):
+    """No trial runs any more; `problem` says why in one sentence, empty: it is over or was stopped."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__()
+        self.problem = problem

@@ -1,4 +1,4 @@
-"""What the runs of a profile measured, as a plot of block characters: one column a run, oldest left, builds named below. Pure."""
+"""What runs measured, as a plot of block characters: one column each, oldest left, labelled below. Pure."""
 
 from __future__ import annotations
 
@@ -47,24 +47,39 @@ def build_name(build: str) -> str:
     return clean(found[0] if found else build)
 
 
+class Column(Struct, frozen=True):
+    """One column of a plot."""
+
+    value: float | None
+    """None: it failed, or did not measure this."""
+    label: str
+    color: str = "$primary"
+
+
 def plot(results: Sequence[RunResult], metric: Metric, width: int, height: int) -> list[Content]:
-    """The plot in `height` lines of at most `width` cells, its title and its axis among them; the newest runs where not all fit."""
-    title = Content.styled(f"{metric.name}, by run and build", "$accent")
+    """What the runs of a profile measured; each build is named below its first run."""
+    lasts = [(run.attempt[-1], build_name(run.build)) for run in results if run.attempt]
+    columns = [Column(None if last.failure else metric.value(last), build) for last, build in lasts]
+    return chart(f"{metric.name}, by run and build", columns, width, height, digits=metric.digits)
+
+
+def chart(title: str, columns: Sequence[Column], width: int, height: int, *, digits: int) -> list[Content]:
+    """The plot in `height` lines of at most `width` cells, its title and its axis among them; the newest columns where not all fit."""
+    head = Content.styled(title, "$accent")
     room = max(1, width - AXIS - 2)
-    runs = [run for run in results if run.attempt][-(room // 2) :]
-    values = [None if run.attempt[-1].failure else metric.value(run.attempt[-1]) for run in runs]
-    known = [value for value in values if value is not None]
+    shown = columns[-(room // 2) :]
+    known = [column.value for column in shown if column.value is not None]
     if not known:
-        return [title, Content.styled("No run has measured this yet.", "$foreground-muted")]
-    each = max(2, min(8, room // len(runs)))
+        return [head, Content.styled("No run has measured this yet.", "$foreground-muted")]
+    each = max(2, min(8, room // len(shown)))
     rows, top = max(LEAST_HEIGHT, height - 3), max(known) or 1.0
-    lines = [title]
+    lines = [head]
     for row in range(rows, 0, -1):
-        cells: list[tuple[str, str]] = [(_scale(row, rows, top, metric.digits), "$foreground-muted")]
-        cells += [_cell(value, row, rows, top, each) for value in values]
+        cells: list[tuple[str, str]] = [(_scale(row, rows, top, digits), "$foreground-muted")]
+        cells += [_cell(column, row, rows, top, each) for column in shown]
         lines.append(Content.assemble(*cells))
-    lines.append(Content.styled(" " * AXIS + "└" + "─" * (each * len(runs)), "$foreground-muted"))
-    return [*lines, _builds(runs, each)]
+    lines.append(Content.styled(" " * AXIS + "└" + "─" * (each * len(shown)), "$foreground-muted"))
+    return [*lines, _labels(shown, each)]
 
 
 def _scale(row: int, rows: int, top: float, digits: int) -> str:
@@ -73,21 +88,21 @@ def _scale(row: int, rows: int, top: float, digits: int) -> str:
     return f"{'' if shown is None else f'{shown:,.{digits}f}':>{AXIS}}│"
 
 
-def _cell(value: float | None, row: int, rows: int, top: float, each: int) -> tuple[str, str]:
-    wide = each - 1
+def _cell(column: Column, row: int, rows: int, top: float, each: int) -> tuple[str, str]:
+    wide, value = each - 1, column.value
     if value is None:
         # A run that failed, or did not measure this, is a mark on the axis, not a gap nobody sees.
         return ("×".ljust(each) if row == 1 else " " * each, "$error")
     eighths = round(value / top * rows * 8) - (row - 1) * 8
-    return (BLOCKS[max(0, min(8, eighths))] * wide + " ", "$primary")
+    return (BLOCKS[max(0, min(8, eighths))] * wide + " ", column.color)
 
 
-def _builds(runs: Sequence[RunResult], each: int) -> Content:
-    """Each build's name below its first run; where there is no room for it, it is left out."""
-    line, before = " " * (AXIS + 1), None
-    for at, run in enumerate(runs):
-        name, start = build_name(run.build), AXIS + 1 + at * each
-        if name != before and cell_len(line) <= start:
-            line = line.ljust(start) + middle(name, 12) + " "
-            before = name
-    return Content.styled(line.rstrip()[: AXIS + 1 + each * len(runs) + 12], "$foreground-muted")
+def _labels(columns: Sequence[Column], each: int) -> Content:
+    """Each label below the first of its columns; where there is no room for it, it is left out."""
+    line, before = " " * (AXIS + 1), ""
+    for at, column in enumerate(columns):
+        start = AXIS + 1 + at * each
+        if column.label != before and cell_len(line) <= start:
+            line = line.ljust(start) + middle(column.label, 12) + " "
+            before = column.label
+    return Content.styled(line.rstrip()[: AXIS + 1 + each * len(columns) + 12], "$foreground-muted")

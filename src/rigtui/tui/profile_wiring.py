@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from rigtui.intent.intent import Intent
 from rigtui.models.library import LibraryEntry
 from rigtui.runs.results import RunResult, move_results, results_of_profile
-from rigtui.tui.services import LoadedProfile, ProfileRow
+from rigtui.tui.services import LoadedProfile, ProfileRow, Tuner
 
 
 class LocalProfiles:
@@ -16,6 +18,8 @@ class LocalProfiles:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._args = args
+        self.tuning = threading.Lock()
+        """Held while trials run: one tuning at a time, and no dry run beside it."""
 
     def _dirs(self) -> tuple[Path, ...]:
         from rigtui.intent.profiles import directories
@@ -101,3 +105,11 @@ class LocalProfiles:
         told: list[str] = []
         text = models_conf(argparse.Namespace(**{**vars(self._args), "profile": [name], "models_dir": None}), told.append)
         return "".join(f"# {line}\n" for line in told) + text
+
+    def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
+        """Its tuning on this machine."""
+        from rigtui.cli.tune_command import save_best, tuning_of
+        from rigtui.tui.tune_wiring import LocalTuner
+
+        tuning = tuning_of(self._args, name, again=again, say=say)
+        return LocalTuner(tuning, self.tuning, lambda best: save_best(self._args, name, best))

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from rigtui.errors import RigtuiError
 from rigtui.runs.results import RunResult
-from rigtui.tui.services import LoadedProfile, ProfileRow, ProfileStore, Services
+from rigtui.tui.services import LoadedProfile, ProfileRow, ProfileStore, Services, Tuner
 
 REFUSED = "this screen only shows; nothing can be launched, stopped or changed from here"
 WRITES = frozenset(
@@ -27,6 +27,7 @@ WRITES = frozenset(
         "profiles.new",
         "profiles.edit",
         "profiles.edit_outside",
+        "profiles.tune",
         "export.write",
         "tips.hide",
     }
@@ -79,6 +80,7 @@ class ShownProfiles:
     remove: Callable[[str], str] = staticmethod(refuse)
     write: Callable[[str, str], str] = staticmethod(refuse)
     edit_outside: Callable[[str], str | None] = staticmethod(refuse)
+    tuner: Callable[[str, bool, Callable[[str], object]], Tuner] = staticmethod(refuse)
 
 
 def read_only(services: Services) -> Services:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from msgspec import Struct
 
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.engines.live import Live
-from rigtui.intent.intent import Intent, UseCase
+from rigtui.intent.intent import Intent, Overrides, UseCase
 from rigtui.intent.profile import Profile
 from rigtui.intent.profiles import ModelState
 from rigtui.models.library import LibraryEntry
@@ -22,6 +22,9 @@ from rigtui.rig.rig import Rig
 from rigtui.runs.results import RunResult
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from rigtui.runs.tune import TrialResult
 
 Level = Literal["error", "warn", "info", "debug"]
 
@@ -100,6 +103,39 @@ class LoadedProfile(Struct, frozen=True):
     intent: Intent
 
 
+class TuningView(Struct, frozen=True, kw_only=True):
+    """How far the tuning of a profile is."""
+
+    axes: tuple[str, ...]
+    """The settings that are tried; none: the user has set them all, or the rig leaves no choice."""
+    limit: int
+    """As many trials at most."""
+    trials: tuple[TrialResult, ...] = ()
+    """Oldest first."""
+    best: Overrides | None = None
+    """None: nothing worked yet."""
+    following: Overrides | None = None
+    """What is tried now, or next; None: it is over."""
+    cards: dict[str, str] = {}
+    """Cards as settings name them -> how people are told of them."""
+
+
+class Tuner(Protocol):
+    """The tuning of one profile. All of it may block and may raise RigtuiError, one sentence."""
+
+    def look(self) -> TuningView:
+        """How far it is."""
+
+    def run(self, told: Callable[[TuningView], object], watching: Callable[[RunState], object], given_up: Callable[[], bool]) -> None:
+        """Run the trials that are left. `told` hears of each when it is over, `watching` of the one that runs.
+
+        No engine is left at the end, which comes soon after `given_up` says so.
+        """
+
+    def save(self) -> str:
+        """Write the best settings into the profile; returns where it lies."""
+
+
 class ProfileStore(Protocol):
     """The user's profiles and the ones rigtui ships. All of it may block and may raise RigtuiError, one sentence."""
 
@@ -132,6 +168,9 @@ class ProfileStore(Protocol):
 
     def export(self, name: str) -> str:
         """It as a section of models.conf."""
+
+    def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
+        """Its tuning, the last one or one that begins anew; `say` is told where an engine has to be asked first."""
 
 
 Others = Literal["attach", "replace", "beside"]

@@ -44,6 +44,7 @@ class Local:
         self._args = args
         self._folders: tuple[str, ...] = tuple(getattr(args, "model_folders", ()))
         self._fixed: Rig | None = current_rig(args) if args.rig_file else None
+        self.profiles = LocalProfiles(args)
         self._sampler = Sampler(engines=watch.engines_on_this_rig)
 
     def watch_rig(self, tell: Callable[[Rig], object]) -> Callable[[], None]:
@@ -116,7 +117,8 @@ class Local:
 
     def can_verify(self, plan: Plan, builds: tuple[Build, ...]) -> bool:
         """On this machine's own cards, where the plan's engine offers a dry run."""
-        return self._fixed is None and verify.can_verify(plan, next((build for build in builds if build.engine == plan.engine), None))
+        idle = self._fixed is None and not self.profiles.tuning.locked()
+        return idle and verify.can_verify(plan, next((build for build in builds if build.engine == plan.engine), None))
 
     def verify(self, plan: Plan, model: Model, intent: Intent, builds: tuple[Build, ...], cancelled: Callable[[], bool]) -> None:
         """Let the engine say what it would do with the plan."""
@@ -271,7 +273,7 @@ def services(args: argparse.Namespace) -> Services:
         save_profile=here.save_profile,
         read_process=here.process,
         examine=here.examine,
-        profiles=LocalProfiles(args),
+        profiles=here.profiles,
         export=here.export,
         write_export=export_file.write,
         read_tips=tip_store.read,

@@ -40,6 +40,12 @@ READING = {
         "E and W mark errors and warnings. It follows the newest line until the cursor is moved; the line under the cursor is shown "
         "in full below. What came too fast to be shown is counted in the title; engine.log in the run's folder has all of it."
     ),
+    "tune": (
+        "Each trial launches the profile with other settings, measures it and stops it again; what the profile sets itself is never "
+        "tried. The bar and the first plot are the speed of a request of 1,024 tokens read and 256 written, weighed by context and KV "
+        "type as when plans are chosen; first is seconds to the first token, splits how often the graph changes devices. Leaving the "
+        "page stops the trial that is going on; the rest goes on next time."
+    ),
     "profiles": (
         "A profile keeps a model, a use case and your own settings. Below it stand its runs, newest first: tokens per second while "
         "answering (decode) and while reading (prefill), seconds to the first token, and per card the peak beside what was planned."

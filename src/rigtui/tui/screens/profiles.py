@@ -147,7 +147,7 @@ class ProfilesPage(Page):
         found = ["profiles.new", *(["profiles.undo"] if self._removed else [])]
         row = self._here
         if row is not None and row.profile.name not in self._removed:
-            found += ["profiles.load", "profiles.export"] if row.model_state == "here" else []
+            found += ["profiles.load", "profiles.export", "profiles.tune"] if row.model_state == "here" else []
             found += ["profiles.duplicate", "profiles.edit", "profiles.edit_outside"]
             found += ["profiles.plot"] if self._results.get(row.profile.name, ((), ""))[0] else []
             found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
@@ -264,6 +264,14 @@ class ProfilesPage(Page):
             self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
         else:
             self._edited(where)
+
+    def action_tune(self) -> None:
+        """Its tuning; what was saved or measured there is seen here afterwards."""
+        from rigtui.tui.screens.tune import TunePage
+
+        if (row := self._here) is not None:
+            name = row.profile.name
+            self.app.push_screen(TunePage(self.services, name), lambda _: self.stored(name))
 
     def action_export(self) -> None:
         """Show its section of models.conf."""

@@ -1,0 +1,41 @@
+"""Which tuning a call goes on with: the last one, or a new one where that is asked for. No engine is launched."""
+
+from __future__ import annotations
+
+from planning.past import BUILD, a_run, an_attempt, planned
+from planning.toys import gpu, intent, rig, toy_model
+from rigtui.intent.intent import Overrides
+from rigtui.planning.outcomes import Trial
+from rigtui.runs import identity
+from rigtui.runs.results import record
+from rigtui.runs.tune import Asked, Tuning
+
+RIG = rig(gpu(0, 4000), gpu(1, 4000))
+MODEL, INTENT = toy_model(), intent(kv=("f16", "q8_0"))
+
+
+def tuning(*, again: bool = False) -> Tuning:
+    return Tuning(Asked(name="toy", model=MODEL, intent=INTENT, builds=(BUILD,)), lambda: RIG, again=again)
+
+
+def tried(one: Tuning, day: int, settings: Overrides) -> None:
+    """A trial of this tuning that was measured."""
+    attempt = an_attempt(planned(RIG, MODEL, INTENT), INTENT, prefill_tok_s=100.0, decode_tok_s=10.0 + day)
+    record("toy", a_run(RIG, MODEL, INTENT, attempt, day=day, node=identity.node(), trial=Trial(tuning=one.id, settings=settings)))
+
+
+def test_a_tuning_goes_on_and_one_that_begins_anew_is_the_one_that_goes_on_from_then():
+    first = tuning()
+    tried(first, 1, Overrides())
+    tried(first, 2, Overrides(ubatch=256))
+    assert [one.run for one in tuning().trials()] == ["r1", "r2"]
+    anew = tuning(again=True)
+    assert anew.trials() == []
+    tried(anew, 3, Overrides())
+    assert [one.run for one in tuning().trials()] == ["r3"]
+    assert tuning(again=True).trials() == []
+    assert first.id != anew.id
+
+
+def test_beginning_anew_where_nothing_was_tried_is_just_beginning():
+    assert tuning(again=True).id == tuning().id
