@@ -6,8 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import nvml_stub as stub
+
+# How long drawing and testing take says how busy the machine is, not whether rigtui is right.
+settings.register_profile("rigtui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("rigtui")
 
 _DIRECTORIES = {
     "XDG_CONFIG_HOME": ".config",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rigtui.engines.engine import Build, Event, Failure
@@ -185,7 +185,6 @@ def test_endless_lines_are_cut() -> None:
     assert len(failure.line or "") == 1024
 
 
-@settings(deadline=None)
 @given(st.lists(st.text()), st.integers(-1, 300) | st.none(), st.integers(0, 70) | st.none(), st.booleans())
 def test_every_end_has_a_sentence(lines: list[str], exit_code: int | None, signal: int | None, asked: bool) -> None:
     failure = diagnose([Event(kind="error", text=line) for line in lines], lines, exit_code, signal, asked)

@@ -49,7 +49,7 @@ def test_the_last_error_is_kept() -> None:
     assert log.problem == "llama_model_load: error loading model: bad"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_log_never_raises(data: st.DataObject) -> None:
     lines = list(REAL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rigtui.engines.llamacpp.abilities import parse_options
@@ -95,7 +95,6 @@ def test_help_is_read_like_llama_server_s() -> None:
     assert f"\n{'-m,    --model FNAME':<40}model to load" in usage()
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.sampled_from([name for flag in FLAGS for name in flag.names]), st.text(max_size=12))))
 def test_no_words_break_the_parser(words: list[str]) -> None:
     try:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rigtui.engines.engine import Build, Event
@@ -207,7 +207,6 @@ def test_every_log_is_read_to_the_end(name: str) -> None:
     assert all((e.bytes or 0) >= 0 for e in events)
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(st.text(), st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")))))
 def test_no_text_breaks_the_reader(lines: list[str]) -> None:
     reader = Reader(BUILD)
@@ -243,7 +242,6 @@ _PIECES = [
 ]
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(_PIECES), max_size=8).map("".join))
 def test_nor_do_broken_log_lines(line: str) -> None:
     Reader(BUILD).feed(line)

@@ -198,7 +198,7 @@ def test_a_gigabyte_of_header_is_not_held_in_memory(tmp_path: Path) -> None:
     assert peak < 16 << 20
 
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def outcome(path: Path) -> None:

@@ -114,7 +114,7 @@ files = st.fixed_dictionaries(
 siblings = st.lists(files | json_values, max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(body=st.one_of(json_values, st.fixed_dictionaries({"id": st.just("someone/x"), "sha": json_values, "siblings": siblings})))
 def test_whatever_a_hub_answers_nothing_but_sentences_and_safe_names_come_of_it(hub: Hub, body: object) -> None:
     hub.broken = {"/api/models/someone/x": json.dumps(body).encode()}

@@ -203,7 +203,7 @@ def test_an_index_cannot_lead_out_of_its_folder(tmp_path: Path) -> None:
         read_safetensors(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_no_header_and_no_config_gives_a_traceback(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = folder(tmp_path_factory.mktemp("fuzz"))

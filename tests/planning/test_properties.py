@@ -32,7 +32,7 @@ def plans(gpus: tuple[Gpu, ...], model: Model, wanted: Intent) -> list[Plan]:
     return ranked(rig(*gpus), model, wanted, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cards, models, intents)
 def test_a_plan_that_can_be_run_leaves_the_headroom(gpus: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     for plan in plans(gpus, model, wanted):
@@ -43,7 +43,7 @@ def test_a_plan_that_can_be_run_leaves_the_headroom(gpus: tuple[Gpu, ...], model
                 assert device.free_after_bytes >= device.headroom_bytes
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cards, models, intents)
 def test_every_tensor_is_counted_where_it_lies(gpus: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     for plan in plans(gpus, model, wanted):
@@ -55,7 +55,7 @@ def test_every_tensor_is_counted_where_it_lies(gpus: tuple[Gpu, ...], model: Mod
             assert sum(device.output for device in plan.devices) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cards, models, intents)
 def test_context_is_between_the_least_and_the_wanted(gpus: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     plan = choose(rig(*gpus), model, wanted, [])
@@ -66,7 +66,7 @@ def test_context_is_between_the_least_and_the_wanted(gpus: tuple[Gpu, ...], mode
         assert plan.context_per_slot == wanted.use_case.context
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cards, models, intents, st.integers(1, 2000))
 def test_more_free_memory_on_every_card_never_gives_a_worse_status(gpus: tuple[Gpu, ...], model: Model, wanted: Intent, more: int) -> None:
     want = wants(model, wanted)
@@ -80,7 +80,7 @@ def test_more_free_memory_on_every_card_never_gives_a_worse_status(gpus: tuple[G
     assert best(roomier) >= best(gpus)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cards, models, intents)
 def test_the_same_question_has_the_same_answer(gpus: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     assert choose(rig(*gpus), model, wanted, []) == choose(rig(*gpus), model, wanted, [])

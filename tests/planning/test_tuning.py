@@ -55,7 +55,7 @@ def speeds(order: float, kv: float, peak: int, headroom: float) -> Any:
     return speed
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.floats(0.5, 2), st.floats(0.5, 2), st.integers(0, 4), st.floats(0.5, 2))
 def test_it_finds_what_a_sweep_finds_in_a_quarter_of_its_trials(order: float, kv: float, peak: int, headroom: float) -> None:
     speed = speeds(order, kv, peak, headroom)

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rigtui import files
@@ -174,7 +174,6 @@ def rigs(draw):
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(rig=rigs())
 def test_any_rig_comes_back_as_it_was_saved(tmp_path_factory, rig):
     path = tmp_path_factory.getbasetemp() / "any.toml"
@@ -189,7 +188,6 @@ values = st.one_of(
 tables = st.dictionaries(keys, values, max_size=5)
 
 
-@settings(deadline=None)
 @given(rig=tables | values, gpu=st.lists(tables, max_size=3) | tables | values)
 def test_any_content_is_a_rig_or_one_sentence(tmp_path_factory, rig, gpu):
     path = tmp_path_factory.getbasetemp() / "fuzz.toml"
@@ -200,7 +198,6 @@ def test_any_content_is_a_rig_or_one_sentence(tmp_path_factory, rig, gpu):
     _a_rig_or_one_sentence(path)
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=300) | st.text(max_size=200).map(lambda text: (GPU + text).encode("utf-8", "surrogatepass")))
 def test_any_bytes_are_a_rig_or_one_sentence(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "bytes.toml"

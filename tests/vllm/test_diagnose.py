@@ -315,7 +315,7 @@ def test_killed(exit_code: int | None, signal: int | None) -> None:
     assert of(log("cpu_start"), exit_code, signal, gpu=False).code == "killed"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_end_of_a_log_has_a_reason(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(path.stem for path in LOGS.iterdir())))

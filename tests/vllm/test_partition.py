@@ -35,7 +35,7 @@ def needs(model: object, stages: int, *, eager: bool = True) -> Demand:
     return demand(model, Settings(stages=stages, context=4096, sequences=4, batched_tokens=512, eager=eager))  # type: ignore[arg-type]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(MODELS, BUDGETS, st.booleans())
 def test_no_other_partition_keeps_more(model: object, budgets_mib: list[int], eager: bool) -> None:
     budgets = [size * MIB for size in budgets_mib]

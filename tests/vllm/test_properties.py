@@ -37,7 +37,7 @@ INTENTS = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CARDS, MODELS, INTENTS)
 def test_what_can_be_run_leaves_the_headroom_and_passes_vllms_check(cards: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     for plan in ranked(rig(*cards), model, wanted, []):
@@ -51,7 +51,7 @@ def test_what_can_be_run_leaves_the_headroom_and_passes_vllms_check(cards: tuple
                 assert share + device.headroom_bytes <= (by_uuid[device.uuid].free_bytes or 0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CARDS, MODELS, INTENTS)
 def test_every_layer_lies_on_one_stage_and_every_byte_is_counted(cards: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     for plan in ranked(rig(*cards), model, wanted, []):
@@ -66,7 +66,7 @@ def test_every_layer_lies_on_one_stage_and_every_byte_is_counted(cards: tuple[Gp
         assert held == model.weights_bytes + again
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CARDS, MODELS, INTENTS)
 def test_a_context_that_is_promised_fits_with_all_its_requests(cards: tuple[Gpu, ...], model: Model, wanted: Intent) -> None:
     plan = choose(rig(*cards), model, wanted, [])
@@ -77,7 +77,7 @@ def test_a_context_that_is_promised_fits_with_all_its_requests(cards: tuple[Gpu,
         assert wanted.use_case.context_least <= plan.context_per_slot <= wanted.use_case.context  # type: ignore[operator]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CARDS, MODELS, INTENTS, st.integers(100, 2000))
 def test_more_free_memory_never_gives_a_worse_status(cards: tuple[Gpu, ...], model: Model, wanted: Intent, more: int) -> None:
     roomier = tuple(
@@ -89,7 +89,7 @@ def test_more_free_memory_never_gives_a_worse_status(cards: tuple[Gpu, ...], mod
     assert STATUS_RANK[after.status] >= STATUS_RANK[before.status]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(2, 12), st.integers(1500, 9000), st.integers(1500, 9000))
 def test_the_even_split_is_beaten_wherever_a_layer_more_fits_the_larger_card(half: int, one: int, other: int) -> None:
     """Alike layers and no head to speak of: with m layers each, the larger card can take one more where its room is above (m + 1) / m."""

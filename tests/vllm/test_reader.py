@@ -172,7 +172,7 @@ def test_control_sequences_do_not_reach_the_screen() -> None:
     assert (event.text, event.line) == ("ValueError: no", "ValueError: no")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_line_can_be_read(data: st.DataObject) -> None:
     """Also one that is cut, doubled or mixed with another."""
