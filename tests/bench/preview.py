@@ -20,8 +20,8 @@ from bench.preview_cases import Case, draw
 from bench.preview_load import BeyondThisMachineError, Load, Loads
 from engine.virtual_rig import Card, rig_table
 from rigtui import files
-from rigtui.engines.llamacpp.arguments import read_command
-from rigtui.engines.llamacpp.preview import RefusedError, preview
+from rigtui.engines.llamacpp.arguments import RefusedError, read_command
+from rigtui.engines.llamacpp.preview import preview
 from rigtui.errors import UsageError
 from rigtui.planning.plan import Plan
 from rigtui.rig import rigfile

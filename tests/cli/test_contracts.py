@@ -111,6 +111,30 @@ def test_preview_follows_a_command_as_it_stands(tmp_path: Path, capsys: pytest.C
     assert refused["engine_view"]["fit"]["status"] == "refused"
 
 
+@pytest.mark.parametrize("more", [["-dev", "CUDA7"], ["-c", "many"], ["-ctk", "q9"], ["-m", "/nowhere.gguf"], ["-fa"]])
+def test_preview_of_what_llama_server_refuses_is_exit_1_with_the_reason(
+    more: list[str], tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = said(capsys, "--rig", RIG, "preview", "--json", "--", "llama-server", "-m", str(tiny), *more, code=1)
+    assert refused["engine_view"]["fit"]["status"] == "refused"
+    assert refused["engine_view"]["fit"]["message"]
+
+
+def test_preview_follows_the_variables_of_a_printed_plan(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["env", "CUDA_VISIBLE_DEVICES=1", "LLAMA_ARG_CTX_SIZE=2048", "llama-server", "-m", str(tiny), "-np", "1"]
+    plan = said(capsys, "--rig", RIG, "preview", "--json", "--", *words)
+    assert [device["name"] for device in plan["devices"]] == ["NVIDIA GeForce RTX 5070 Ti"]
+    assert plan["context"] == 2048
+    assert plan["env"] == {"CUDA_VISIBLE_DEVICES": "1", "LLAMA_ARG_CTX_SIZE": "2048"}
+
+
+def test_slots_that_share_a_cache_are_not_promised_all_of_it_each(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--rig", RIG, "preview", "--", "llama-server", "-m", str(tiny), "-c", "4096"]) == 0
+    assert "4,096 tokens of context shared by 4 requests" in capsys.readouterr().out
+    assert main(["--rig", RIG, "preview", "--", "llama-server", "-m", str(tiny), "-c", "4096", "-np", "4"]) == 0
+    assert "1,024 tokens of context for each of 4 requests" in capsys.readouterr().out
+
+
 def test_a_shipped_profile_does_not_hide_a_model_of_its_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (home / "models").mkdir()
     tiny_llama(home / "models" / "qwen3-32b.gguf", name="Qwen3-32b")

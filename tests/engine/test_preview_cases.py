@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.virtual_rig import Card, VirtualRig
-from rigtui.engines.llamacpp.arguments import read_command
+from rigtui.engines.llamacpp.arguments import RefusedError, read_command
 from rigtui.engines.llamacpp.kv import ONE_CACHE_TYPE
-from rigtui.engines.llamacpp.preview import RefusedError, preview
+from rigtui.engines.llamacpp.preview import preview
 from rigtui.rig.rigfile import load
 from rigtui.text import MIB
 from tools.make_gguf import model, model_file

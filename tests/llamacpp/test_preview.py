@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from rigtui.engines.llamacpp.arguments import read_command
-from rigtui.engines.llamacpp.preview import RefusedError, preview
+from rigtui.engines.llamacpp.arguments import RefusedError, read_command
+from rigtui.engines.llamacpp.environment import arguments
+from rigtui.engines.llamacpp.preview import preview
 from rigtui.errors import UsageError
 from rigtui.planning.plan import Plan
 from rigtui.rig.rigfile import load
@@ -106,11 +107,65 @@ def test_attention_in_one_piece_is_off_where_no_card_has_it() -> None:
         (["llama-server", "-sm", "rows"], "none, layer"),
         (["llama-server", "-ts", "a,b"], "shares"),
         (["llama-server", "-ot", "nonsense"], "PATTERN=BUFFER"),
+        (["llama-server", "-fa", "maybe"], "on, off or auto"),
+        (["llama-server", "-np", "0"], "-np takes"),
+        (["llama-server", "--ctx-size=2048"], "write --ctx-size 2048"),
     ],
 )
 def test_words_that_cannot_be_are_one_sentence(words: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         read_command(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "context", "slots", "shared"),
+    [
+        ("-c 4096 -no-kvu", 4096, 4, True),
+        ("-c 4096 -np -1 -no-kvu", 4096, 4, True),
+        ("-c 4096 -np 2 -no-kvu -kvu", 4096, 2, True),
+        ("-c 4096 -np 2 -kvu -no-kvu", 4096, 2, False),
+        ("-np 3 --kv-unified-per-slot 1024", 3072, 3, False),
+        ("-c 8192 -np 3 --kv-unified-per-slot 1024", 8192, 3, False),
+    ],
+)
+def test_slots_share_the_cache_as_llama_server_has_them(words: str, context: int, slots: int, shared: bool) -> None:
+    settings = read_command(["llama-server", *words.split()]).settings
+    assert (settings.context, settings.slots, settings.unified_kv) == (context, slots, shared)
+
+
+def test_no_microbatch_is_the_whole_batch() -> None:
+    assert read_command(["llama-server", "-ub", "0", "-b", "777"]).settings.ubatch == 777
+
+
+def test_dense_layers_that_the_user_keeps_in_ram_are_there() -> None:
+    words = ("llama-server", "-m", "x", "-c", "4096", "-ncffn", "4")
+    plain = preview(load(RIGS / "one-4090.toml"), model("llama-3.1-8b-q4_k_m"), read_command(words[:-2]), words)
+    plan = preview(load(RIGS / "one-4090.toml"), model("llama-3.1-8b-q4_k_m"), read_command(words), words)
+    assert (plan.status, plan.host.offloaded_layers) == ("offload", 4)
+    assert plan.host.weights_bytes - plain.host.weights_bytes > 300 * MIB
+
+
+def test_variables_before_the_command_count_and_its_own_words_win() -> None:
+    env = {"LLAMA_ARG_CTX_SIZE": "8192", "LLAMA_ARG_N_PARALLEL": "2", "LLAMA_ARG_KV_OFFLOAD": "0", "OTHER": "1"}
+    asked = read_command(("llama-server", *arguments(env), "-c", "4096"))
+    assert (asked.settings.context, asked.settings.slots, asked.settings.kv_offload) == (4096, 2, False)
+    assert asked.passed_over == ()
+
+
+def test_cards_that_cuda_hides_are_not_used_and_the_rest_are_counted_anew() -> None:
+    words, rig = ("llama-server", "-m", "x", "-c", "4096", "-ngl", "99"), load(RIGS / "desk-3090-3060.toml")
+    for shown, names in (("1", ["NVIDIA GeForce RTX 3060"]), ("1,0", ["NVIDIA GeForce RTX 3060", "NVIDIA GeForce RTX 3090"]), ("", [])):
+        plan = preview(rig, model("llama-3.1-8b-q4_k_m"), read_command(words), words, {"CUDA_VISIBLE_DEVICES": shown})
+        assert [device.name for device in plan.devices] == names
+        assert [device.device for device in plan.devices] == [f"CUDA{at}" for at in range(len(names))]
+
+
+def test_what_takes_memory_beside_the_model_is_said() -> None:
+    words = ("llama-server", "-m", "x", "-c", "4096", "-md", "draft.gguf", "--temp", "1")
+    plan = preview(load(RIGS / "one-4090.toml"), model("llama-3.1-8b-q4_k_m"), read_command(words), words)
+    said = {warning.code: warning.text for warning in plan.warnings}
+    assert "a draft model" in said["not_counted"]
+    assert said["passed_over"] == "not looked at: --temp"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +188,6 @@ def test_without_a_gpu_ram_decides() -> None:
 
 
 def test_the_last_of_equal_options_wins() -> None:
-    asked = read_command(["llama-server", "-c", "1024", "--ctx-size=2048", "--mystery", "7", "-np", "2"])
+    asked = read_command(["llama-server", "-c", "1024", "--ctx_size", "2048", "--mystery", "7", "-np", "2"])
     assert (asked.settings.context, asked.settings.slots, asked.settings.unified_kv) == (2048, 2, False)
     assert asked.passed_over == ("--mystery",)

@@ -69,7 +69,7 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         clean(plan.model.name),
         _verdict(plan),
         f"{plan.engine}{', ' + plan.use_case if plan.use_case else ''}: {plan.context_per_slot:,} tokens of context"
-        + (f" for each of {plan.parallel} requests" if plan.parallel > 1 else "")
+        + _shared(plan)
         + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
         + (f" ({plan.engine_view.kv_tokens:,} tokens)" if plan.engine_view.kv_tokens else "")
         + (f", about {speed:,.0f} tok/s ({plan.expected.basis})" if speed else ""),
@@ -95,6 +95,13 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         env = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
         lines += ["", " ".join([*env, shlex.join(plan.command)])]
     return lines
+
+
+def _shared(plan: Plan) -> str:
+    if plan.parallel == 1:
+        return ""
+    how = "shared by" if plan.context == plan.context_per_slot else "for each of"
+    return f" {how} {plan.parallel} requests"
 
 
 def _verdict(plan: Plan) -> str:

@@ -9,6 +9,7 @@ from rigtui.cli.output import print_json
 from rigtui.cli.plan_command import plan_lines
 from rigtui.cli.target import current_rig
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT, RigtuiError, UsageError
+from rigtui.models.model import Model
 from rigtui.planning.plan import PLAN_SCHEMA, Plan
 from rigtui.text import clean
 
@@ -25,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     env, command = _variables(words)
     engine = _engine(command)
     try:
-        plan = _vllm(args, env, command) if engine == "vllm" else _llamacpp(args, command)
+        plan = _vllm(args, env, command) if engine == "vllm" else _llamacpp(args, env, command)
     except _Refused as refused:
         if args.json:
             print_json({"schema": PLAN_SCHEMA, "engine": engine, "engine_view": {"fit": {"status": "refused", "message": str(refused)}}})
@@ -51,8 +52,9 @@ class _Refused(Exception):  # noqa: N818 - an outcome of the command, not an err
 
 
 def _variables(words: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """`NAME=value` words before the program, as in a shell, and the rest."""
+    """`NAME=value` words before the program, as in a shell or after `env`, and the rest."""
     env: dict[str, str] = {}
+    words = words[1:] if words and PurePath(words[0]).name == "env" else words
     for at, word in enumerate(words):
         name, equals, value = word.partition("=")
         if not equals or not name.isidentifier():
@@ -61,18 +63,31 @@ def _variables(words: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]
     return env, ()
 
 
-def _llamacpp(args: argparse.Namespace, command: tuple[str, ...]) -> Plan:
-    from rigtui.engines.llamacpp.arguments import read_command
-    from rigtui.engines.llamacpp.preview import RefusedError, preview
-    from rigtui.models.gguf import read_gguf
+def _llamacpp(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...]) -> Plan:
+    from rigtui.engines.llamacpp.arguments import RefusedError, read_command
+    from rigtui.engines.llamacpp.environment import arguments
+    from rigtui.engines.llamacpp.preview import preview
 
-    asked = read_command(command)
-    if asked.model is None:
-        raise UsageError("the command names no model file; add -m FILE")
     try:
-        return preview(current_rig(args), read_gguf(asked.model), asked, command)
+        asked = read_command((*command[:1], *arguments(env), *command[1:]))
+        return preview(current_rig(args), _gguf(asked.model, asked.repository), asked, command, env)
     except RefusedError as refused:
         raise _Refused(str(refused)) from refused
+
+
+def _gguf(path: str | None, repository: str | None) -> Model:
+    """The model of `-m`, or that of `-hf` where it is downloaded already. Raises _Refused for a file that cannot be loaded."""
+    from rigtui.models.gguf import read_gguf
+    from rigtui.models.resolve import resolve
+
+    if path is None and repository is None:
+        raise UsageError("the command names no model file; add -m FILE")
+    if path is None:
+        return resolve(f"hf:{repository}")
+    try:
+        return read_gguf(path)
+    except RigtuiError as error:
+        raise _Refused(str(error)) from error
 
 
 def _vllm(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...]) -> Plan:

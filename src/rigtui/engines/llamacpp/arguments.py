@@ -21,8 +21,11 @@ MOST_MIB = 1 << 31
 
 OPTIONS: dict[str, tuple[str, ...]] = {
     "model": ("-m", "--model"),
+    "repository": ("-hf", "-hfr", "--hf-repo"),
+    "repository_file": ("-hff", "--hf-file"),
     "context": ("-c", "--ctx-size"),
     "parallel": ("-np", "--parallel"),
+    "per_slot": ("--kv-unified-per-slot",),
     "batch": ("-b", "--batch-size"),
     "ubatch": ("-ub", "--ubatch-size"),
     "kv_k": ("-ctk", "--cache-type-k"),
@@ -38,6 +41,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "device": ("-dev", "--device"),
     "override": ("-ot", "--override-tensor"),
     "cpu_experts": ("-ncmoe", "--n-cpu-moe"),
+    "cpu_dense": ("-ncffn", "--n-cpu-ffn"),
     "cache_ram": ("-cram", "--cache-ram"),
 }
 """Options with a value: a name of our own -> every spelling."""
@@ -47,9 +51,22 @@ _SWITCHES = {
     "separate": ("-no-kvu", "--no-kv-unified"),
     "swa_full": ("--swa-full",),
     "kv_in_ram": ("-nkvo", "--no-kv-offload"),
+    "kv_on_cards": ("-kvo", "--kv-offload"),
     "embedding": ("--embedding", "--embeddings", "--rerank", "--reranking"),
 }
+_OPPOSITES = {"unified": "separate", "separate": "unified", "kv_in_ram": "kv_on_cards", "kv_on_cards": "kv_in_ram"}
+NOT_COUNTED = {
+    "a draft model": ("-md", "--model-draft", "--spec-draft-model", "-hfd", "-hfrd", "--hf-repo-draft", "--spec-draft-hf"),
+    "a vision part": ("-mm", "--mmproj", "-mmu", "--mmproj-url"),
+    "an adapter": ("--lora", "--lora-scaled", "--control-vector", "--control-vector-scaled"),
+    "memory of other machines": ("--rpc",),
+}
+"""What takes memory that a preview does not count, and the options that ask for it."""
 _BY_OPTION = {option: name for names in (OPTIONS, _SWITCHES) for name, options in names.items() for option in options}
+
+
+class RefusedError(UsageError):
+    """llama.cpp would not start with these arguments; what it objects to in one sentence, its own where it has one."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -57,6 +74,8 @@ class Asked(Struct, frozen=True, kw_only=True):
 
     program: str
     model: str | None = None
+    repository: str | None = None
+    """`-hf`: `owner/repo[:quant or file]` on the Hugging Face hub."""
     settings: Settings = Settings()
     devices: tuple[str, ...] | None = None
     """`--device`: names, in order; empty for `none`."""
@@ -70,7 +89,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 
 
 def read_command(words: Sequence[str]) -> Asked:
-    """Read a whole command, program first. Raises UsageError with one sentence for a value that cannot be."""
+    """Read a whole command, program first. Raises RefusedError for a value that cannot be, UsageError without any words."""
     if not words:
         raise UsageError("name the command after --, for example: rigtui preview -- llama-server -m model.gguf")
     found: dict[str, str] = {}
@@ -79,27 +98,35 @@ def read_command(words: Sequence[str]) -> Asked:
     passed: list[str] = []
     at = 1
     while at < len(words):
-        option, joined, value = words[at].partition("=") if words[at].startswith("--") else (words[at], "", "")
+        option = _spelled(words[at])
         name = _BY_OPTION.get(option)
         at += 1
         if name in _SWITCHES:
+            switches.discard(_OPPOSITES.get(name, ""))
             switches.add(name)
             overrides += [(EXPERTS, "CPU")] if name == "all_cpu_experts" else []
             continue
         if name is None:
             passed.append(clean(option))
             # Nobody knows whether it takes a value; what does not look like an option is taken for one.
-            if at < len(words) and not words[at].startswith("-") and not joined:
+            if at < len(words) and not words[at].startswith("-"):
                 at += 1
             continue
-        if not joined:
-            if at >= len(words):
-                raise UsageError(f"{clean(option)} needs a value")
-            value = words[at]
-            at += 1
-        found[name] = value
-        overrides += _overrides(name, value)
+        if at >= len(words):
+            raise RefusedError(f"{option} needs a value")
+        found[name] = words[at]
+        overrides += _overrides(name, words[at])
+        at += 1
     return _asked(words[0], found, switches, tuple(overrides), tuple(passed))
+
+
+def _spelled(word: str) -> str:
+    """An option as llama.cpp knows it: `_` in a long one counts as `-`. Raises RefusedError for `--option=value`, which it refuses."""
+    option, joined, value = word.partition("=")
+    option = option.replace("_", "-") if option.startswith("--") else option
+    if joined and option in _BY_OPTION:
+        raise RefusedError(f"llama-server takes no {clean(word)}; write {option} {clean(value)}")
+    return option
 
 
 def keeps_to_cpu(arguments: Sequence[str]) -> str | None:
@@ -114,35 +141,50 @@ def keeps_to_cpu(arguments: Sequence[str]) -> str | None:
 
 
 EXPERTS = r"\.ffn_(up|down|gate|gate_up)_(ch|)exps"
+DENSE = r"\.ffn_(up|down|gate)\."
+"""What `-ncmoe` and `-ncffn` move (common/arg.cpp)."""
+TRUE_WORDS = ("on", "enabled", "true", "1")
+FALSE_WORDS = ("off", "disabled", "false", "0")
+_AUTO_WORDS = ("auto", "-1")
+"""What counts as on, off and automatic (common/arg.cpp, `is_truthy` and its kin)."""
 
 
 def _overrides(name: str, value: str) -> list[tuple[str, str]]:
     if name == "cpu_experts":
         return [(rf"blk\.{block}{EXPERTS}", "CPU") for block in range(_integer("-ncmoe", value, 0, 10_000))]
+    if name == "cpu_dense":
+        return [(rf"blk\.{block}{DENSE}", "CPU") for block in range(_integer("-ncffn", value, 0, 10_000))]
     if name != "override":
         return []
     pairs = [part.rpartition("=") for part in value.split(",")]
     if not all(pattern for pattern, _, _ in pairs):
-        raise UsageError(f"-ot {clean(value)} is not PATTERN=BUFFER")
+        raise RefusedError(f"-ot {clean(value)} is not PATTERN=BUFFER")
     return [(pattern, buffer) for pattern, _, buffer in pairs]
 
 
 def _asked(
     program: str, found: dict[str, str], switches: set[str], overrides: tuple[tuple[str, str], ...], passed: tuple[str, ...]
 ) -> Asked:
+    parallel = _integer("-np", found["parallel"], -(1 << 31), 256) if "parallel" in found else -1
+    if parallel == 0:
+        raise RefusedError("-np takes the number of requests at the same time, or -1 for as many as llama-server likes")
+    auto = parallel < 0
+    slots = AUTO_SLOTS if auto else parallel
     context = _integer("-c", found["context"], 0) if "context" in found else None
-    parallel = _integer("-np", found["parallel"], -1, 256) if "parallel" in found else -1
-    auto = parallel < 1
+    if context is None and "per_slot" in found:
+        context = slots * _integer("--kv-unified-per-slot", found["per_slot"], 0) or None
+    batch = _integer("-b", found.get("batch", "2048"), 1)
     settings = Settings(
         context=context or None,
-        slots=AUTO_SLOTS if auto else parallel,
-        unified_kv=(auto or "unified" in switches) and "separate" not in switches,
+        slots=slots,
+        # With automatic slots the cache is shared whatever is said about it (server.cpp:127).
+        unified_kv=auto or "unified" in switches,
         kv_type=(_kv("-ctk", found.get("kv_k", "f16")), _kv("-ctv", found.get("kv_v", "f16"))),
-        batch=_integer("-b", found.get("batch", "2048"), 1),
-        ubatch=min(_integer("-ub", found.get("ubatch", "512"), 1), _integer("-b", found.get("batch", "2048"), 1)),
-        flash_attention=found.get("flash_attention", "auto") not in ("off", "0", "false", "disabled"),
+        batch=batch,
+        ubatch=min(_integer("-ub", found.get("ubatch", "512"), 0) or batch, batch),
+        flash_attention=_on("--flash-attn", found.get("flash_attention", "auto"), auto=True),
         split_mode=_one_of("-sm", found.get("split_mode", "layer"), ("none", "layer", "row", "tensor")),
-        fit=found.get("fit", "on") not in ("off", "0", "false", "disabled"),
+        fit=_on("--fit", found.get("fit", "on")),
         fit_target_mib=tuple(_integer("-fitt", part, -MOST_MIB, MOST_MIB) for part in found["fit_target"].split(","))
         if "fit_target" in found
         else (),
@@ -156,6 +198,7 @@ def _asked(
     return Asked(
         program=program,
         model=found.get("model"),
+        repository=_repository(found),
         settings=settings,
         devices=_devices(found["device"]) if "device" in found else None,
         main_gpu=_integer("-mg", found.get("main_gpu", "0"), 0, 255),
@@ -165,19 +208,32 @@ def _asked(
     )
 
 
+def _repository(found: dict[str, str]) -> str | None:
+    repository = found.get("repository")
+    if repository is None or "repository_file" not in found:
+        return repository
+    return f"{repository.partition(':')[0]}:{found['repository_file']}"
+
+
+def _on(option: str, text: str, *, auto: bool = False) -> bool:
+    if text not in (*TRUE_WORDS, *FALSE_WORDS, *(_AUTO_WORDS if auto else ())):
+        raise RefusedError(f"{option} takes on{', off or auto' if auto else ' or off'}, not '{clean(text)}'")
+    return text not in FALSE_WORDS
+
+
 def _integer(option: str, text: str, low: int, high: int = (1 << 31) - 1) -> int:
     try:
         number = int(text)
     except ValueError:
         number = low - 1
     if not low <= number <= high:
-        raise UsageError(f"{option} takes a whole number from {low}, not '{clean(text)}'")
+        raise RefusedError(f"{option} takes a whole number from {low}, not '{clean(text)}'")
     return number
 
 
 def _one_of(option: str, text: str, words: tuple[str, ...]) -> str:
     if text not in words:
-        raise UsageError(f"{option} takes {', '.join(words)}, not '{clean(text)}'")
+        raise RefusedError(f"{option} takes {', '.join(words)}, not '{clean(text)}'")
     return text
 
 
@@ -185,7 +241,7 @@ def _kv(option: str, text: str) -> str:
     if text not in BLOCKS:
         close = nearest(text, BLOCKS)
         hint = f"did you mean {close}?" if close else "known are " + ", ".join(BLOCKS)
-        raise UsageError(f"{option} names the cache type '{clean(text)}', which llama.cpp does not have; {hint}")
+        raise RefusedError(f"{option} names the cache type '{clean(text)}', which llama.cpp does not have; {hint}")
     return text
 
 
@@ -201,7 +257,7 @@ def _shares(text: str) -> tuple[float, ...]:
     except ValueError:
         shares = ()
     if not shares or any(not 0 <= share < float("inf") for share in shares):
-        raise UsageError(f"-ts takes shares such as 3,1, not '{clean(text)}'")
+        raise RefusedError(f"-ts takes shares such as 3,1, not '{clean(text)}'")
     return shares
 
 

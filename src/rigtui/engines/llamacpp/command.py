@@ -24,6 +24,8 @@ FIT_OFF = {
     "--cpu-moe": "experts",
     "-ncmoe": "experts",
     "--n-cpu-moe": "experts",
+    "-ncffn": "dense layers",
+    "--n-cpu-ffn": "dense layers",
 }
 """Options that make `--fit` give up when something must change (common/fit.cpp), and what they pin."""
 

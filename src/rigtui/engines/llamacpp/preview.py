@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from rigtui.engines.llamacpp.arguments import Asked
+from rigtui.engines.llamacpp.arguments import NOT_COUNTED, Asked, RefusedError
 from rigtui.engines.llamacpp.compute import flash_in_use
+from rigtui.engines.llamacpp.environment import visible
 from rigtui.engines.llamacpp.fit import Fitted, fit
 from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.placement import HOST
@@ -22,13 +24,14 @@ from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, gib
 
 
-class RefusedError(Exception):
-    """llama.cpp would not start with these arguments; the message is its own."""
+def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> Plan:
+    """The plan that `command`, read as `asked`, amounts to with the variables `env`.
 
-
-def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> Plan:
-    """The plan that `command` amounts to. Raises UsageError for what cannot be followed here, RefusedError for what llama.cpp refuses."""
-    gpus = _cards(rig, asked)
+    Raises UsageError for what cannot be followed here, RefusedError for what llama.cpp refuses.
+    """
+    shown = visible(rig, env or {})
+    cards = _cards(shown, asked)
+    names, gpus = tuple(cards), tuple(cards.values())
     settings = asked.settings
     if settings.split_mode in ("row", "tensor"):
         raise UsageError(f"rigtui cannot preview --split-mode {settings.split_mode}; layer and none it can")
@@ -38,12 +41,12 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
         # Asked for in full: `--fit` must not reduce it. Without `--fit` it is that of one slot, to be divided.
         streams = settings.slots if settings.fit and not settings.unified_kv else 1
         settings = replace(settings, context=model.context_trained * streams)
-    table = weight_table(model, _overrides(asked, gpus))
+    table = weight_table(model, _overrides(asked, names))
     floor = [runtime_bytes(gpu, rig) for gpu in gpus]
     devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
     fitted = fit(model, table, devices, settings)
     headroom = [settings.target_mib(index) * MIB if settings.fit else 0 for index in range(len(gpus))]
-    rows = plan_devices(gpus, _names(gpus), floor, headroom, fitted, model.layers)
+    rows = plan_devices(gpus, names, floor, headroom, fitted, model.layers)
     return Plan(
         status=_status(rig, rows, fitted),
         engine="llama.cpp",
@@ -59,7 +62,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
         engine_view=EngineView(
             ngl=fitted.ngl,
             tensor_split=fitted.tensor_split or _whole(settings.tensor_split),
-            override_tensor=overflow_patterns(fitted, _names(gpus)) or _written(asked),
+            override_tensor=overflow_patterns(fitted, names) or _written(asked),
             pipeline_parallel=fitted.footprint.pipeline,
             flash_attention=flash_in_use(model, settings),
             slots=settings.slots,
@@ -67,41 +70,34 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...]) -> P
         ),
         fit_target_mib=tuple(settings.target_mib(index) for index in range(len(gpus))) if fitted.status == "ok" else (),
         command=command,
+        env=dict(env or {}),
         reasons=(Reason("preview", "what this command does as it stands; rigtui has derived nothing"),),
         warnings=tuple(_warnings(rig, model, asked, fitted, rows)),
     )
 
 
-def _cards(rig: Rig, asked: Asked) -> tuple[Gpu, ...]:
-    """The cards the engine uses, in its order: `--device`, else all; `--split-mode none` leaves one."""
-    cards = rig.usable_gpus
-    if asked.devices is not None:
-        known = {f"CUDA{gpu.index}": gpu for gpu in cards}
-        unknown = [name for name in asked.devices if name not in known]
-        if unknown:
-            raise UsageError(f"--device {clean(unknown[0])}: this rig has {', '.join(known) or 'no GPU'}")
-        cards = tuple(known[name] for name in asked.devices)
-    if asked.settings.split_mode == "none" and cards:
-        if asked.main_gpu >= len(cards):
-            raise UsageError(f"--main-gpu {asked.main_gpu}: there are only {len(cards)} devices, counted from 0")
-        cards = (cards[asked.main_gpu],)
-    return cards
+def _cards(shown: Mapping[str, Gpu], asked: Asked) -> dict[str, Gpu]:
+    """The cards the engine uses, by name, in its order: `--device`, else all it is shown; `--split-mode none` leaves one."""
+    names = tuple(shown) if asked.devices is None else asked.devices
+    if unknown := [name for name in names if name not in shown]:
+        raise RefusedError(f"--device {clean(unknown[0])}: this rig has {', '.join(shown) or 'no GPU'}")
+    if asked.settings.split_mode == "none" and names:
+        if asked.main_gpu >= len(names):
+            raise RefusedError(f"--main-gpu {asked.main_gpu}: there are only {len(names)} devices, counted from 0")
+        names = (names[asked.main_gpu],)
+    return {name: shown[name] for name in names}
 
 
-def _names(gpus: tuple[Gpu, ...]) -> tuple[str, ...]:
-    return tuple(f"CUDA{gpu.index}" for gpu in gpus)
-
-
-def _overrides(asked: Asked, gpus: tuple[Gpu, ...]) -> tuple[Override, ...]:
-    places = {f"CUDA{gpu.index}": position for position, gpu in enumerate(gpus)} | {"CPU": HOST}
+def _overrides(asked: Asked, names: tuple[str, ...]) -> tuple[Override, ...]:
+    places = {name: position for position, name in enumerate(names)} | {"CPU": HOST}
     found = []
     for pattern, buffer in asked.overrides:
         if buffer not in places:
-            raise UsageError(f"-ot …={clean(buffer)}: no such buffer here; there are {', '.join(places)}")
+            raise RefusedError(f"-ot …={clean(buffer)}: no such buffer here; there are {', '.join(places)}")
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UsageError(f"-ot {clean(pattern)} is not a regular expression: {error}") from error
+            raise RefusedError(f"-ot {clean(pattern)} is not a regular expression: {error}") from error
         found.append(Override(pattern, places[buffer]))
     return tuple(found)
 
@@ -144,6 +140,9 @@ def _warnings(rig: Rig, model: Model, asked: Asked, fitted: Fitted, rows: tuple[
         for row in rows
         if row.free_after_bytes < 0
     ]
-    if asked.passed_over:
-        found.append(Reason("passed_over", f"not looked at: {', '.join(dict.fromkeys(asked.passed_over))}"))
+    missing = [(what, option) for what, options in NOT_COUNTED.items() for option in options if option in asked.passed_over]
+    found += [Reason("not_counted", f"{option} asks for {what}, which takes memory that is not counted here") for what, option in missing]
+    beside = [option for option in dict.fromkeys(asked.passed_over) if option not in {given for _, given in missing}]
+    if beside:
+        found.append(Reason("passed_over", f"not looked at: {', '.join(beside)}"))
     return found
