@@ -20,7 +20,7 @@ from rigtui.intent.intent import Intent, Overrides, UseCase
 from rigtui.models.gguf import read_gguf
 from rigtui.planning.choose import choose
 from rigtui.rig.sampler import read_rig
-from rigtui.runs import identity, launch, watch
+from rigtui.runs import identity, launch, lost, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import LaunchRequest, RunState
@@ -194,6 +194,8 @@ class Soak:
         for attempt in state.attempts[:-1]:
             assert attempt.outcome is not None, why
         self._nothing_left(directory, why)
+        lost.keep(watch.all_runs())
+        assert load_results("soak")[-1].run == state.run, why
         for result in load_results("soak"):
             assert result.attempt, why
             assert result.outcome in ("ready", "failed", "stopped"), why

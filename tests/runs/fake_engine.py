@@ -22,6 +22,7 @@ parser.add_argument("--fail", type=int, help="end with this status instead of se
 parser.add_argument("--ignore-sigterm", action="store_true")
 parser.add_argument("--child", type=Path, help="start a child that ignores SIGTERM and write its pid here")
 parser.add_argument("--no-speed", action="store_true", help="refuse completions")
+parser.add_argument("--answer", type=Path, help="completions wait for this file")
 parser.add_argument("--chatter", type=int, default=0, help="bytes to say without a line end")
 args = parser.parse_args()
 
@@ -58,6 +59,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
+        if args.answer:
+            wait_for(args.answer)
         for part in ({"content": "Hi", "stop": False}, {"content": "", "stop": True, "timings": TIMINGS}):
             self.wfile.write(b"data: " + json.dumps(part).encode() + b"\n\n")
 

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from rigtui.engines.engine import Failure
 from rigtui.errors import RigtuiError
-from rigtui.runs import identity, rundir, watch
+from rigtui.planning.constraints import Constraint
+from rigtui.runs import identity, lost, rundir, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
-from rigtui.runs.state import RunState
+from rigtui.runs.state import AttemptState, RunState
 from runs.support import Runs, first_port, wait_until
 
 FAULTS = Path(__file__).with_name("faults")
@@ -204,3 +206,76 @@ def test_files_of_two_machines_are_not_written_through_one_temporary_file(tmp_pa
         programs.append(subprocess.Popen([sys.executable, "-c", code, str(path), node], env=dict(os.environ)))
     assert [program.wait(120) for program in programs] == [0, 0]
     assert path.read_bytes() in (b"one" * 20000, b"two" * 20000)
+
+
+def test_killed_while_loading_leaves_a_result_with_what_was_known(runs: Runs, tmp_path: Path) -> None:
+    directory = runs.launch("--log", runs.loading_log(), "--gate", tmp_path / "never", profile="coder")
+    loading = wait_until(lambda: (state := directory.read_state()) and len(state.logged_bytes) == 2 and state, "both cards are said")
+    kill_supervisor(loading)
+    assert load_results("coder") == [], "nobody has looked yet"
+    said = rigtui("results", "coder")
+    assert "failed: killed" in said
+    [result] = load_results("coder")
+    [attempt] = result.attempt
+    assert (result.run, result.outcome, attempt.failure) == (loading.run, "failed", "killed")
+    assert result.command == directory.read_asked().spawn.argv
+    # real_llama8b_default.stderr: 2846.41 + 11776.00 + 652.04 and 1557.09 + 4608.00 + 652.04 MiB
+    assert [device.kv_bytes for device in attempt.devices] == [11776 << 20, 4608 << 20]
+    assert [round((device.weights_bytes or 0) / 2**20) for device in attempt.devices] == [2846, 1557]
+    assert [device.planned_bytes for device in attempt.devices] == [6 << 30, 6 << 30]
+    ended = directory.read_state()
+    assert ended is not None
+    assert (ended.phase, ended.failure and ended.failure.code) == ("failed", "killed")
+    assert ended.ended is not None
+    rigtui("results", "coder")
+    assert load_results("coder") == [result], "once"
+
+
+def test_killed_before_it_was_measured_it_is_known_that_it_was_ready(runs: Runs, tmp_path: Path) -> None:
+    directory = runs.launch("--answer", tmp_path / "never", profile="coder")
+    ready = runs.wait(directory, "ready")
+    assert ready.measuring
+    kill_supervisor(ready)
+    rigtui("ps", "--all")
+    [result] = load_results("coder")
+    assert (result.outcome, result.attempt[0].failure) == ("failed", "killed")
+    assert ready.measured is not None
+    assert result.attempt[0].load_s == ready.measured.load_s
+
+
+def test_killed_in_a_later_attempt_the_earlier_one_and_its_lesson_stay(runs: Runs, tmp_path: Path) -> None:
+    first = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
+    directory = watch.directory_of(first)
+    watch.stop_and_wait(first)
+    wait_until(lambda: not identity.is_running(first.supervisor_pid, first.supervisor_started), "the supervisor is gone")
+    # The run as its supervisor would have left it, killed in a second attempt that was to keep more free.
+    asked = directory.read_asked()
+    kept = Constraint(kind="headroom", gpu="GPU-a", value=1 << 30, text="headroom 512 → 1024 MiB")
+    directory.write_attempt(replace(asked, request=replace(asked.request, constraints=(kept,))))
+    attempts = (AttemptState(outcome="failed", failure=Failure(code="out_of_vram", text="")), AttemptState(change="more headroom"))
+    directory.write_state(replace(first, phase="loading", attempt=2, attempts=attempts, measured=None, ready_at=None))
+    lost.keep(watch.all_runs())
+    [result] = load_results("coder")
+    assert [attempt.failure for attempt in result.attempt] == [None, "killed"]
+    assert result.attempt[1].constraints == (kept,)
+    assert result.attempt[1].change == "more headroom"
+
+
+def test_what_was_measured_stays_though_the_supervisor_is_killed_later(runs: Runs) -> None:
+    ready = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
+    before = load_results("coder")
+    kill_supervisor(ready)
+    rigtui("ps")
+    assert load_results("coder") == before
+    assert watch.find_run(ready.run).phase == "failed"
+
+
+def test_a_run_that_only_is_looked_at_stays_as_it_is(runs: Runs, tmp_path: Path) -> None:
+    directory = runs.launch("--gate", tmp_path / "never", profile="coder")
+    kill_supervisor(runs.wait(directory, "starting", "loading"))
+    rigtui("--read-only", "ps", "--all")
+    assert load_results("coder") == []
+
+
+def rigtui(*words: str) -> str:
+    return subprocess.run([sys.executable, "-m", "rigtui", *words], capture_output=True, text=True, check=True).stdout

@@ -27,7 +27,7 @@ RIG = Path(__file__).parents[1] / "rigs" / "desk-4090-5070ti.toml"
 def here(home):
     (home / "models").mkdir()
     tiny_llama(home / "models" / "alpha.gguf", name="alpha", context=8192)
-    return services(argparse.Namespace(rig_file=str(RIG), profiles_dir=None, no_color=False))
+    return services(argparse.Namespace(rig_file=str(RIG), profiles_dir=None, no_color=False, read_only=False))
 
 
 def first_model(here):

@@ -6,9 +6,10 @@ import argparse
 
 from rigtui.cli.output import note, print_json
 from rigtui.errors import EXIT_DONE
+from rigtui.runs import lost
 from rigtui.runs.listing import runs_json
 from rigtui.runs.state import RunState
-from rigtui.runs.watch import all_runs, live_runs
+from rigtui.runs.watch import all_runs
 from rigtui.text import clean
 
 
@@ -20,7 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the runs, oldest first."""
-    states = all_runs() if args.all else live_runs()
+    known = all_runs()
+    if not args.read_only:
+        lost.keep(known)
+    states = known if args.all else [state for state in known if state.live]
     if args.json:
         print_json(runs_json(states))
     elif states:

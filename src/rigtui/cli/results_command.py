@@ -9,7 +9,9 @@ from rigtui.errors import EXIT_DONE, RigtuiError, UsageError
 from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.outcomes import AttemptResult, ResultDevice, RunResult
 from rigtui.planning.regression import regressions
+from rigtui.runs import lost
 from rigtui.runs.results import RESULTS_SCHEMA, load_results, results_of_profile, results_path
+from rigtui.runs.watch import all_runs
 from rigtui.text import MIB, clean, mib
 
 
@@ -21,6 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the results, oldest first."""
+    if not args.read_only:
+        lost.keep(all_runs())
     results = results_of_profile(args.profile) if _is_profile(args) else load_results(args.profile)
     if args.json:
         print_json({"schema": RESULTS_SCHEMA, "runs": results})

@@ -197,12 +197,16 @@ def current_rig(args: argparse.Namespace) -> Rig:
 
         return load(Path(args.rig_file))
     from rigtui.rig.sampler import read_rig
+    from rigtui.runs import lost
     from rigtui.runs.pending import beside, instead_of_engines
-    from rigtui.runs.watch import engines_on_this_rig, live_runs
+    from rigtui.runs.watch import all_runs, engines_on_this_rig
 
+    runs = all_runs()
+    if not args.read_only:
+        lost.keep(runs)
     rig = read_rig(engines_on_this_rig())
     # Loading runs hold less than they will; a launch that replaces them finds their memory free.
-    return instead_of_engines(rig) if getattr(args, "replace", False) else beside(rig, live_runs())
+    return instead_of_engines(rig) if getattr(args, "replace", False) else beside(rig, (run for run in runs if run.live))
 
 
 def installed_builds() -> tuple[Build, ...]:

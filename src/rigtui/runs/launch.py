@@ -16,7 +16,7 @@ from rigtui import files
 from rigtui.engines.engine import Spawn
 from rigtui.engines.rooms import room
 from rigtui.errors import RigtuiError
-from rigtui.runs import rundir, watch
+from rigtui.runs import lost, rundir, watch
 from rigtui.runs.ports import choose_port
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import Asked, LaunchRequest, RunState
@@ -54,6 +54,7 @@ def launch(request: LaunchRequest, make_spawn: Callable[[LaunchRequest, int], Sp
         elif not request.beside and (there := watch.live_run_of(request.name, request.plan.model.path)) is not None:
             return Launched(state=there, directory=watch.directory_of(there).path, attached=True)
         port = choose_port(request.host, request.port, {s.port for s in watch.live_runs()})
+        lost.keep(watch.all_runs())
         rundir.prune()
         spawn = (make_spawn or _spawn)(request, port)
         asked = Asked(run=secrets.token_hex(4), started=timestamp(), spawn=spawn, request=request)

@@ -86,6 +86,11 @@ def with_log(measured: Measured, observed: Observed) -> Measured:
     )
 
 
+def results_name(asked: Asked) -> str:
+    """Under which name the run's result is kept: the profile's, or else the model's."""
+    return asked.request.name or slug(asked.request.model)
+
+
 def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: Rig | None) -> str | None:
     """Keep the run's result: its attempts so far, and the rig as it was before the first. Returns a warning, or None.
 
@@ -116,7 +121,7 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
         command=results.without_secrets(asked.spawn.argv),
         attempt=tuple(attempts),
     )
-    warning = results.record(request.name or slug(request.model), result)
+    warning = results.record(results_name(asked), result)
     return "; ".join([*([warning] if warning else []), *memory.worse(result)]) or None
 
 

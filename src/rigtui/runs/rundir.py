@@ -1,8 +1,8 @@
 """The run directory `<state>/runs/<node>/<model>/<start>/`: who reads it needs no lock, whoever writes it does so atomically.
 
-`run.toml` (what was asked), `plan.json` (the plan of the last attempt, once one failed), `state.json`, `engine.log` (raw bytes of every
-attempt, a header line each; `engine.log.1` and `engine.times` as `runs.journal` has them), `events.jsonl`, `requests/<n>.json` (put there
-by clients, taken away by the supervisor), `supervisor.log`.
+`run.toml` (what was asked), `attempt.json` (the same for the last attempt, once one failed), `rig.json` (before the first attempt),
+`state.json`, `engine.log` (raw bytes of every attempt, a header line each; `engine.log.1` and `engine.times` as `runs.journal` has them),
+`events.jsonl`, `requests/<n>.json` (put there by clients, taken away by the supervisor), `supervisor.log`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
 
 from rigtui import files, paths
+from rigtui.engines.engine import Event
 from rigtui.errors import RigtuiError
-from rigtui.planning.plan import Plan
+from rigtui.rig.rig import Rig
 from rigtui.runs import identity
 from rigtui.runs.state import STATE_SCHEMA, Asked, LaunchRequest, RunState, supervisor_gone
 from rigtui.text import slug
@@ -44,6 +44,12 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Stop without the grace the engine is normally given."""
     step: int | None = None
     """Which of the state's `steps`."""
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """The part of a line of `events.jsonl` that is not the event."""
+
+    attempt: int
 
 
 def runs_root() -> Path:
@@ -108,16 +114,43 @@ class RunDirectory:
         except msgspec.ValidationError as error:
             raise RigtuiError(f"{self.path / 'run.toml'} is damaged: {error}") from error
 
-    def write_plan(self, plan: Plan) -> None:
-        """Keep the plan of an attempt that was derived anew. Raises RigtuiError when it cannot be written."""
-        files.write_atomic(self.path / "plan.json", msgspec.json.encode(plan))
+    def write_attempt(self, asked: Asked) -> None:
+        """Keep what an attempt that was derived anew is launched with. Raises RigtuiError when it cannot be written."""
+        path = self.path / "attempt.json"
+        files.write_atomic(path, msgspec.json.encode(asked))
+        path.chmod(0o600)
+
+    def read_last_asked(self) -> Asked:
+        """What the last attempt was launched with. Raises RigtuiError when it is missing or damaged."""
+        with contextlib.suppress(OSError, msgspec.DecodeError), open(self.path / "attempt.json", "rb") as stream:
+            return msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=Asked)
+        return self.read_asked()
 
     def read_request(self) -> LaunchRequest:
         """What was asked for, with the plan of the last attempt. Raises RigtuiError when it is missing or damaged."""
-        request = self.read_asked().request
-        with contextlib.suppress(OSError, msgspec.DecodeError), open(self.path / "plan.json", "rb") as stream:
-            return replace(request, plan=msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=Plan))
-        return request
+        return self.read_last_asked().request
+
+    def write_rig(self, rig: Rig) -> None:
+        """Keep the rig as it was before the first attempt. Raises RigtuiError when it cannot be written."""
+        files.write_atomic(self.path / "rig.json", msgspec.json.encode(rig))
+
+    def read_rig(self) -> Rig | None:
+        """The rig as it was before the first attempt; None while nothing was launched."""
+        try:
+            with open(self.path / "rig.json", "rb") as stream:
+                return msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=Rig)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def events_of(self, attempt: int) -> list[Event]:
+        """What was understood of the engine's log in one attempt, as far as it is still there; lines cut short are left out."""
+        found = []
+        with contextlib.suppress(OSError), open(self.events, "rb") as stream:
+            for line in stream:
+                with contextlib.suppress(msgspec.DecodeError):
+                    if msgspec.json.decode(line, type=_Entry).attempt == attempt:
+                        found.append(msgspec.json.decode(line, type=Event))
+        return found
 
     def read_state(self) -> RunState | None:
         """`state.json` as it was written; None when it is missing, damaged or of another version."""

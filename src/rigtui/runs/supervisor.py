@@ -100,6 +100,7 @@ class Supervisor:
         attempt = self._attempt
         try:
             attempt.start()
+            self._keep_rig(attempt)
             while attempt.running:
                 self._take_requests()
                 if self._keeper.problem is not None or self._abandoned():
@@ -115,6 +116,15 @@ class Supervisor:
             attempt.failure = error.failure
         self._settle(attempt.failure)
         return attempt.failure
+
+    def _keep_rig(self, attempt: Attempt) -> None:
+        """The rig before the first attempt, for the result: on disk as well, should this process be killed."""
+        if self._rig_before is None and attempt.rig_before is not None:
+            self._rig_before = attempt.rig_before
+            try:
+                self._directory.write_rig(self._rig_before)
+            except RigtuiError as error:
+                self._keeper.note(str(error))
 
     def _judge(self, attempt: Attempt) -> None:
         """Say where the plan and what was measured differ; a spill is mended where the use case asks for speed."""
@@ -216,7 +226,7 @@ class Supervisor:
         asked: Asked = replace(self._attempt.asked, spawn=spawn, request=request)
         self._keeper.state = record.next_attempt(self._keeper.state, asked, way.change)
         self._attempt = Attempt(self._directory, asked, self._keeper, self._read, way.learned)
-        self._directory.write_plan(way.plan)
+        self._directory.write_attempt(asked)
         self._keeper.write()
 
     def _port(self, own: int | None) -> int:

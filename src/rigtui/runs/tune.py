@@ -128,7 +128,7 @@ class Tuning:
     def _runs(self, rig: Rig) -> list[RunResult]:
         mine = (run for run in load_results(self._asked.name) if run.trial is not None and run.trial.tuning == self.id)
         here = (run for run in mine if not run.forgotten and not differences(run, rig, self._build))
-        return [run for run in here if run.attempt and (run.outcome == "failed" or run.attempt[-1].prefill_tok_s)]
+        return [run for run in here if run.attempt and (run.attempt[-1].prefill_tok_s or _failed_by_itself(run))]
 
     def _shown(self, run: RunResult) -> TrialResult:
         last = run.attempt[-1]
@@ -217,6 +217,11 @@ class Tuning:
                 with unbroken():
                     _stop(launched)
         return launched.state.run
+
+
+def _failed_by_itself(run: RunResult) -> bool:
+    """Its settings are to blame, and not whoever killed it."""
+    return run.outcome == "failed" and run.attempt[-1].failure != "killed"
 
 
 def _stop(launched: Launched) -> None:

@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     width, _, height = args.size.partition("x")
     folders = (str(args.models),) if args.models else ()
-    options = argparse.Namespace(rig_file=args.rig_file, profiles_dir=None, no_color=False, model_folders=folders)
+    options = argparse.Namespace(rig_file=args.rig_file, profiles_dir=None, no_color=False, read_only=True, model_folders=folders)
     services = local_services(options)
     if args.models:
         services = only_below(services, args.models)

@@ -19,7 +19,7 @@ from rigtui.planning.plan import Plan
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
-from rigtui.runs import memory, pending, verify, watch
+from rigtui.runs import lost, memory, pending, verify, watch
 from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
@@ -128,6 +128,8 @@ class Local:
     def runs(self) -> tuple[RunState, ...]:
         """The live runs, and the last one that ended."""
         known = watch.all_runs()
+        if not self._args.read_only:
+            lost.keep(known)
         ended = [run for run in known if not run.live][-ENDED_SHOWN:]
         return tuple(run for run in known if run.live or run in ended)
 
