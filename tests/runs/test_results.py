@@ -7,10 +7,21 @@ import tomllib
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
 from rigtui.runs import results
-from rigtui.runs.results import AttemptResult, ResultDevice, RunResult, load_results, record, results_path, without_secrets
+from rigtui.runs.results import (
+    AttemptResult,
+    ResultDevice,
+    RunResult,
+    load_results,
+    mark_forgotten,
+    move_results,
+    record,
+    results_path,
+    without_secrets,
+)
 
 
 def a_result(run: str, **attempt: Any) -> RunResult:
@@ -142,3 +153,29 @@ def test_secrets_do_not_reach_the_results() -> None:
     assert not {"s3cret", "tok"} & set(shown)
     assert "hf_123" not in " ".join(shown)
     assert shown[-4:] == ("-m", "x", "--api-key-file", "/keys")
+
+
+def named(run: str, model: str, profile: str | None) -> RunResult:
+    return replace(a_result(run), model=model, profile=profile)
+
+
+def test_a_renamed_profile_takes_its_own_runs_along_and_leaves_those_of_a_model_of_its_name() -> None:
+    for one in (named("a", "alpha", None), named("b", "beta", "alpha")):
+        record("alpha", one)
+    move_results("alpha", "omega")
+    assert [run.run for run in load_results("alpha")] == ["a"]
+    assert [run.run for run in load_results("omega")] == ["b"]
+    move_results("omega", "zeta")
+    assert load_results("omega") == [] and [run.run for run in load_results("zeta")] == ["b"]
+    move_results("alpha", "late")
+    assert [run.run for run in load_results("alpha")] == ["a"]
+
+
+def test_a_name_forgets_its_profile_and_its_model_under_every_profile_and_nothing_else() -> None:
+    record("alpha", named("a", "alpha", None))
+    record("alpha", named("b", "beta", "alpha"))
+    record("other", named("c", "alpha", "other"))
+    record("other", named("d", "beta", "other"))
+    assert mark_forgotten("alpha", forgotten=True) == 3
+    forgotten = {run.run: run.forgotten for name in ("alpha", "other") for run in load_results(name)}
+    assert forgotten == {"a": True, "b": True, "c": True, "d": False}

@@ -26,7 +26,7 @@ DOES: dict[str, tuple[tuple[str, ...], str]] = {
     "G other rig": (("What if it were another rig?", "Add a card"), "Escape"),
     "f add folder": (("Add a model folder", "Enter takes it"), "Escape"),
     "p save profile": (("Save as a profile", "alpha-chat"), "Escape"),
-    "x export": (("Section for models.conf", "MODEL=alpha.gguf"), "Escape"),
+    "x export": (("Export · models.conf", "MODEL=alpha.gguf"), "Escape"),
     "/ filter": (("filter: name",), "Escape"),
     "w what if": (("slots",), "Escape"),
     "t theme": (("Search for themes", "rigtui-contrast"), "Escape"),

@@ -23,6 +23,7 @@ from rigtui.rig.rig import Gpu, GpuProcess, Rig
 from rigtui.runs.results import AttemptResult, ResultDevice, RunResult
 from rigtui.runs.state import AttemptState, LaunchRequest, Measured, RunState
 from rigtui.runs.tune import TrialResult
+from rigtui.tui.exporting import ExportText, in_every_format
 from rigtui.tui.services import (
     Launch,
     LineChunk,
@@ -535,6 +536,7 @@ class FakeProfiles:
             ProfileRow(
                 profile=one,
                 model_state="not downloaded" if one.model.startswith("hf:") else "here",
+                missing=f"{one.model} is not downloaded; get it with: hf download {one.model[3:]}" if one.model.startswith("hf:") else "",
                 shipped=one.name.startswith("gpt"),
                 path=f"/config/profiles/{one.name}.toml",
             )
@@ -574,8 +576,8 @@ class FakeProfiles:
     def edit_outside(self, name: str) -> str | None:
         return None
 
-    def export(self, name: str) -> str:
-        return f"[{name}]\nMODEL=model.gguf\n"
+    def export(self, name: str) -> tuple[ExportText, ...]:
+        return in_every_format({"models.conf": f"[{name}]\nMODEL=model.gguf\n", "sh": f"#!/bin/sh\n# {name}\nexec llama-server\n"}.get)
 
 
 class World:
@@ -611,6 +613,9 @@ class World:
         self.checks = CHECKS
         self.examined = 0
         self.launch_problem: str | None = None
+        self.launch_says = ""
+        self.launch_gate = threading.Event()
+        self.launch_gate.set()
         self.tips: frozenset[str] = frozenset(TIPS)
         self.verifiable = False
         self.verified: list[Intent] = []
@@ -648,7 +653,10 @@ class World:
             raise RigtuiError(self.verify_problem)
         self.verified.append(intent)
 
-    def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, others: Others) -> Launch:
+    def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, others: Others, say: Callable[[str], object]) -> Launch:
+        if self.launch_says:
+            say(self.launch_says)
+        self.launch_gate.wait(10)
         if self.launch_problem:
             raise RigtuiError(self.launch_problem)
         self.launched.append((candidate.path, intent, others))
@@ -660,6 +668,14 @@ class World:
     def ask(self, run: RunState, turns: tuple[Turn, ...]) -> FakeAnswer:
         self.asked.append(turns)
         return FakeAnswer()
+
+    def export(self, candidate: LibraryEntry, intent: Intent, plan: Plan) -> tuple[ExportText, ...]:
+        def write(name: str) -> str:
+            if name == "sh":
+                raise RigtuiError("this test's engine is not started by a command")
+            return f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
+
+        return in_every_format(write)
 
     def write_export(self, path: str, text: str, replaces: bool) -> str:
         if path in self.exports and not replaces:
@@ -729,9 +745,7 @@ class World:
             profiles=self.profiles,
             examine=self.examine,
             read_process=lambda pid: self.processes.get(pid, ProcessFacts()),
-            export=lambda candidate, intent, plan: (
-                f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
-            ),
+            export=self.export,
             write_export=self.write_export,
             read_tips=lambda: self.tips,
             keep_tips=self.keep_tips,

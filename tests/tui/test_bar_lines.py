@@ -61,6 +61,11 @@ def test_who_holds_the_memory_is_named_where_there_is_room():
     assert " ollama 8.0 " in narrow and max(map(len, narrow.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("width", [80, 90, 99])
+def test_how_much_ram_is_used_stands_in_its_bar_in_a_narrow_terminal_too(width):
+    assert "used 12.7" in drawn(two_cards(), width, details=False)
+
+
 def test_a_piece_shared_by_many_keeps_the_word_of_its_kind():
     rig = busy_cards()
     many = tuple(GpuProcess(pid=at, name=f"p{at}", kind="compute", bytes=1000 * MIB) for at in range(8))

@@ -219,6 +219,17 @@ async def test_launching_beside_a_run_asks_first(cockpit):
         assert world.launched[1][2] == "replace"
 
 
+async def test_what_a_launch_waits_for_is_said_as_long_as_it_waits(cockpit):
+    world = World(two_cards())
+    world.launch_says = "asking vLLM 0.33.0 (CUDA) what it can do; that takes up to a minute, and is done once"
+    world.launch_gate.clear()
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.press("l")
+        await screen.until(lambda: "launching: asking vLLM 0.33.0 (CUDA) what it can do" in screen.part("#engine"))
+        world.launch_gate.set()
+        await screen.until(lambda: "loading" in screen.part("#engine") and "asking vLLM" not in screen.text())
+
+
 async def test_a_launch_that_fails_says_so_and_can_be_tried_again(cockpit):
     world = World(two_cards())
     world.launch_problem = "port 8080 is taken by another program; set another one"
@@ -385,6 +396,7 @@ async def test_simulated_bytes_are_hatched_and_labelled(cockpit):
 async def test_a_model_that_cannot_be_read_is_a_row_that_says_why(cockpit):
     async with cockpit(World(two_cards(), (*candidates(MODELS[0]), BROKEN))) as screen:
         assert "half-downloaded-Q8_0" in screen.text()
+        assert "it ends in the middle of its header" in screen.part("#models"), "from its beginning, without its place"
         await screen.press("down")
         await screen.until(lambda: screen.state.selected == BROKEN.path)
         assert "ends in the middle of its header" in screen.part("#plan")

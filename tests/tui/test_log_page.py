@@ -7,7 +7,6 @@ from hypothesis import strategies as some
 from textual.widgets import Input
 
 from rigtui.tui.log_book import KEPT, LogBook
-from rigtui.tui.log_tail import level_of
 from rigtui.tui.services import LineChunk, LogLine
 from tui.fakes import World, run_state, two_cards
 
@@ -18,15 +17,6 @@ def book(*texts: str, level=None) -> LogBook:
     made = LogBook()
     made.add(LineChunk(tuple(LogLine(text, level) for text in texts)))
     return made
-
-
-def test_a_line_says_its_level_in_its_head_or_with_a_word_near_its_start():
-    assert level_of("warn", "0.00.001 W x") == "warn"
-    assert level_of(None, "(APIServer pid=1) INFO 11-21 00:59:08 [utils.py:3] fine") == "info"
-    assert level_of(None, "(EngineCore pid=2) WARNING 11-21 00:59:08 [x.py:1] hm") == "warn"
-    assert level_of(None, "time=2026 level=ERROR source=sched.go msg=x") == "error"
-    assert level_of(None, "load_tensors: INFORMATION about nothing") is None
-    assert level_of(None, "x" * 100 + " ERROR far away") is None
 
 
 def test_following_goes_along_and_a_moved_cursor_stays_on_its_line():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rigtui.engines.llamacpp.loglines import readable
 from rigtui.runs.rundir import RunDirectory
 from rigtui.tui.log_tail import FIRST_BYTES, MAX_WIDTH, MOST_LINES, LogTail
 
@@ -11,7 +12,7 @@ from rigtui.tui.log_tail import FIRST_BYTES, MAX_WIDTH, MOST_LINES, LogTail
 def tail(folder: Path, data: bytes = b"") -> tuple[LogTail, Path]:
     log = RunDirectory(folder).engine_log
     log.write_bytes(data)
-    return LogTail(RunDirectory(folder)), log
+    return LogTail(RunDirectory(folder), readable), log
 
 
 def add(log: Path, data: bytes) -> None:
@@ -58,5 +59,5 @@ def test_a_line_without_end_stays_bounded(tmp_path):
 
 
 def test_no_log_yet_is_no_line(tmp_path):
-    reader = LogTail(RunDirectory(tmp_path))
+    reader = LogTail(RunDirectory(tmp_path), readable)
     assert reader.read().lines == ()

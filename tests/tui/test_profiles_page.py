@@ -244,8 +244,40 @@ async def test_an_export_is_read_first_and_replaces_a_file_only_when_told_to(coc
         assert world.exports["~/models.conf"].startswith("[coder]")
 
 
+async def test_every_format_of_an_export_is_offered_and_one_that_cannot_be_written_says_why(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("x")
+        await screen.until(lambda: "Export · models.conf" in screen.text() and "f shows sh" in screen.text())
+        await screen.press("f")
+        await screen.until(lambda: "exec llama-server" in screen.text() and "f shows models.conf" in screen.text())
+        await screen.press("w", "enter")
+        await screen.until(lambda: "written to ~/rigtui.sh" in screen.told)
+        assert world.exports["~/rigtui.sh"].startswith("#!/bin/sh")
+        await screen.press("escape", "escape", "x")
+        await screen.until(lambda: "Export · models.conf" in screen.text())
+        await screen.press("f")
+        await screen.until(lambda: "not started by a command" in screen.text())
+        assert "writes a file" not in screen.text()
+        await screen.press("w", "y")
+        assert "Write the export" not in screen.text() and list(world.exports) == ["~/rigtui.sh"]
+
+
+async def test_a_profile_that_never_ran_says_what_is_missing_or_what_to_press(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("down")
+        await screen.until(lambda: "It never ran here. Enter loads it, l launches it then" in screen.part("#results"))
+        await screen.press("down")
+        await screen.until(lambda: "get it with: hf download ggml-org/gpt-oss-120b-GGUF" in screen.part("#results"))
+
+
 def test_a_file_of_an_export_is_not_replaced_unasked(home):
-    assert export_file.write("~/a/models.conf", "[x]\n", False) == str(home / "a" / "models.conf")
+    assert export_file.write("~/a/models.conf", "[x]\n", False) == f"{home / 'a' / 'models.conf'}, in the new folder {home / 'a'}"
+    script = home / "a" / "run.sh"
+    assert export_file.write(str(script), "#!/bin/sh\n", False) == str(script)
+    assert script.stat().st_mode & 0o111, "a script can be started"
     with pytest.raises(UsageError, match="already there"):
         export_file.write("~/a/models.conf", "[y]\n", False)
     export_file.write("~/a/models.conf", "[y]\n", True)

@@ -77,10 +77,13 @@ def test_a_launch_of_a_model_without_a_profile_is_recorded_under_no_profile(here
     assert [request.name for request in asked] == [None]
 
 
-def test_the_export_is_a_section_of_models_conf(here):
+def test_the_export_is_a_section_of_models_conf_or_a_script(here):
     found, rig = first_model(here), rig_of(here)
     intent = Intent(use_case=here.read_use_cases()[0])
-    text = here.export(found, intent, here.derive(rig, found.model, intent, ()))
+    conf, script = here.export(found, intent, here.derive(rig, found.model, intent, ()))
+    assert (conf.format, script.format) == ("models.conf", "sh")
+    assert script.text.startswith("#!/bin/sh\n") and found.model.path in script.text
+    text = conf.text
     assert re.search(r"^\[alpha-chat\]$", text, re.MULTILINE)
     assert re.search(r"^MODEL=alpha\.gguf$", text, re.MULTILINE) and re.search(r"^CTX_SIZE=8192$", text, re.MULTILINE)
 

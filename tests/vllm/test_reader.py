@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigtui.engines.engine import Build, Event
+from rigtui.engines.vllm.loglines import readable
 from rigtui.engines.vllm.reader import Reader
 from rigtui.text import GIB
 
@@ -34,6 +35,21 @@ def values(events: list[Event], kind: str) -> list[float | None]:
 def gibs(events: list[Event]) -> dict[tuple[str, str], float]:
     """GiB of each buffer, the last that was said."""
     return {(e.device or "", e.buffer or ""): round((e.bytes or 0) / GIB, 2) for e in events if e.kind == "buffer"}
+
+
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ("(APIServer pid=1) INFO 11-21 00:59:08 [utils.py:3] fine", "info"),
+        ("(EngineCore pid=2) WARNING 11-21 00:59:08 [x.py:1] hm", "warn"),
+        ("(Worker_PP1 pid=3) CRITICAL 11-21 00:59:08 [x.py:1] the end", "error"),
+        ("INFO:     Started server process [1]", "info"),
+        ("ValueError: ERROR is only a word here", None),
+        ("Triton is installed, but doesn't include CPU backend.", None),
+    ],
+)
+def test_a_line_is_shown_whole_with_the_level_that_its_head_says(line: str, level: str | None) -> None:
+    assert readable(f"\x1b[36m{line}\x1b[0m") == [(level, line)]
 
 
 def test_a_whole_start_on_the_cpu() -> None:

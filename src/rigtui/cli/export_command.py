@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rigtui.export.exported import Exported
     from rigtui.rig.rig import Gpu
 
-FORMATS = ("models.conf", "sh")
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
+    from rigtui.export.exported import FORMATS
+
     parser.add_argument("profile", nargs="+", metavar="PROFILE", help="names of profiles")
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("-o", "--output", metavar="FILE", help="write here instead of standard output")
@@ -30,18 +30,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; returns the exit code."""
-    text = _script(args) if args.to == "sh" else models_conf(args)
+    text = exported(args)
     if args.output is None:
         print(text, end="")
         return EXIT_DONE
-    from rigtui.files import write_atomic
+    from rigtui.export.written import write_out
 
-    path = Path(args.output)
-    write_atomic(path, text.encode("utf-8"))
-    if args.to == "sh":
-        path.chmod(0o755)
-    note(f"wrote {path}")
+    note(f"wrote {write_out(Path(args.output), text)}")
     return EXIT_DONE
+
+
+def exported(args: argparse.Namespace, tell: Callable[[str], object] = note) -> str:
+    """The profiles `args.profile` in the format `args.to`; `tell` gets what the user should know of them.
+
+    Raises RigtuiError and its kin, one sentence.
+    """
+    return _script(args) if args.to == "sh" else _models_conf(args, tell)
 
 
 def _planned(name: str, args: argparse.Namespace) -> Exported:
@@ -57,11 +61,7 @@ def _script(args: argparse.Namespace) -> str:
     return write([_planned(name, args) for name in args.profile])
 
 
-def models_conf(args: argparse.Namespace, tell: Callable[[str], object] = note) -> str:
-    """The profiles `args.profile` as sections of a models.conf; `tell` gets what the user should know of them.
-
-    Raises RigtuiError and its kin, one sentence.
-    """
+def _models_conf(args: argparse.Namespace, tell: Callable[[str], object]) -> str:
     from rigtui.export.conf_profiles import as_written
     from rigtui.export.exported import Exported
     from rigtui.export.models_conf import ConfOptions, write

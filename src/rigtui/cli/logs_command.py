@@ -6,12 +6,13 @@ import argparse
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from datetime import time as datetime_time
+from functools import partial
 from pathlib import Path
 
-from rigtui.engines.llamacpp.loglines import readable
+from rigtui.engines.rooms import room
 from rigtui.errors import EXIT_DONE, RigtuiError
 from rigtui.runs import journal
 from rigtui.runs.watch import directory_of, find_run, follow
@@ -43,9 +44,10 @@ def _moment(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     """Print the log."""
-    directory = directory_of(find_run(args.name))
+    state = find_run(args.name)
+    directory = directory_of(state)
     log = directory.engine_log
-    show = _raw if args.raw else _cleaned
+    show = _raw if args.raw else partial(_cleaned, room(state.engine).readable)
     chunks = (change.log for change in follow(directory, log_offset=_offset(log, args.since))) if args.follow else _read(log, args.since)
     lines = _lines(chunks)
     shown = 0
@@ -100,6 +102,6 @@ def _raw(line: bytes) -> None:
     sys.stdout.buffer.write(line)
 
 
-def _cleaned(line: bytes) -> None:
+def _cleaned(readable: Callable[[str], list[tuple[str | None, str]]], line: bytes) -> None:
     for _, text in readable(line.decode("utf-8", errors="replace")):
         print(text)

@@ -50,6 +50,12 @@ class Room(Protocol):
     def reader(self, build: Build) -> Reader:
         """A fresh reader for the output of `build`."""
 
+    def readable(self, line: str) -> list[tuple[str | None, str]]:
+        """One line of output as people read it, with its level (`debug`, `info`, `warn`, `error`; None: it does not say).
+
+        Several where the line holds several, none where it holds nothing to read. Never raises.
+        """
+
     def diagnose(
         self, events: Iterable[Event], tail_lines: Sequence[str], exit_code: int | None, signal: int | None, asked_to_stop: bool
     ) -> Failure:

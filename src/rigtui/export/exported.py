@@ -7,6 +7,9 @@ from typing import NamedTuple
 from rigtui.intent.profile import Profile
 from rigtui.planning.plan import Plan
 
+FORMATS = {"models.conf": "models.conf", "sh": "rigtui.sh"}
+"""Format -> what such a file is usually called."""
+
 
 class Exported(NamedTuple):
     """A profile and its plan. No plan: only a profile that says by itself all that the format needs can be written."""

@@ -178,6 +178,11 @@ ModelState = Literal["here", "not downloaded", "not found"]
 
 def model_state(profile: Profile) -> ModelState:
     """Whether the profile's model lies on this machine: `not downloaded` can be fetched, `not found` is a path with nothing there."""
+    return model_found(profile)[0]
+
+
+def model_found(profile: Profile) -> tuple[ModelState, str]:
+    """The same, and where it is not here one sentence that says how to get it."""
     from rigtui.errors import MissingError
     from rigtui.intent.config import load_config
     from rigtui.models.resolve import resolve
@@ -186,9 +191,9 @@ def model_state(profile: Profile) -> ModelState:
     folders = load_config().models.folders
     try:
         resolve(profile.model, folders)
-    except MissingError:
-        return "not downloaded" if remote else "not found"
+    except MissingError as error:
+        return "not downloaded" if remote else "not found", str(error)
     except RigtuiError:
         # It is there but cannot be read or is ambiguous: whoever uses it is told why.
-        return "here"
-    return "here"
+        return "here", ""
+    return "here", ""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,17 @@ def read_runs(path: Path) -> list[RunResult]:
 
 
 def mark_forgotten(name: str, *, forgotten: bool) -> int:
-    """Mark the runs of a profile, or else of a model by its name, in all files; returns how many were not so marked before.
+    """Mark the runs of the profile of this name and those of the model of this name, whatever their profile; returns how many were not
+    so marked before.
 
     Raises RigtuiError when a file is damaged or cannot be written.
     """
-    if results_path(name).exists():
-        return _mark(results_path(name), lambda _run: True, "forgotten", forgotten)
-    every = sorted(results_path(name).parent.glob("*.toml"))
-    return sum(_mark(path, lambda run: run.get("model") == name, "forgotten", forgotten) for path in every)
+    own = results_path(name)
+
+    def meant(path: Path, run: dict[str, Any]) -> bool:
+        return run.get("model") == name or (path == own and run.get("profile") is not None)
+
+    return sum(_mark(path, partial(meant, path), "forgotten", forgotten) for path in sorted(own.parent.glob("*.toml")))
 
 
 def mark_chosen(name: str, run: str, tuning: str) -> None:
@@ -126,17 +130,24 @@ def _mark(path: Path, which: Callable[[dict[str, Any]], bool], field: str, value
 
 
 def move_results(old: str, new: str) -> None:
-    """The results of a profile go with it when it gets another name; where the new name has some already, both stay as they are.
+    """The results of a profile go with it when it gets another name; those of a model of the old name stay where they are. Where the new
+    name has some already, both stay.
 
-    Raises RigtuiError when the file cannot be moved.
+    Raises RigtuiError when they cannot be moved.
     """
     source, target = results_path(old), results_path(new)
-    if not source.exists() or target.exists():
+    if target.exists():
         return
-    try:
-        source.rename(target)
-    except OSError as error:
-        raise RigtuiError(f"cannot move {source} to {target}: {error.strerror or error}") from error
+    with files.locked(source):
+        runs = _runs(source)
+        moved = [run for run in runs if run.get("profile") is not None]
+        if not moved:
+            return
+        files.write_atomic(target, files.dump_toml({"run": moved}))
+        if len(moved) == len(runs):
+            source.unlink(missing_ok=True)
+        else:
+            files.write_atomic(source, files.dump_toml({"run": [run for run in runs if run.get("profile") is None]}))
 
 
 def _runs(path: Path) -> list[dict[str, Any]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rigtui.errors import RigtuiError, UsageError
-from rigtui.files import write_atomic
+from rigtui.export.written import write_out
 
 
 def write(path: str, text: str, replaces: bool) -> str:
-    """Write `text` to `path`; returns which file.
+    """Write `text` to `path`; returns where, for people.
 
     Raises UsageError when it is there and `replaces` is not set, RigtuiError when it cannot be written.
     """
@@ -18,5 +18,4 @@ def write(path: str, text: str, replaces: bool) -> str:
         raise RigtuiError(f"{file} is a folder; name a file in it")
     if file.exists() and not replaces:
         raise UsageError(f"{file} is already there")
-    write_atomic(file, text.encode("utf-8"))
-    return str(file)
+    return write_out(file, text)

@@ -67,7 +67,7 @@ def _head(holder: Holder, width: int) -> Content:
     name = f"{gpu.index} {short_name(gpu.name)}"
     if gpu.error is not None:
         return Content.assemble((name, "bold"), ("  cannot be read", "$error"))
-    spark = sparkline(holder.history, HISTORY_CELLS) if holder.history else ""
+    spark = f"held {sparkline(holder.history, HISTORY_CELLS)}" if holder.history else ""
     room = width - len(name) - len(spark) - 4
     kinds = {"desktop": gpu.desktop_bytes, "others": gpu.others_bytes, "engines": gpu.engines_bytes, "unknown": gpu.unknown_bytes}
     parts = [f"{gib(gpu.free_bytes)} of {gib(gpu.total_bytes)} free"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 
-from rigtui.engines.llamacpp.loglines import readable
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.watch import Follower
 from rigtui.tui.services import Level, LineChunk, LogChunk, LogLine
@@ -18,16 +17,18 @@ PAGE_LINES = 20_000
 """The same for the page of a log, which is searched."""
 MAX_WIDTH = 2000
 """Characters kept of a line."""
+Readable = Callable[[str], list[tuple[str | None, str]]]
 _LEVELS: dict[str, Level] = {"warn": "warn", "info": "info", "debug": "debug", "error": "error"}
-# Python programs (vLLM) write the word in capitals near the start, Ollama `level=WARN`.
-_WORD = re.compile(r"\b(?:level=)?(DEBUG|INFO|WARN|ERROR|CRITICAL|FATAL)(?:ING)?\b")
-_WORD_WITHIN = 80
 
 
 class LogTail:
     """Gives the newest lines at every look."""
 
-    def __init__(self, directory: RunDirectory, *, first_bytes: int = FIRST_BYTES, most_lines: int = MOST_LINES) -> None:
+    def __init__(
+        self, directory: RunDirectory, readable: Readable, *, first_bytes: int = FIRST_BYTES, most_lines: int = MOST_LINES
+    ) -> None:
+        """`readable`: how the run's engine writes (`engines.rooms`)."""
+        self._readable = readable
         try:
             size = directory.engine_log.stat().st_size
         except OSError:
@@ -54,15 +55,5 @@ class LogTail:
         if self._skip_first and lines:
             lines, self._skip_first = lines[1:], False
         kept = lines[-self._most :]
-        found = (item for line in kept for item in readable(line.decode("utf-8", errors="replace")))
-        return LineChunk(tuple(LogLine(text[:MAX_WIDTH], level_of(level, text)) for level, text in found), len(lines) - len(kept))
-
-
-def level_of(said: str | None, text: str) -> Level | None:
-    """The level of a line: what its head says, else a word near its start."""
-    if said is not None:
-        return _LEVELS.get(said)
-    word = _WORD.search(text[:_WORD_WITHIN])
-    if word is None:
-        return None
-    return "error" if word[1] in ("ERROR", "CRITICAL", "FATAL") else _LEVELS[word[1].lower()]
+        found = (item for line in kept for item in self._readable(line.decode("utf-8", errors="replace")))
+        return LineChunk(tuple(LogLine(text[:MAX_WIDTH], _LEVELS.get(level or "")) for level, text in found), len(lines) - len(kept))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
 from rigtui.doctor.check import Check
@@ -17,6 +19,9 @@ from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui.placing import Placement
 from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
 from rigtui.tui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from rigtui.tui.exporting import ExportText
 
 
 class RigRead(Message):
@@ -172,6 +177,14 @@ class Launched(Message):
         self.launch, self.problem = launch, problem
 
 
+class LaunchSaid(Message):
+    """What a launch has to wait for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
 class Noted(Message):
     """Something is to be told: what was done, or why it could not be."""
 
@@ -201,11 +214,11 @@ class FolderAdded(Message):
 
 
 class ExportReady(Message):
-    """The export to show."""
+    """The export to show, in every format."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, texts: tuple[ExportText, ...]) -> None:
         super().__init__()
-        self.text = text
+        self.texts = texts
 
 
 class ProcessesRead(Message):

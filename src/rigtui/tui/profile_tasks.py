@@ -49,5 +49,5 @@ def rename(store: ProfileStore, post: Post, name: str, new: str) -> None:
 
 
 def export(store: ProfileStore, post: Post, name: str) -> None:
-    """As a section of models.conf."""
+    """In every format."""
     told(post, lambda: post(ExportReady(store.export(name))))

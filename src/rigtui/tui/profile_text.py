@@ -10,6 +10,7 @@ from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.regression import regressions
 from rigtui.runs.results import AttemptResult, RunResult
 from rigtui.text import GIB, clean
+from rigtui.tui.keys import Keys
 from rigtui.tui.plot_text import build_name
 from rigtui.tui.rows import joined, lines_of, middle, padded, wrapped
 from rigtui.tui.services import ProfileRow
@@ -55,10 +56,17 @@ def _plain(value: object) -> str:
     return str(value)
 
 
+def not_measured(row: ProfileRow, keys: Keys, width: int) -> list[Content]:
+    """Why there are no results, and what brings some."""
+    if row.model_state != "here":
+        return wrapped(f"It never ran here: {clean(row.missing) or 'its model is not here'}", width, "$foreground-muted")
+    load, launch = keys.shown("profiles.load"), keys.shown("engine.launch")
+    text = f"It never ran here. {load} loads it, {launch} launches it then; every run is measured when it is ready."
+    return wrapped(text, width, "$foreground-muted")
+
+
 def results_table(results: tuple[RunResult, ...], width: int) -> list[Content]:
-    """What the runs measured, newest first, one line each."""
-    if not results:
-        return [Content.styled("Nothing was measured yet; every run is measured when it is ready.", "$foreground-muted")]
+    """What the runs measured, newest first, one line each; there is one at least."""
     head = " ".join(f"{name:<{size}}" if at in (0, 1, 3) else f"{name:>{size}}" for at, (name, size) in enumerate(COLUMNS))
     lines = [_fit(Content.styled(f"{head}  {PEAKS}", "$accent"), width)]
     lines += [_fit(_result_line(result, width), width) for result in reversed(results)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from rigtui.intent.intent import Intent
 from rigtui.models.library import LibraryEntry
 from rigtui.runs.results import RunResult, move_results, results_of_profile
+from rigtui.tui.exporting import ExportText
 from rigtui.tui.services import LoadedProfile, ProfileRow, Tuner
 
 
@@ -28,13 +29,14 @@ class LocalProfiles:
 
     def read(self) -> tuple[tuple[ProfileRow, ...], tuple[str, ...]]:
         """All of them, with the state of their models."""
-        from rigtui.intent.profiles import all_profiles, model_state
+        from rigtui.intent.profiles import all_profiles, model_found
 
         found = all_profiles(self._dirs())
-        rows = (
-            ProfileRow(profile=entry.profile, model_state=model_state(entry.profile), shipped=entry.shipped, path=str(entry.path))
-            for entry in found.entries
-        )
+        rows = []
+        for entry in found.entries:
+            state, missing = model_found(entry.profile)
+            row = ProfileRow(profile=entry.profile, model_state=state, missing=missing, shipped=entry.shipped, path=str(entry.path))
+            rows.append(row)
         return tuple(rows), found.problems
 
     def results(self, name: str) -> tuple[RunResult, ...]:
@@ -98,13 +100,18 @@ class LocalProfiles:
         path = edit_profile(find(name, self._dirs()), self._dirs()[0])
         return None if path is None else str(path)
 
-    def export(self, name: str) -> str:
-        """A section of models.conf, with what the user should know of it as comments."""
-        from rigtui.cli.export_command import models_conf
+    def export(self, name: str) -> tuple[ExportText, ...]:
+        """It in every format, with what the user should know of it as comments."""
+        from rigtui.cli.export_command import exported
+        from rigtui.tui.exporting import in_every_format
 
-        told: list[str] = []
-        text = models_conf(argparse.Namespace(**{**vars(self._args), "profile": [name], "models_dir": None}), told.append)
-        return "".join(f"# {line}\n" for line in told) + text
+        def write(format_: str) -> str:
+            told: list[str] = []
+            args = argparse.Namespace(**{**vars(self._args), "profile": [name], "models_dir": None, "to": format_})
+            text = exported(args, told.append)
+            return "".join(f"# {line}\n" for line in told) + text
+
+        return in_every_format(write)
 
     def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
         """Its tuning on this machine."""

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from rigtui.errors import RigtuiError
 from rigtui.runs.results import RunResult
+from rigtui.tui.exporting import ExportText
 from rigtui.tui.services import LoadedProfile, ProfileRow, ProfileStore, Services, Tuner
 
 REFUSED = "this screen only shows; nothing can be launched, stopped or changed from here"
@@ -67,8 +68,8 @@ class ShownProfiles:
         """Its model and what it asks for."""
         return self._store.load(name)
 
-    def export(self, name: str) -> str:
-        """It as a section of models.conf."""
+    def export(self, name: str) -> tuple[ExportText, ...]:
+        """It in every format."""
         return self._store.export(name)
 
     def text(self, name: str) -> str:

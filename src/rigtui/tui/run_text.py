@@ -15,7 +15,7 @@ from rigtui.engines.live import Live
 from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.keys import Keys
-from rigtui.tui.rows import joined, middle
+from rigtui.tui.rows import joined, middle, wrapped
 
 QUESTION = "In one sentence: what is a model at home good for?"
 PHASE_COLORS = {
@@ -26,6 +26,7 @@ PHASE_COLORS = {
     "stopped": "$foreground-muted",
     "failed": "$error",
 }
+LAUNCHING = "the plan is derived once more from a fresh reading of the rig"
 PHASE_MARKS = {"starting": "◌", "loading": "◌", "ready": "●", "stopping": "◌", "stopped": "○", "failed": "✖"}
 
 
@@ -64,19 +65,20 @@ def run_lines(
     width: int,
     keys: Keys,
     *,
-    launching: bool = False,
+    launching: str = "",
     runs: Sequence[RunState] = (),
     planned: bool = True,
     live: Live | None = None,
 ) -> list[Content]:
-    """The engine panel, a few short lines; `runs` are all there are, the shown one among them."""
+    """The engine panel, a few short lines; `runs` are all there are, the shown one among them; `launching`: what a launch waits for."""
+    waits = wrapped(f"launching: {clean(launching)}", width, "$warning") if launching else []
     if run is None:
-        if launching:
-            return [Content.styled("launching: the plan is derived once more from a fresh reading of the rig", "$warning")]
+        if waits:
+            return waits
         line = Content.styled("No engine is running.", "$foreground-muted")
         line += Content("  ") + _hint("", keys.shown("engine.launch"), "launches this plan") if planned else Content("")
         return [line + Content("  ") + _hint("", keys.shown("engine.next"), "shows the last run") if runs else line]
-    lines = [tabs(runs, run, width, keys)] if len(runs) > 1 else []
+    lines = [*waits, *([tabs(runs, run, width, keys)] if len(runs) > 1 else [])]
     lines.append(_status_line(run, width))
     lines += _ladder(run, width, keys)
     if run.phase == "ready":
@@ -156,8 +158,9 @@ def _ready(run: RunState, width: int, keys: Keys, live: Live | None) -> list[Con
     ]
     speed = measured_text(run, width - 10)
     if speed:
-        other = ("  on this machine; planned for another rig", "$foreground-muted") if run.simulated else ""
-        lines.append(Content.assemble(("measured  ", "$accent"), speed, other))
+        lines.append(Content.assemble(("measured  ", "$accent"), speed))
+    if run.simulated:
+        lines += wrapped("measured on this machine, planned for another rig", width, "$foreground-muted")
     if live is not None and (now := live_text(live, width - 10)):
         lines.append(Content.assemble(("now       ", "$accent"), now))
     lines.append(

@@ -25,6 +25,7 @@ from rigtui.tui.shelf import Shelf
 
 if TYPE_CHECKING:
     from rigtui.runs.tune import TrialResult
+    from rigtui.tui.exporting import ExportText
 
 Level = Literal["error", "warn", "info", "debug"]
 
@@ -77,6 +78,8 @@ class ProfileRow(Struct, frozen=True, kw_only=True):
 
     profile: Profile
     model_state: ModelState
+    missing: str = ""
+    """How to get the model where it is not here, one sentence."""
     shipped: bool
     path: str
 
@@ -166,8 +169,8 @@ class ProfileStore(Protocol):
     def edit_outside(self, name: str) -> str | None:
         """Let the user's own editor have the terminal; returns where the profile lies, None when nothing was changed."""
 
-    def export(self, name: str) -> str:
-        """It as a section of models.conf."""
+    def export(self, name: str) -> tuple[ExportText, ...]:
+        """It in every format."""
 
     def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
         """Its tuning, the last one or one that begins anew; `say` is told where an engine has to be asked first."""
@@ -264,8 +267,9 @@ class Services:
     open_lines: Callable[[str], LineSource]
     """The log of a run with more of its past, for its page."""
     open_live: Callable[[RunState], LiveSource]
-    launch: Callable[[LibraryEntry, Intent, Plan, Others], Launch]
-    """Derive again from a fresh reading and launch; the plan is the one that was shown."""
+    launch: Callable[[LibraryEntry, Intent, Plan, Others, Callable[[str], object]], Launch]
+    """Derive again from a fresh reading and launch; the plan is the one that was shown, the last argument is told what has to be waited
+    for."""
     stop: Callable[[str], None]
     take_step: Callable[[str, int], None]
     """Have a run give up its attempt for another of its `steps`."""
@@ -278,8 +282,8 @@ class Services:
     examine: Callable[[], tuple[Check, ...]]
     """Is this rig ready? Takes some seconds."""
     profiles: ProfileStore
-    export: Callable[[LibraryEntry, Intent, Plan], str]
-    """The choices as a section of models.conf."""
+    export: Callable[[LibraryEntry, Intent, Plan], tuple[ExportText, ...]]
+    """The choices in every format."""
     write_export: Callable[[str, str, bool], str]
     """Write a text to a file, in place of one that is there only when the flag says so; returns which. UsageError: it is there."""
     read_tips: Callable[[], frozenset[str]]

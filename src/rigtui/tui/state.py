@@ -92,6 +92,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     launched_choice: Choice | None = None
     """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
     launching: bool = False
+    launching_says: str = ""
+    """What the launch has to wait for."""
     learned: frozenset[str] = frozenset(TIPS)
     """First steps that were taken once, by id; they are not shown again."""
     saved: tuple[str, Choice] | None = None

@@ -25,6 +25,7 @@ from rigtui.tui.messages import (
     FolderAdded,
     HistoryRead,
     Launched,
+    LaunchSaid,
     LinesRead,
     LogRead,
     ModelsFound,
@@ -280,7 +281,7 @@ def read_lines(services: Services, post: Post, run: str) -> None:
 def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan, others: Others) -> None:
     """Launch; the run goes on whatever happens to the screen."""
     try:
-        post(Launched(services.launch(candidate, intent, plan, others)))
+        post(Launched(services.launch(candidate, intent, plan, others, lambda text: post(LaunchSaid(text)))))
     except RigtuiError as error:
         post(Launched(None, str(error)))
 

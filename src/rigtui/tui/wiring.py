@@ -9,7 +9,7 @@ from collections.abc import Callable
 from rigtui.cli.target import builds_for, current_rig, installed_builds, profile_of
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
-from rigtui.engines.rooms import HOW_TO_GET
+from rigtui.engines.rooms import HOW_TO_GET, room
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.intent.intent import Intent, UseCase
 from rigtui.models.library import LibraryEntry
@@ -25,6 +25,7 @@ from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui import export_file, rig_files, tip_store
 from rigtui.tui.chat import Chat
+from rigtui.tui.exporting import ExportText
 from rigtui.tui.kept_theme import keep_theme
 from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
@@ -142,13 +143,17 @@ class Local:
 
     def open_log(self, run: str) -> LogTail:
         """The end of a run's log."""
-        return LogTail(watch.directory_of(watch.find_run(run)))
+        state = watch.find_run(run)
+        return LogTail(watch.directory_of(state), room(state.engine).readable)
 
     def open_lines(self, run: str) -> LogTail:
         """A run's log for its page."""
-        return LogTail(watch.directory_of(watch.find_run(run)), first_bytes=PAGE_BYTES, most_lines=PAGE_LINES)
+        state = watch.find_run(run)
+        return LogTail(watch.directory_of(state), room(state.engine).readable, first_bytes=PAGE_BYTES, most_lines=PAGE_LINES)
 
-    def launch(self, candidate: LibraryEntry, intent: Intent, shown: Plan, others: Others) -> Launch:
+    def launch(
+        self, candidate: LibraryEntry, intent: Intent, shown: Plan, others: Others, say: Callable[[str], object] = lambda _text: None
+    ) -> Launch:
         """Derive again and launch. Raises RigtuiError when it does not fit any more or no engine is there."""
         from rigtui.runs.launch import launch
 
@@ -156,7 +161,7 @@ class Local:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         verify.wait_until_over()
         args = argparse.Namespace(**{**vars(self._args), "replace": others == "replace"})
-        builds = builds_for(candidate.model, intent)
+        builds = builds_for(candidate.model, intent, say=say)
         derived = memory.derive(current_rig(args), candidate.model, intent, builds, here=True)
         plan = derived.plan
         if plan.status == "no_fit":
@@ -218,13 +223,15 @@ class Local:
 
         return str(save(profile_of(intent, name, candidate.ref), directories(self._args.profiles_dir)[0], overwrite=overwrite))
 
-    def export(self, candidate: LibraryEntry, intent: Intent, plan: Plan) -> str:
-        """The choices as a section of models.conf, its paths relative to the model's folder."""
+    def export(self, candidate: LibraryEntry, intent: Intent, plan: Plan) -> tuple[ExportText, ...]:
+        """The choices in every format; paths in a models.conf are relative to the model's folder."""
+        from rigtui.export import models_conf, sh
         from rigtui.export.exported import Exported
-        from rigtui.export.models_conf import ConfOptions, write
+        from rigtui.tui.exporting import in_every_format
 
-        profile = profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref)
-        return write([Exported(profile, plan)], ConfOptions(gpus=self.gpus()))
+        entries = [Exported(profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref), plan)]
+        options = models_conf.ConfOptions(gpus=self.gpus())
+        return in_every_format(lambda name: sh.write(entries) if name == "sh" else models_conf.write(entries, options))
 
 
 def difference(shown: Plan, launched: Plan) -> str:

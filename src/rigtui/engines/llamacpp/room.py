@@ -7,6 +7,7 @@ from rigtui.engines.llamacpp.command import spawn
 from rigtui.engines.llamacpp.diagnose import diagnose
 from rigtui.engines.llamacpp.ladder import ladder
 from rigtui.engines.llamacpp.live import sample as live_sample
+from rigtui.engines.llamacpp.loglines import readable
 from rigtui.engines.llamacpp.reader import Reader as reader  # noqa: N813 the room's function that makes one
 
-__all__ = ["diagnose", "ladder", "learn", "live_sample", "reader", "spawn", "survey"]
+__all__ = ["diagnose", "ladder", "learn", "live_sample", "readable", "reader", "spawn", "survey"]

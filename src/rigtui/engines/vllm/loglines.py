@@ -19,6 +19,7 @@ _HEAD = re.compile(
     r"|(?P<uvicorn>INFO|WARNING|ERROR|CRITICAL): {1,10})?",
     re.ASCII,
 )
+_LEVELS = {"DEBUG": "debug", "INFO": "info", "WARNING": "warn", "ERROR": "error", "CRITICAL": "error"}
 _WORKER = re.compile(r"(?:Vllm)?Worker(?:Process)?")
 _RANKS = re.compile(r"(?P<group>PP|TP)(?P<rank>\d{1,4})", re.ASCII)
 _NUMBER = re.compile(r"-(?P<rank>\d{1,4})", re.ASCII)
@@ -45,6 +46,12 @@ def message(line: str) -> Message:
     if process is not None and head["rank"] is not None:
         process = f"{process}-{head['rank']}"
     return Message(process=process, level=head["level"] or head["uvicorn"], text=text, line=text.strip())
+
+
+def readable(line: str) -> list[tuple[str | None, str]]:
+    """One line of output as people read it, with its level where the line says one."""
+    text = clean(line[:MAX_LINE])
+    return [(_LEVELS.get(message(line).level or ""), text)]
 
 
 def rank_of(process: str | None, tensor_parallel: int) -> int | None:

@@ -18,6 +18,7 @@ from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.allowed import allowed
 from rigtui.tui.bindings import bindings, offered
 from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.run_text import LAUNCHING
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
 from rigtui.tui.screens.page_actions import PageActions
@@ -87,7 +88,8 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             self.query_one(Choices).show(choice_rows(state))
             self.query_one(PlanPanel).show(state)
             planned = state.plan is not None and "engine.launch" in offered(self, allowed(state))
-            self.query_one(EngineDock).show(state.run, launching=state.launching, runs=state.runs, planned=planned, live=state.live)
+            waits = (state.launching_says or LAUNCHING) if state.launching else ""
+            self.query_one(EngineDock).show(state.run, launching=waits, runs=state.runs, planned=planned, live=state.live)
             self.query_one(TipLine).show(state)
             self.query_one(HintLine).show(offered(self, allowed(state)))
             self.show_pages()

@@ -11,7 +11,7 @@ from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
-from rigtui.tui.messages import Launched, Noted
+from rigtui.tui.messages import Launched, LaunchSaid, Noted
 from rigtui.tui.run_text import curl_command, other_steps
 from rigtui.tui.screens.ask import AskScreen
 from rigtui.tui.screens.base import CockpitBase
@@ -60,9 +60,13 @@ class EngineActions(CockpitBase):
         plan = self.state.plan
         if candidate is None or intent is None or plan is None:
             return
-        self.change(replace(self.state, launching=True))
+        self.change(replace(self.state, launching=True, launching_says=""))
         work = partial(tasks.launch, self.services, self.post_message, candidate, intent, plan, others)
         self.background("launch", work)
+
+    @on(LaunchSaid)
+    def _launch_said(self, event: LaunchSaid) -> None:
+        self.change(replace(self.state, launching_says=event.text))
 
     @on(Launched)
     def _launched(self, event: Launched) -> None:

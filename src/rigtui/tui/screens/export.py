@@ -1,45 +1,71 @@
-"""An export as it would be written: read it, copy it, or write it to a file that is named."""
+"""An export as it would be written, in one format after the other: read it, copy it, or write it to a file that is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from textual import on
 from textual.content import Content
+from textual.widgets import Static
 
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, close_line, keys_of
+from rigtui.tui.exporting import ExportText
 from rigtui.tui.messages import Noted
+from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
 
 WHERE = "The file to write; one that is there is not replaced without asking."
-DEFAULT = "~/models.conf"
 
 
 class ExportScreen(TextScreen):
-    """The text of the file first, then where it goes."""
+    """The text of the file first, in the first format that can be written; then where it goes."""
 
     BINDINGS = bindings("export", "text", "dialog")
 
-    def __init__(self, title: str, text: str, write: Callable[[str, str, bool], str]) -> None:
-        """`write` keeps a text in a file (the flag: in place of one that is there) and says which; UsageError: it is there."""
-        super().__init__(title, Content(text), copy=text)
-        self._export, self._write = text, write
+    def __init__(self, texts: Sequence[ExportText], write: Callable[[str, str, bool], str]) -> None:
+        """`texts`: one for each format. `write` keeps a text in a file (the flag: in place of one that is there) and says which;
+        UsageError: it is there."""
+        super().__init__("Export", Content(""))
+        self._texts, self._write = texts, write
+        self._at = next((at for at, one in enumerate(texts) if one.text), 0)
 
     def on_mount(self) -> None:
-        """The keys."""
+        """The text and the keys."""
         super().on_mount()
-        keys = keys_of(self)
-        says = (f"{keys.shown('export.write')} writes a file", f"{keys.shown('text.copy')} copies")
-        self.query_one(".box").border_subtitle = close_line(self, "dialog.close", *says)
+        self._show()
+
+    @property
+    def _here(self) -> ExportText:
+        return self._texts[self._at]
+
+    @property
+    def _following(self) -> int:
+        return (self._at + 1) % len(self._texts)
+
+    def _show(self) -> None:
+        here, keys = self._here, keys_of(self)
+        self._copy = here.text or None
+        shown = Content(here.text) if here.text else Content.styled(clean(here.problem), "$error")
+        self.query_one(Static).update(shown)
+        says = [f"{keys.shown('export.format')} shows {self._texts[self._following].format}"] if len(self._texts) > 1 else []
+        says += [f"{keys.shown('export.write')} writes a file", f"{keys.shown('text.copy')} copies"] if here.text else []
+        box = self.query_one(".box")
+        box.border_title = literal(f"Export · {here.format}")
+        box.border_subtitle = close_line(self, "dialog.close", *says)
+
+    def action_format(self) -> None:
+        """The next format."""
+        self._at = self._following
+        self._show()
 
     def action_write(self) -> None:
         """Ask where."""
-        self.app.push_screen(
-            LineScreen("Write the export", WHERE, DEFAULT, lambda line: None if line.strip() else "type a file"), self._named
-        )
+        if self._here.text:
+            line = LineScreen("Write the export", WHERE, f"~/{self._here.file}", lambda line: None if line.strip() else "type a file")
+            self.app.push_screen(line, self._named)
 
     def _named(self, path: str | None) -> None:
         if path:
@@ -48,7 +74,7 @@ class ExportScreen(TextScreen):
     def _keep(self, path: str, *, replaces: bool) -> None:
         def work() -> None:
             try:
-                self.post_message(Noted(f"written to {self._write(path, self._export, replaces)}", title="export"))
+                self.post_message(Noted(f"written to {self._write(path, self._here.text, replaces)}", title="export"))
             except UsageError as error:
                 self.app.call_from_thread(self._there, path, str(error))
             except RigtuiError as error:

@@ -141,7 +141,7 @@ class PlanActions(CockpitBase):
             self._save(name, overwrite=True)
 
     def action_export(self) -> None:
-        """Show the models.conf section."""
+        """Show them as other tools take them."""
         candidate, intent, plan = self.state.candidate, st.intent(self.state), self.state.plan
         if candidate is not None and intent is not None and plan is not None:
             work = partial(tasks.export, self.services, self.post_message, candidate, intent, plan)
@@ -149,4 +149,4 @@ class PlanActions(CockpitBase):
 
     @on(ExportReady)
     def _export_ready(self, event: ExportReady) -> None:
-        self.app.push_screen(ExportScreen("Section for models.conf", event.text, self.services.write_export))
+        self.app.push_screen(ExportScreen(event.texts, self.services.write_export))

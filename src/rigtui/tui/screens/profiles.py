@@ -20,7 +20,7 @@ from rigtui.tui import profile_tasks as tasks
 from rigtui.tui.bindings import bindings, keys_of
 from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
 from rigtui.tui.plot_text import METRICS, plot
-from rigtui.tui.profile_text import about_profile, profile_row, results_table
+from rigtui.tui.profile_text import about_profile, not_measured, profile_row, results_table
 from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.edit import EditScreen
@@ -128,12 +128,14 @@ class ProfilesPage(Page):
             self.query_one("#profile").border_title = literal(clean(name))
             self.query_one("#profile-text", Static).update(Content("\n").join(about_profile(row, width)))
             found, problem = self._results[name]
-            lines = wrapped(clean(problem), width, "$error") if problem else self._measured(found, width)
+            lines = wrapped(clean(problem), width, "$error") if problem else self._measured(row, found, width)
             self.query_one("#results-text", Static).update(Content("\n").join(lines))
         self.show_hints()
 
-    def _measured(self, found: tuple[RunResult, ...], width: int) -> list[Content]:
-        if self._plotted is None or not found:
+    def _measured(self, row: ProfileRow, found: tuple[RunResult, ...], width: int) -> list[Content]:
+        if not found:
+            return not_measured(row, keys_of(self), width)
+        if self._plotted is None:
             return results_table(found, width)
         return plot(found, METRICS[self._plotted], width, self.query_one("#results").scrollable_content_region.height)
 
@@ -274,10 +276,10 @@ class ProfilesPage(Page):
             self.app.push_screen(TunePage(self.services, name), lambda _: self.stored(name))
 
     def action_export(self) -> None:
-        """Show its section of models.conf."""
+        """Show it as other tools take it."""
         if (row := self._here) is not None:
             self._do(tasks.export, row.profile.name)
 
     @on(ExportReady)
     def _export_ready(self, event: ExportReady) -> None:
-        self.app.push_screen(ExportScreen("Section for models.conf", event.text, self.services.write_export))
+        self.app.push_screen(ExportScreen(event.texts, self.services.write_export))

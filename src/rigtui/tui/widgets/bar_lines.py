@@ -154,7 +154,8 @@ def _word(piece: Piece, count: int) -> str:
     if piece.holders and piece.holders[0][1] > piece.bytes // 2:
         words.insert(0, middle(piece.holders[0][0], NAME_CELLS))
     for word in words:
-        for text in (f" {word} {number(piece.bytes)} ", f" {word} "):
+        # In a small piece the figure is worth more than the space around it.
+        for text in (f" {word} {number(piece.bytes)} ", f"{word} {number(piece.bytes)}", f" {word} "):
             if cell_len(text) <= count:
                 return text
     return ""

@@ -23,7 +23,7 @@ class EngineDock(Horizontal):
         super().__init__(id=id)
         self.border_title = "Engine"
         self._run: RunState | None = None
-        self._launching = False
+        self._launching = ""
         self._runs: tuple[RunState, ...] = ()
         self._planned = False
         self._live: Live | None = None
@@ -34,8 +34,8 @@ class EngineDock(Horizontal):
         yield Static(id="engine-facts", markup=False)
         yield TailView(LOG_LINES, id="engine-log")
 
-    def show(self, run: RunState | None, *, launching: bool, runs: tuple[RunState, ...], planned: bool, live: Live | None = None) -> None:
-        """Show this run of all `runs`; `planned`: there is a plan to launch."""
+    def show(self, run: RunState | None, *, launching: str, runs: tuple[RunState, ...], planned: bool, live: Live | None = None) -> None:
+        """Show this run of all `runs`; `launching`: what a launch waits for; `planned`: there is a plan to launch."""
         if run is None or self._run is None or run.run != self._run.run:
             self.query_one(TailView).clear()
         self._run, self._launching, self._runs, self._planned, self._live = run, launching, runs, planned, live

@@ -76,14 +76,15 @@ class ModelList(ScrollView, can_focus=True):
         return tuple(item for item in self._items if isinstance(item, ModelRow))
 
     @property
-    def _roomy(self) -> bool:
+    def roomy(self) -> bool:
+        """Every model has two lines, with words beside the figures."""
         return self.app.size.height >= ROOMY_HEIGHT
 
     def _lay_out(self) -> None:
         """Which line shows what."""
         lines: list[tuple[Item, int]] = []
         for item in self._items:
-            tall = isinstance(item, ModelRow) and (self._roomy or item.path == self._cursor)
+            tall = isinstance(item, ModelRow) and (self.roomy or item.path == self._cursor)
             lines += [(item, 0), (item, 1)] if tall else [(item, 0)]
         self._lines = lines
         self._strips = {key: strip for key, strip in self._strips.items() if len(self._strips) < 2 * len(lines) + 8}
@@ -136,7 +137,7 @@ class ModelList(ScrollView, can_focus=True):
         if isinstance(item, Title):
             content = Content(f" {middle(item.text, width - 1)}")
         else:
-            content = row_lines(item, width, roomy=self._roomy, open_=state == "cursor", sort=self._sort)[line]
+            content = row_lines(item, width, roomy=self.roomy, open_=state == "cursor", sort=self._sort)[line]
         strips = Visual.to_strips(self, content, width, 1, style)
         return strips[0].adjust_cell_length(width, style.rich_style) if strips else Strip.blank(width, style.rich_style)
 
@@ -151,7 +152,7 @@ class ModelList(ScrollView, can_focus=True):
 
     def action_page(self, step: int) -> None:
         """As many models on as are seen at once."""
-        self.action_cursor(step * max(1, self.size.height // (2 if self._roomy else 1) - 1))
+        self.action_cursor(step * max(1, self.size.height // (2 if self.roomy else 1) - 1))
 
     def _go(self, path: str) -> None:
         if path != self._cursor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from msgspec import Struct
 from rich.cells import cell_len
 from textual.content import Content
@@ -59,12 +61,19 @@ def row_of(
         size=size(model.weights_bytes) if model else "unusable",
         facts=(clean(model.architecture), trained, experts) if model else (),
         search=" ".join(words).lower(),
-        problem=None if model else clean(entry.error or "cannot be used"),
+        problem=None if model else _problem(entry),
         placement=placement,
         current=current,
         favourite=favourite,
         running=running,
     )
+
+
+def _problem(entry: LibraryEntry) -> str:
+    """Why it cannot be used, without the places that the row need not name."""
+    path = PurePath(entry.path)
+    text = clean(entry.error or "it cannot be used")
+    return text.replace(clean(str(path)), "it").replace(f"{clean(str(path.parent))}/", "").replace(clean(path.name), "it")
 
 
 def shown_name(entry: LibraryEntry) -> str:
@@ -105,7 +114,7 @@ def _short(row: ModelRow) -> Content:
 def _facts(row: ModelRow, width: int, *, with_size: bool) -> Content:
     """Where it would go and how fast, then as many facts as there is room for; or why it cannot be used."""
     if row.problem is not None:
-        return Content.styled("  " + middle(row.problem, width - 2), "$warning")
+        return Content.styled(f"  {row.problem}", "$warning").truncate(width, ellipsis=True)
     found = row.placement
     if with_size:
         return Content.styled(" " + joined([found.cards if found else "", row.size, *row.facts], width - 1), MUTED)

@@ -78,6 +78,9 @@ class ModelPicker(Vertical):
         self._groups, self._sort = groups, sort
         if self._told in (None, selected):
             self._selected, self._told = selected, None
+        if not self._list.roomy and sort != "size" and any(rows for _, rows in groups):
+            # There is no room for the unit in the rows.
+            title = f"{title} · tok/s"
         # Setting it repaints the border, whether or not it is another text.
         if title != self.border_title:
             self.border_title = title
