@@ -184,6 +184,9 @@ def test_a_bad_model_file_is_one_sentence(name: str, tiny: Path, tmp_path: Path)
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+TWO = "".join(f'[[gpu]]\nname = "{name}"\ntotal_mib = 9000\nfree_mib = 8000\n' for name in "AB")
+
+
 @pytest.mark.parametrize(
     ("files", "argv", "code", "words"),
     [
@@ -204,6 +207,10 @@ def test_a_bad_model_file_is_one_sentence(name: str, tiny: Path, tmp_path: Path)
         ({}, ["plan", "x", "--fit-target", "-1"], 2, "--fit-target"),
         ({}, ["plan", "x", "--fit-target", "128,-1"], 2, "--fit-target"),
         ({}, ["plan", "x", "--fit-target", "99999999999"], 2, "--fit-target"),
+        ({"r.toml": TWO}, ["--rig", "r.toml", "plan", "x.gguf", "--gpus", "0,"], 2, "a GPU without a name"),
+        ({"r.toml": TWO}, ["--rig", "r.toml", "plan", "x.gguf", "--gpus", "0,0"], 2, "GPU 0 (A) is named twice"),
+        ({}, ["plan", "x", "--kv-type", "q8_0,"], 2, "not one type or two"),
+        ({}, ["run", "x", "--save", ""], 2, "--save needs a name"),
         ({}, ["nonsense"], 2, "nonsense"),
         ({}, ["preview", "--", "ls", "-la"], 2, "ls is no engine that rigtui knows"),
         ({}, ["serve", "--port", "abc"], 2, "'abc' is not a port"),
@@ -216,6 +223,7 @@ def test_bad_input_is_one_sentence_and_the_exit_code_of_its_kind(
 ) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
+    tiny_llama(tmp_path / "x.gguf")
     command = [sys.executable, "-m", "rigtui", "--profiles-dir", str(tmp_path), *argv]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == code, done.stderr
@@ -261,3 +269,35 @@ def test_a_file_that_cannot_be_used_is_named_once(tmp_path: Path, capsys: pytest
     path.write_bytes(b"this is a text file\n" * 100)
     assert main(["models", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count(str(path)) == 1
+
+
+def test_a_card_whose_memory_is_unknown_is_said_to_be_left_out(tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = tmp_path / "half.toml"
+    rig.write_text('[[gpu]]\nname = "A"\ntotal_mib = 9000\nfree_mib = 8000\n[[gpu]]\nname = "B"\n')
+    plan = said(capsys, "--rig", str(rig), "plan", str(tiny), "--json")
+    assert [device["name"] for device in plan["devices"]] == ["A"]
+    assert {"code": "gpu_left_out", "text": "GPU 1 (B) is left out: how much of its memory is free is unknown"} in plan["warnings"]
+
+
+def test_what_fits_nowhere_is_told_without_promising_a_context(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = tmp_path / "small.toml"
+    rig.write_text("[rig]\nram_total_mib = 8000\nram_free_mib = 6000\n")
+    path = str(model_file("llama-3.3-70b-q4_k_m", tmp_path))
+    plan = said(capsys, "--rig", str(rig), "plan", path, "--json", code=3)
+    assert [reason["code"] for reason in plan["reasons"]] == ["no_fit", "smaller"]
+    assert main(["--rig", str(rig), "run", path, "--dry-run"]) == 3
+    assert "cannot run on this rig: it does not fit with 4,096 tokens" in capsys.readouterr().err
+
+
+def test_an_engine_that_others_can_reach_is_said_to_be_open(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(tiny), "--dry-run", "--host", "0.0.0.0"]) == 0
+    assert "--api-key-file" in capsys.readouterr().err
+    assert main(["run", str(tiny), "--dry-run"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_model_that_does_not_say_its_context_needs_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tiny_llama(tmp_path / "mute.gguf", context=0))
+    assert main(["plan", path]) == 2
+    assert "set one with --context" in capsys.readouterr().err
+    assert said(capsys, "plan", path, "--context", "2048", "--json")["context"] == 2048

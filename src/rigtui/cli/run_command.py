@@ -11,7 +11,7 @@ from rigtui.cli.ending import Held, exit_code, held
 from rigtui.cli.output import note, print_json
 from rigtui.cli.run_text import Progress
 from rigtui.cli.target import Target, add_plan_options, profile_from, target
-from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISSING, DoesNotFitError, MissingError
+from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISSING, DoesNotFitError, MissingError, UsageError
 
 if TYPE_CHECKING:
     from rigtui.engines.engine import Build
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rigtui.runs.state import LaunchRequest, RunState
 
 RUN_SCHEMA = "rigtui.run/1"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     from rigtui.engines.rooms import HOW_TO_GET
     from rigtui.runs.watch import directory_of, live_run_of
 
+    if args.save == "":
+        raise UsageError("--save needs a name for the profile")
     found = target(args, here=True)
     if not args.dry_run and not args.replace:
         # What runs already is attached to, whether or not a second one would fit beside it.
@@ -56,10 +59,12 @@ def run(args: argparse.Namespace) -> int:
             return _attached(there, str(directory_of(there).path), args)
     if found.plan.status == "no_fit":
         why = "; ".join(reason.text for reason in found.plan.reasons) or "it needs more memory than there is"
-        raise DoesNotFitError(f"{found.model.name} does not fit this rig with what was asked: {why}")
+        raise DoesNotFitError(f"{found.model.name} cannot run on this rig: {why}")
     if found.build is None:
         raise MissingError(HOW_TO_GET[found.plan.engine])
     request = _request(found, found.build, args)
+    if (request.host or "127.0.0.1") not in LOOPBACK and request.api_key_file is None:
+        note(f"whoever reaches {request.host} may use the engine; --api-key-file FILE asks clients for a key")
     if args.dry_run:
         return _dry_run(request, args)
     if args.save:

@@ -79,12 +79,12 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    return tuple(part.strip() for part in text.split(","))
 
 
 def _kv_type(text: str) -> tuple[str, str]:
     parts = _words(text)
-    if len(parts) not in (1, 2):
+    if len(parts) not in (1, 2) or not all(parts):
         raise argparse.ArgumentTypeError(f"'{text}' is not one type or two, such as q8_0 or f16,q8_0")
     return parts[0], parts[-1]
 

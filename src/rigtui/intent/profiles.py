@@ -116,7 +116,7 @@ def ensure_free(name: str, directory: Path, *, overwrite: bool = False) -> None:
     if holder != name:
         raise UsageError(f"{path} holds the profile {clean(holder)}, so {clean(name)} cannot be stored there; choose another name")
     if not overwrite:
-        raise UsageError(f"there is a profile {clean(name)} already ({path}); choose another name, or say that it may be replaced")
+        raise UsageError(f"there is a profile {clean(name)} already ({path}); choose another name, or remove it first")
 
 
 def all_profiles(dirs: tuple[Path, ...]) -> Profiles:

@@ -16,12 +16,12 @@ from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.known import NOTHING, Known
 from rigtui.planning.lessons import NO_LESSONS, Lessons
-from rigtui.planning.plan import Alternative, Plan
+from rigtui.planning.plan import Alternative, Plan, Reason
 from rigtui.planning.remembered import Remembering
 from rigtui.planning.twin import twin
 from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
-from rigtui.text import gib
+from rigtui.text import clean, gib
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
 KV_QUALITY = {
@@ -69,7 +69,14 @@ def choose(
     beside = _other_engine(rig, model, intent, builds) if intent.engine == "auto" else None
     if beside is not None:
         others = (*others[: MOST_ALTERNATIVES - 1], beside)
-    return replace(best, alternatives=others)
+    return replace(best, alternatives=others, warnings=(*best.warnings, *_left_out(rig)))
+
+
+def _left_out(rig: Rig) -> tuple[Reason, ...]:
+    """The cards that no plan can use, and why."""
+    unknown = "how much of its memory is free is unknown"
+    cards = [gpu for gpu in rig.gpus if gpu not in rig.usable_gpus]
+    return tuple(Reason("gpu_left_out", f"GPU {gpu.index} ({clean(gpu.name)}) is left out: {gpu.error or unknown}") for gpu in cards)
 
 
 def ranked(

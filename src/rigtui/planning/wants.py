@@ -41,6 +41,8 @@ def wants(model: Model, intent: Intent) -> Wants:
         # vLLM has names of its own; its room refuses what it does not know.
         if kind not in KV_TYPES and not (own.kv_type and model.format == "safetensors"):
             raise UsageError(f"'{kind}' is not a KV cache type; known are {', '.join(KV_TYPES)}")
+    if not trained and not own.context:
+        raise UsageError(f"{model.name} does not say how long a context it was trained for; set one with --context")
     batch, ubatch = batches(intent, ())
     for name, number in (("context", context), ("parallel", slots), ("ubatch", ubatch)):
         if number < 1:

@@ -19,8 +19,8 @@ _Bandwidth = Annotated[float, Meta(gt=0, le=1_000_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class _RigTable(Struct, forbid_unknown_fields=True, kw_only=True):
-    name: _Name
+class _RigTable(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    name: _Name | None = None
     platform: Literal["linux", "wsl2"] = "linux"
     ram_total_mib: _Mib | None = None
     ram_free_mib: _Mib | None = None
@@ -41,22 +41,25 @@ class _GpuTable(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class _File(Struct, forbid_unknown_fields=True, kw_only=True):
-    rig: _RigTable
+    rig: _RigTable = _RigTable()
     gpu: Annotated[list[_GpuTable], Meta(max_length=MAX_GPUS)] = []
 
 
 def load(path: Path) -> Rig:
     """The rig that the file at `path` describes; `simulated`, and without UUIDs and PCI addresses.
 
-    What the file leaves out is None, but bandwidth and compute capability are looked up by the card's name. VRAM that is
-    neither free nor the desktop's is `unknown_bytes`; no engine runs on a rig of a file. Raises UsageError that names the file
-    and the key.
+    What the file leaves out is None, but the file's own name is the rig's, and bandwidth and compute capability are looked up by the
+    card's name. VRAM that is neither free nor the desktop's is `unknown_bytes`; no engine runs on a rig of a file. Raises UsageError
+    that names the file and the key.
     """
-    content = files.convert(files.read_toml(path), _File, path)
+    said = files.read_toml(path)
+    if not said:
+        raise UsageError(f"{path} says nothing about a rig: it needs [rig] or [[gpu]]")
+    content = files.convert(said, _File, path)
     table = content.rig
     _at_most(path, "rig.ram_free_mib", table.ram_free_mib, "ram_total_mib", table.ram_total_mib)
     return Rig(
-        name=_line(path, "rig.name", table.name),
+        name=_line(path, "rig.name", table.name or path.stem),
         platform=table.platform,
         gpus=tuple(_gpu(path, index, gpu) for index, gpu in enumerate(content.gpu)),
         driver=None if table.driver is None else clean(table.driver),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rigtui.errors import UsageError
 from rigtui.rig.rig import Gpu, Rig
+from rigtui.text import clean
 
 
 def select(rig: Rig, names: Sequence[str]) -> tuple[Gpu, ...]:
@@ -15,11 +16,13 @@ def select(rig: Rig, names: Sequence[str]) -> tuple[Gpu, ...]:
     """
     chosen: list[Gpu] = []
     for name in names:
+        if not name.strip():
+            raise UsageError(f"a GPU without a name was asked for; there are: {_listing(rig.gpus)}")
         found = _matching(rig, name)
         if not found:
-            raise UsageError(f"no GPU is called '{name}' here; there are: {_listing(rig.gpus)}")
+            raise UsageError(f"no GPU is called '{clean(name)}' here; there are: {_listing(rig.gpus)}")
         if len(found) > 1:
-            raise UsageError(f"'{name}' means several GPUs ({_listing(found)}); use the number or the UUID")
+            raise UsageError(f"'{clean(name)}' means several GPUs ({_listing(found)}); use the number or the UUID")
         gpu = found[0]
         if gpu.error is not None or gpu.free_bytes is None:
             raise UsageError(f"GPU {gpu.index} ({gpu.name}) cannot be used: {gpu.error or 'its memory is unknown'}")

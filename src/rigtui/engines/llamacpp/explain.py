@@ -24,13 +24,13 @@ USUAL_UBATCH = 512
 
 
 def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> tuple[Reason, ...]:
-    """Why these cards, this split, this context, this headroom."""
-    return (*_cards(rig, model, derivation, candidate), *_context(model, derivation, candidate), *_headroom(candidate))
-
-
-def _cards(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
+    """Why these cards, this split, this context, this headroom; of what fits nowhere, what is missing and what would help."""
     if candidate.status == "no_fit":
-        return [Reason("no_fit", _shortfall(rig, derivation, candidate)), *_way_out(rig, model, derivation, candidate)]
+        return (Reason("no_fit", _shortfall(rig, derivation, candidate)), *_way_out(rig, model, derivation, candidate))
+    return (*_cards(rig, derivation, candidate), *_context(model, derivation, candidate), *_headroom(candidate))
+
+
+def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
     if not candidate.gpus:
         why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
         why = f"your {derivation.own_cpu} leaves the GPUs out" if derivation.own_cpu else why
@@ -100,7 +100,7 @@ def _shortfall(rig: Rig, derivation: Derivation, candidate: Candidate) -> str:
     want = derivation.wants
     tokens = want.context * want.slots if want.context_fixed else candidate.fitted.context
     context = f"with {tokens:,} tokens of context"
-    return f"does not fit {context}: " + ("; ".join(short) if short else "layers would have to go to RAM")
+    return f"it does not fit {context}: " + ("; ".join(short) if short else "layers would have to go to RAM")
 
 
 def _way_out(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate) -> list[Reason]:
@@ -138,7 +138,7 @@ def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list
     found = []
     if want.context_fixed:
         found.append(Reason("context", f"{want.context:,} tokens of context, as you set"))
-        if per_slot != want.context and candidate.status != "no_fit":
+        if per_slot != want.context:
             found.append(Reason("context_rounded", f"llama.cpp rounds your {want.context:,} tokens of context up to {per_slot:,}"))
     elif per_slot < want.context and candidate.in_vram:
         found.append(Reason("context", f"{per_slot:,} tokens of context are the most that fit; {want.context:,} are wanted"))
