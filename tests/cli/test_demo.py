@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from rigtui.paths import data_dir
+from rigtui.runs import watch
 from runs.support import wait_until
 
 pytestmark = pytest.mark.engine
@@ -27,6 +28,17 @@ def test_headless_demo_measures_a_real_model_and_leaves_nothing_behind(home: Pat
     assert run["simulated"] is True
     assert run["attempt"][-1]["decode_tok_s"] > 0
     # The supervisor has written its last word and is on its way out.
+    wait_until(lambda: not left_behind(home), f"nothing left: {left_behind(home)}")
+
+
+@pytest.mark.parametrize("phase", ["starting", "ready"])
+def test_a_demo_that_is_terminated_leaves_nothing_behind(home: Path, phase: str) -> None:
+    demo = subprocess.Popen([sys.executable, "-m", "rigtui", "demo", "--headless"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with demo:
+        wait_until(lambda: demo.poll() is not None or any(run.phase == phase for run in watch.live_runs()), f"its run is {phase}")
+        demo.terminate()
+        assert demo.wait(60) == 143
+    assert not watch.live_runs()
     wait_until(lambda: not left_behind(home), f"nothing left: {left_behind(home)}")
 
 

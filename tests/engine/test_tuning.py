@@ -87,12 +87,22 @@ def test_a_tuning_is_broken_off_goes_on_and_its_best_is_what_runs_next(profile: 
     assert tune()["trials"] == said["trials"], "there is nothing left to try"
 
 
-@pytest.mark.parametrize("phase", ["starting", "loading", "stopping"])
-def test_no_engine_is_left_by_a_tuning_that_is_broken_off_at_any_moment(profile: str, phase: str) -> None:
+@pytest.mark.parametrize(
+    ("phase", "number", "code"),
+    [
+        ("starting", signal.SIGINT, 130),
+        ("loading", signal.SIGTERM, 143),
+        ("ready", signal.SIGTERM, 143),
+        ("stopping", signal.SIGINT, 130),
+    ],
+)
+def test_no_engine_is_left_by_a_tuning_that_is_broken_off_at_any_moment(
+    profile: str, phase: str, number: signal.Signals, code: int
+) -> None:
     first = begun()
     wait_until(lambda: any(run.phase == phase for run in watch.live_runs()), f"a trial is {phase}")
-    first.send_signal(signal.SIGINT)
-    assert first.wait(60) == 130
+    first.send_signal(number)
+    assert first.wait(60) == code
     assert not watch.live_runs(), "no engine is left"
 
 

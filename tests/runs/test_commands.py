@@ -232,6 +232,28 @@ def test_sigterm_in_the_foreground_stops_the_engine_even_while_it_starts(runs: R
     assert not identity.is_running(ended.pid, ended.pid_started)
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_whoever_only_attached_leaves_without_the_engine(number: signal.Signals, code: int, runs: Runs) -> None:
+    with foreground() as first, foreground() as second:
+        launched = {True: [], False: []}  # by whether it attached
+        for process in (first, second):
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            launched["runs already as" in said].append(process)
+        ([starter], [attached]) = launched[False], launched[True]
+        state = wait_until(lambda: next((s for s in watch.live_runs() if s.phase == "ready" and not s.measuring), None), "ready")
+        runs.note(state)
+        attached.send_signal(number)
+        assert attached.wait(60) == code
+        assert attached.stderr is not None
+        assert f"`rigtui stop {state.run}` stops it" in attached.stderr.read()
+        assert watch.find_run(state.run).phase == "ready"
+        assert identity.is_running(state.pid, state.pid_started)
+        starter.send_signal(number)
+        assert starter.wait(60) == code
+    assert not identity.is_running(state.pid, state.pid_started)
+
+
 def test_sighup_in_the_foreground_leaves_the_engine(runs: Runs) -> None:
     with foreground() as process:
         state = wait_until(lambda: next((s for s in watch.live_runs() if s.phase == "ready"), None), "ready")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import os
 import resource
@@ -16,12 +17,18 @@ import msgspec
 import pytest
 
 from rigtui import files
+from rigtui.engines.engine import Spawn
+from rigtui.engines.rooms import room
+from rigtui.rig.rig import Rig
 from rigtui.runs import identity, launch, watch
 from rigtui.runs.keeper import StateKeeper
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
-from rigtui.runs.state import RunState
-from runs.support import CARD_0, CARD_1, LOGS, Runs, first_port, wait_until
+from rigtui.runs.state import Asked, RunState
+from rigtui.runs.supervisor import Supervisor
+from rigtui.runs.walk import Walker, Way, Ways
+from rigtui.runs.when import timestamp
+from runs.support import CARD_0, CARD_1, LOGS, Runs, a_request, first_port, wait_until
 
 
 def test_a_run_loads_becomes_ready_is_measured_and_stops(runs: Runs, tmp_path: Path) -> None:
@@ -360,3 +367,28 @@ def test_state_is_valid_at_every_moment(runs: Runs) -> None:
 
     wait_until(look, "ready")
     assert reads > 1
+
+
+def test_mending_ends_after_half_an_hour_whatever_steps_are_left(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every attempt takes seven minutes by the clock and fails, and there is always one more step."""
+    request = a_request(attempts=100)
+    spawn = Spawn(argv=(sys.executable, "-c", "raise SystemExit(1)"), host="127.0.0.1", port=1, model_name="tiny", weights_bytes=1)
+    asked = Asked(run="0000aaaa", started=timestamp(), spawn=spawn, request=request)
+    steps = itertools.count(1)
+
+    def one_more(*_: object, **__: object) -> Ways:
+        return Ways(ways=(Way(plan=request.plan, build=request.build, constraints=(), change=f"step {next(steps)}"),))
+
+    monkeypatch.setattr(Walker, "ways", one_more)
+    monkeypatch.setattr(room("llama.cpp"), "spawn", lambda *_: spawn)
+    # Its handlers must not stay in this process.
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    directory = RunDirectory.create(asked)
+    Supervisor(directory, lambda _engines: Rig(name="desk", platform="linux"), itertools.count(0, 7 * 60).__next__).run()
+    state = directory.read_state()
+    assert state is not None
+    assert state.failure is not None
+    # The first attempt is not yet mending; five more make 35 minutes.
+    assert [attempt.change for attempt in state.attempts] == [None, *(f"step {number}" for number in range(1, 6))]
+    assert state.failure.text.endswith("it was tried for 30 minutes, which is the limit")
+    assert [attempt.outcome for attempt in load_results("tiny")[0].attempt] == ["failed"] * 6

@@ -74,6 +74,7 @@ def _target(args: argparse.Namespace, model: Path) -> Target:
 
 def _serve(found: Target) -> RunState:
     """Launch, wait until it is measured, stop; the engine is gone when this returns or raises."""
+    from rigtui.cli.ending import answered_after
     from rigtui.cli.run_text import Progress
     from rigtui.runs.launch import launch
     from rigtui.runs.state import LaunchRequest
@@ -86,9 +87,11 @@ def _serve(found: Target) -> RunState:
     request = LaunchRequest(
         plan=found.plan, intent=found.intent, build=build, model=name, profile=name, fingerprint=found.model.fingerprint, simulated=True
     )
-    state = launch(request).state
+    state: RunState | None = None
     progress = Progress(found.plan)
     try:
+        with answered_after():
+            state = launch(request).state
         for change in follow(directory_of(state), log_offset=None):
             if change.state is None:
                 continue
@@ -98,7 +101,9 @@ def _serve(found: Target) -> RunState:
             if state.measured is not None and not state.measuring:
                 break
     finally:
-        ended = stop_and_wait(state)
+        if state is not None:
+            with answered_after():
+                ended = stop_and_wait(state)
     if ended.failure is not None:
         raise RigtuiError(f"the demo's engine failed: {ended.failure.text}; see: rigtui logs {ended.run}")
     note("stopped")

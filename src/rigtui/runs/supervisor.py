@@ -40,9 +40,13 @@ _KEPT_REQUESTS = 20
 class Supervisor:
     """One run from start to end."""
 
-    def __init__(self, directory: RunDirectory, read: Callable[[Engines], Rig] = read_rig) -> None:
+    def __init__(
+        self, directory: RunDirectory, read: Callable[[Engines], Rig] = read_rig, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`clock`: seconds, for the limit on mending."""
         self._directory = directory
         self._read = read
+        self._clock = clock
         self._asked = directory.read_asked()
         """The run's; its plan, constraints and command are those of the attempt that is going on."""
         self._keeper = StateKeeper(directory, record.first_state(self._asked))
@@ -80,10 +84,10 @@ class Supervisor:
     def _attempts(self) -> Failure | None:
         """Launch and watch, until nothing more is to be launched; why the run failed, or None."""
         while True:
-            began = time.monotonic()
+            began = self._clock()
             failure = self._attempt_to_its_end()
             if self._keeper.state.ready_at is None and len(self._keeper.state.attempts) > 1:
-                self._mending_left_s -= time.monotonic() - began
+                self._mending_left_s -= self._clock() - began
             if self._stopping or self._keeper.problem is not None:
                 return failure
             # No engine runs any more, whatever phase it had come to.
