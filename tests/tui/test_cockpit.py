@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 from textual.widgets import Input
 
 from rigtui.engines.live import Live
@@ -252,7 +252,7 @@ async def test_a_plan_that_does_not_fit_is_not_launched(cockpit):
         await screen.press("k")
         world.rig = replace(world.rig, gpus=tuple(replace(card, free_bytes=2000 * MIB) for card in world.rig.gpus))
         world.derive = lambda rig, chosen, intent, builds: replace(plan_for(rig, chosen, intent, builds), status="no_fit")
-        object.__setattr__(screen.app.cockpit.services, "derive", world.derive)
+        force_setattr(screen.app.cockpit.services, "derive", world.derive)
         await screen.until(lambda: screen.state.plan and screen.state.plan.status == "no_fit")
         assert "DOES NOT FIT" in screen.text()
         await screen.press("l")
@@ -491,7 +491,7 @@ async def test_a_fault_in_the_planner_is_told_and_the_screen_goes_on(cockpit):
     async with cockpit(world) as screen:
         await screen.until(lambda: "a fault in rigtui itself (plan): ZeroDivisionError: heads" in screen.told)
         assert "No plan" in screen.part("#plan")
-        object.__setattr__(screen.app.cockpit.services, "derive", plan_for)
+        force_setattr(screen.app.cockpit.services, "derive", plan_for)
         await screen.press("down")
         await screen.until(lambda: screen.state.plan)
 

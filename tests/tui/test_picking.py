@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 from textual.events import Key
 
 from rigtui.errors import RigtuiError
@@ -55,7 +55,7 @@ async def test_rows_follow_the_choice_and_the_rig(cockpit):
         await screen.until(lambda: {one.choice for one in screen.state.placements.values()} == {first + 1})
         world.rig = replace(world.rig, gpus=tuple(replace(card, free_bytes=1000 * MIB) for card in world.rig.gpus))
         world.derive = lambda *asked: replace(plan_for(*asked), status="no_fit")
-        object.__setattr__(screen.app.cockpit.services, "derive", world.derive)
+        force_setattr(screen.app.cockpit.services, "derive", world.derive)
         await screen.until(lambda: screen.part("#model-list").count("no fit") == len(MODELS))
 
 
@@ -86,7 +86,7 @@ async def test_answers_for_an_older_choice_are_dropped(cockpit):
                 held.wait(10)
             return plan_for(rig, chosen, intent, builds)
 
-        object.__setattr__(screen.app.cockpit.services, "derive", derive)
+        force_setattr(screen.app.cockpit.services, "derive", derive)
         await screen.press("u")
         await screen.until(lambda: seen)
         await screen.press("u")

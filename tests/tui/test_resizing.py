@@ -13,7 +13,7 @@ from tui.fakes import MODELS, World, eight_cards, two_cards
 async def test_a_terminal_that_was_tiny_for_a_while_shows_what_it_did_before(cockpit, rig, size, tiny):
     async with cockpit(World(rig), size=size) as screen:
         await screen.until(lambda: len(screen.state.placements) == len(MODELS))
-        screen.app.cockpit._end_watch()
+        screen.app.cockpit.watch_rig.end()
         await screen.until(lambda: not screen.app.cockpit._busy)
         await screen.pilot.pause(0.2)
         before = screen.text()

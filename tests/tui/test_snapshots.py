@@ -76,7 +76,7 @@ async def settle(screen) -> None:
     usable = [entry for entry in screen.state.candidates if entry.model is not None]
     await screen.until(lambda: len(screen.state.placements) >= len(usable), "every model derived")
     owner = screen.app.cockpit
-    owner._end_watch()
+    owner.watch_rig.end()
     await screen.until(lambda: not owner._busy and {one.choice for one in screen.state.placements.values()} <= {screen.state.survey})
     await screen.pilot.pause(0.1)
     owner.change(replace(screen.state, history=dict.fromkeys(screen.state.history, WAVE)))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from rigtui.tui.state import Cockpit
+from typing import TYPE_CHECKING
+
 from rigtui.tui.tips import TIPS
+
+if TYPE_CHECKING:
+    from rigtui.tui.state import Cockpit
 
 ALWAYS = ("model.folder", "model.rescan", "doctor.open", "profiles.open", "app.help", "app.quit", "app.theme")
 MOST_TAKEN = 4

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.app import App
@@ -22,14 +22,16 @@ from rigtui.tui.colors import variable_defaults
 from rigtui.tui.keymap import read_keymap
 from rigtui.tui.keys import Keys
 from rigtui.tui.keys_in_turn import KeysInTurn
+from rigtui.tui.late import late
 from rigtui.tui.palette import ActionCommands
 from rigtui.tui.pictures import picture_folder
 from rigtui.tui.read_only import read_only as services_that_only_show
 from rigtui.tui.screens.cockpit import CockpitScreen
-from rigtui.tui.screens.help import help_screen
-from rigtui.tui.services import Services
 from rigtui.tui.theme import Themes, load_themes, pick
 from rigtui.tui.theme_watch import INTERVAL_S, ThemeWatch
+
+if TYPE_CHECKING:
+    from rigtui.tui.services import Services
 
 WEB_DRIVER = "textual.drivers.web_driver:WebDriver"
 """What textual-serve (1.1.3) asks for: the screen then talks to its parent, not to a terminal."""
@@ -147,6 +149,8 @@ class RigtuiApp(KeysInTurn):
 
     def action_help(self) -> None:
         """What every key does."""
+        from rigtui.tui.screens.help import help_screen
+
         self.push_screen(help_screen(self.screen, self.keys))
 
     def action_leave(self) -> None:
@@ -171,19 +175,29 @@ def started_as(argv0: str) -> str:
     return argv0 if os.path.basename(argv0) == "rigtui" else f"{sys.executable} -m rigtui"  # noqa: PTH119
 
 
+def _services(args: argparse.Namespace) -> Services:
+    """Those of this machine. Raises UsageError for a rig file that cannot be followed."""
+
+    def load() -> Services:
+        from rigtui.tui.wiring import services
+
+        return services(args)
+
+    return load() if args.rig_file else late(load)
+
+
 def main(args: argparse.Namespace) -> int:
     """Open the screen; `args` are the global options of the command line. Returns the exit code.
 
     Raises UsageError for a config.toml or a rig file that cannot be followed, and where there is no terminal, before anything is drawn.
     """
     from rigtui.intent.config import load_config
-    from rigtui.tui.wiring import services
 
     in_browser = os.environ.get("TEXTUAL_DRIVER") == WEB_DRIVER
     if not in_browser and not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("the screen needs a terminal; `rigtui gpus`, `rigtui models` and `rigtui plan MODEL` print the same facts as text")
     app = RigtuiApp(
-        services(args),
+        _services(args),
         keymap=read_keymap(),
         themes=load_themes(),
         theme=load_config().theme,

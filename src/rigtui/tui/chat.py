@@ -8,14 +8,16 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
-from rigtui.runs.measure import Endpoint
 from rigtui.text import clean
 from rigtui.tui.services import Speed, Turn
+
+if TYPE_CHECKING:
+    from rigtui.runs.measure import Endpoint
 
 MAX_TOKENS = 512
 """Of the answer: this is a test."""

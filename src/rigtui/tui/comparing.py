@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 from textual.content import Content
 
-from rigtui.planning.plan import Plan, PlanDevice
 from rigtui.text import clean
 from rigtui.tui.pinned import Pinned
 from rigtui.tui.rows import gib_cell, middle, padded
 from rigtui.tui.segments import layers_text, short_name
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan, PlanDevice
+    from rigtui.tui.state import Cockpit
 
 MOST = 3
 """Plans that stand side by side."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 
 from rigtui.text import clean
-from rigtui.tui.keys import Keys
 from rigtui.tui.rows import hang, row, wrapped
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.tui.keys import Keys
+    from rigtui.tui.state import Cockpit
 
 
 def guide(state: Cockpit, width: int) -> list[Content]:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from textual.content import Content
 
 from rigtui.rig.freeing import Freeing, what_frees
 from rigtui.rig.process_facts import ProcessFacts
-from rigtui.rig.rig import Gpu, GpuProcess, Platform
 from rigtui.text import clean, gib
 from rigtui.tui.rows import hang, joined, middle, padded, size, wrapped
 from rigtui.tui.segments import card_key, label, short_name
-from rigtui.tui.state import Cockpit
 from rigtui.tui.widgets.bar_lines import sparkline
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Gpu, GpuProcess, Platform
+    from rigtui.tui.state import Cockpit
 
 WSL_UNKNOWN = (
     "WSL: the driver names no processes here. Unknown is what Windows and other WSL programs hold: "

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from textual.worker import get_current_worker
 
-from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError
-from rigtui.runs.live import left_by_asking
-from rigtui.runs.state import RunState
 from rigtui.tui.messages import LiveRead
-from rigtui.tui.services import LiveSource, Services
 from rigtui.tui.tasks import Post, cancelled
+
+if TYPE_CHECKING:
+    from rigtui.engines.live import Live
+    from rigtui.runs.state import RunState
+    from rigtui.tui.services import LiveSource, Services
 
 SILENT = 3
 """Looks without an answer after which an engine is left alone, too."""
@@ -33,6 +35,8 @@ class LiveWatch:
 
     def heard(self, lines: Iterable[str]) -> None:
         """The run's log grew: worth a look, unless that was only our own asking."""
+        from rigtui.runs.live import left_by_asking
+
         if not all(left_by_asking(line) for line in lines):
             self.wake.set()
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.watch import Follower
 from rigtui.tui.services import Level, LineChunk, LogChunk, LogLine
+
+if TYPE_CHECKING:
+    from rigtui.runs.rundir import RunDirectory
 
 FIRST_BYTES = 256 << 10
 """Read of what the log holds already when it is opened."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
 
-from rigtui.tui.log_book import LogBook
-from rigtui.tui.services import LogLine
+if TYPE_CHECKING:
+    from rigtui.tui.log_book import LogBook
+    from rigtui.tui.services import LogLine
 
 MARKS = {"error": ("E", "$error bold"), "warn": ("W", "$warning bold")}
 """Level -> the letter before the line and its style; the others need none."""

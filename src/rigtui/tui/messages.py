@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from rigtui.doctor.check import Check
-from rigtui.engines.engine import Build
-from rigtui.engines.live import Live
-from rigtui.intent.intent import UseCase
-from rigtui.models.library import LibraryEntry
-from rigtui.planning.plan import Alternative, Plan
-from rigtui.rig.process_facts import ProcessFacts
-from rigtui.rig.rig import Rig
-from rigtui.runs.results import RunResult
-from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.placing import Placement
-from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
-from rigtui.tui.shelf import Shelf
+if TYPE_CHECKING:
+    from rigtui.doctor.check import Check
+    from rigtui.engines.engine import Build
+    from rigtui.engines.live import Live
+    from rigtui.intent.intent import UseCase
+    from rigtui.models.library import LibraryEntry
+    from rigtui.planning.plan import Alternative, Plan
+    from rigtui.rig.process_facts import ProcessFacts
+    from rigtui.rig.rig import Rig
+    from rigtui.runs.results import RunResult
+    from rigtui.runs.state import LaunchRequest, RunState
+    from rigtui.tui.placing import Placement
+    from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
+    from rigtui.tui.shelf import Shelf
 
 if TYPE_CHECKING:
     from rigtui.tui.exporting import ExportText
@@ -62,6 +63,14 @@ class PlanDerived(Message):
     def __init__(self, stamp: int, plan: Plan | None, problem: str | None) -> None:
         super().__init__()
         self.stamp, self.plan, self.problem = stamp, plan, problem
+
+
+class TipsRead(Message):
+    """Which first steps were taken in earlier sessions, by id."""
+
+    def __init__(self, learned: frozenset[str]) -> None:
+        super().__init__()
+        self.learned = learned
 
 
 class ShelfRead(Message):

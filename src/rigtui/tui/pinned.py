@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 
 from rigtui.intent.intent import EngineName, Overrides
-from rigtui.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan
 
 Choice = tuple[str, int, Overrides, EngineName]
 """Model (path), use case (place in the list), the user's overrides, engine: what can be chosen, comparable."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
-from rigtui.planning.plan import Plan, Status
-from rigtui.rig.rig import Rig
 from rigtui.tui.segments import match_devices
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan, Status
+    from rigtui.rig.rig import Rig
 
 WORDS: dict[Status, str] = {"fits": "fits", "tight": "tight", "offload": "offload", "no_fit": "no fit"}
 """The plan's status words, as short as a row needs them."""

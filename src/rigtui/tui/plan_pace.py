@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from rigtui.rig.rig import Rig
+from typing import TYPE_CHECKING
+
 from rigtui.tui.state import needs_new_plan
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
 
 PLAN_READINGS = 5
 """So many readings lie between two plans that only memory asks for: one card's games do not keep a core busy."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from textual.content import Content
 
-from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason
-from rigtui.rig.rig import Rig
 from rigtui.text import clean
 from rigtui.tui.rows import LABEL, NO_BREAK, gib_cell, lines_of, row, size, wrapped
 from rigtui.tui.segments import layers_text, match_devices, short_name
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason
+    from rigtui.rig.rig import Rig
 
 STATUS_WORDS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "DOES NOT FIT"}
 STATUS_COLORS = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from rich.cells import cell_len
 from textual.content import Content
 
-from rigtui.planning.outcomes import AttemptResult, RunResult
 from rigtui.text import GIB, clean
 from rigtui.tui.rows import middle
+
+if TYPE_CHECKING:
+    from rigtui.planning.outcomes import AttemptResult, RunResult
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 AXIS = 9

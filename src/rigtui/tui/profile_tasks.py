@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rigtui.errors import RigtuiError
 from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
-from rigtui.tui.services import ProfileStore
-from rigtui.tui.tasks import Post
+
+if TYPE_CHECKING:
+    from rigtui.tui.services import ProfileStore
+    from rigtui.tui.tasks import Post
 
 TITLE = "profiles"
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 from rich.cells import cell_len
 from textual.content import Content
 
 from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.regression import regressions
-from rigtui.runs.results import AttemptResult, RunResult
 from rigtui.text import GIB, clean
-from rigtui.tui.keys import Keys
 from rigtui.tui.plot_text import build_name
 from rigtui.tui.rows import joined, lines_of, middle, padded, wrapped
-from rigtui.tui.services import ProfileRow
+
+if TYPE_CHECKING:
+    from rigtui.runs.results import AttemptResult, RunResult
+    from rigtui.tui.keys import Keys
+    from rigtui.tui.services import ProfileRow
 
 COLUMNS = (("date", 10), ("build", 7), ("context", 7), ("KV", 6), ("decode", 6), ("prefill", 7), ("first", 5))
 """The table's columns with their widths; the peaks get what is left."""

@@ -6,12 +6,15 @@ import argparse
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rigtui.intent.intent import Intent
 from rigtui.models.library import LibraryEntry
 from rigtui.runs.results import RunResult, move_results, results_of_profile
-from rigtui.tui.exporting import ExportText
 from rigtui.tui.services import LoadedProfile, ProfileRow, Tuner
+
+if TYPE_CHECKING:
+    from rigtui.intent.intent import Intent
+    from rigtui.tui.exporting import ExportText
 
 
 class LocalProfiles:

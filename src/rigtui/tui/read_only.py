@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
-from rigtui.runs.results import RunResult
-from rigtui.tui.exporting import ExportText
-from rigtui.tui.services import LoadedProfile, ProfileRow, ProfileStore, Services, Tuner
+
+if TYPE_CHECKING:
+    from rigtui.runs.results import RunResult
+    from rigtui.tui.exporting import ExportText
+    from rigtui.tui.services import LoadedProfile, ProfileRow, ProfileStore, Services, Tuner
 
 REFUSED = "this screen only shows; nothing can be launched, stopped or changed from here"
 WRITES = frozenset(

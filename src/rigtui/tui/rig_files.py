@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rigtui import files
 from rigtui.errors import RigtuiError
 from rigtui.paths import config_dir
 from rigtui.rig import rigfile
-from rigtui.rig.rig import Rig
 from rigtui.text import slug
 from rigtui.tui.services import SavedRig
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
 
 MOST = 50
 """Shown at most."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
 from rigtui.intent.intent import Overrides
-from rigtui.rig.rig import Rig
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
+    from rigtui.tui.state import Cockpit
 
 
 def tried(state: Cockpit) -> bool:

@@ -6,16 +6,19 @@ import json
 import shlex
 from collections.abc import Sequence
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.style import Style
 
-from rigtui.engines.engine import Failure
-from rigtui.engines.live import Live
-from rigtui.runs.state import RunState
 from rigtui.text import clean
-from rigtui.tui.keys import Keys
 from rigtui.tui.rows import joined, middle, wrapped
+
+if TYPE_CHECKING:
+    from rigtui.engines.engine import Failure
+    from rigtui.engines.live import Live
+    from rigtui.runs.state import RunState
+    from rigtui.tui.keys import Keys
 
 QUESTION = "In one sentence: what is a model at home good for?"
 PHASE_COLORS = {

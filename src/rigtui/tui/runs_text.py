@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
 
-from rigtui.engines.live import Live
-from rigtui.rig.rig import Rig
-from rigtui.runs.state import AttemptState, RunState
 from rigtui.text import GIB, clean, gib
 from rigtui.tui.rows import joined, middle, padded, row, size, wrapped
 from rigtui.tui.run_text import PHASE_COLORS, PHASE_MARKS, live_text, measured_text, progress_bar
 from rigtui.tui.segments import short_name
+
+if TYPE_CHECKING:
+    from rigtui.engines.live import Live
+    from rigtui.rig.rig import Rig
+    from rigtui.runs.state import AttemptState, RunState
 
 BAR = 16
 OUTCOME_COLORS = {"ready": "$success", "failed": "$error", "stopped": "$foreground-muted"}

@@ -11,16 +11,20 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from rigtui.errors import EXIT_DONE, RigtuiError
-from rigtui.models.library import LibraryEntry
 from rigtui.tui.app import RigtuiApp
-from rigtui.tui.services import ScanReport, Services
 from rigtui.tui.theme import load_themes
 from rigtui.tui.tips import TIPS
 from rigtui.tui.wiring import services as local_services
+
+if TYPE_CHECKING:
+    from rigtui.models.library import LibraryEntry
+    from rigtui.tui.services import ScanReport, Services
 
 _TEXT = re.compile(r'(<text [^>]*?x=")([0-9.]+)("[^>]*?textLength=")([0-9.]+)("[^>]*>)((?:&#160;)+)?([^<]*?)((?:&#160;)*)(</text>)')
 

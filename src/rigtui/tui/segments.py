@@ -7,12 +7,15 @@ A bar reads from left to right: what is taken now (reserved, desktop, others, en
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from rigtui.planning.plan import Plan, PlanDevice
-from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan, PlanDevice
+    from rigtui.rig.rig import Gpu, Rig
 
 NOW = ("reserved", "desktop", "others", "engines", "unknown", "used")
 PLANNED = ("weights", "kv", "compute", "floor")

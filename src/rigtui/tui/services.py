@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from rigtui.doctor.check import Check
-from rigtui.engines.engine import Build
-from rigtui.engines.live import Live
-from rigtui.intent.intent import Intent, Overrides, UseCase
-from rigtui.intent.profile import Profile
-from rigtui.intent.profiles import ModelState
-from rigtui.models.library import LibraryEntry
-from rigtui.models.model import Model
-from rigtui.planning.plan import Plan
-from rigtui.rig.process_facts import ProcessFacts
-from rigtui.rig.rig import Rig
-from rigtui.runs.results import RunResult
-from rigtui.runs.state import LaunchRequest, RunState
-from rigtui.tui.shelf import Shelf
-
 if TYPE_CHECKING:
+    from rigtui.doctor.check import Check
+    from rigtui.engines.engine import Build
+    from rigtui.engines.live import Live
+    from rigtui.intent.intent import Intent, Overrides, UseCase
+    from rigtui.intent.profile import Profile
+    from rigtui.intent.profiles import ModelState
+    from rigtui.models.library import LibraryEntry
+    from rigtui.models.model import Model
+    from rigtui.planning.plan import Plan
+    from rigtui.rig.process_facts import ProcessFacts
+    from rigtui.rig.rig import Rig
+    from rigtui.runs.results import RunResult
+    from rigtui.runs.state import LaunchRequest, RunState
     from rigtui.runs.tune import TrialResult
     from rigtui.tui.exporting import ExportText
+    from rigtui.tui.shelf import Shelf
 
 Level = Literal["error", "warn", "info", "debug"]
 
@@ -217,12 +215,11 @@ class Conversation(Protocol):
         """Stop waiting, from any thread."""
 
 
-ScanReport = Callable[[tuple[LibraryEntry, ...], int], None]
+ScanReport: TypeAlias = "Callable[[tuple[LibraryEntry, ...], int], None]"
 """Called while models are searched, with those found so far and how many files were looked at."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Services:
+class Services(Struct, frozen=True, kw_only=True):
     """Everything outside the screen. All of it may block (it is called on threads) and may raise RigtuiError, one sentence."""
 
     watch_rig: Callable[[Callable[[Rig], object]], Callable[[], None]]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rigtui.models.library import LibraryEntry
 from rigtui.text import clean
-from rigtui.tui.placing import Placement
+
+if TYPE_CHECKING:
+    from rigtui.models.library import LibraryEntry
+    from rigtui.tui.placing import Placement
 
 Sort = Literal["used", "name", "size", "speed"]
 Group = Literal["folder", "family", "none"]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rigtui.engines.engine import Build
-from rigtui.engines.live import Live
 from rigtui.intent.intent import EngineName, Intent, Overrides, UseCase
-from rigtui.models.library import LibraryEntry
-from rigtui.models.model import Model
-from rigtui.planning.plan import Plan
-from rigtui.rig.rig import Rig
-from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.text import clean
 from rigtui.tui.keys import Keys
-from rigtui.tui.pinned import Choice, Pinned
 from rigtui.tui.placing import Placement, placement
 from rigtui.tui.segments import card_key
 from rigtui.tui.shelf import Shelf, ordered
 from rigtui.tui.tips import TIPS
+
+if TYPE_CHECKING:
+    from rigtui.engines.engine import Build
+    from rigtui.engines.live import Live
+    from rigtui.models.library import LibraryEntry
+    from rigtui.models.model import Model
+    from rigtui.planning.plan import Plan
+    from rigtui.rig.rig import Rig
+    from rigtui.runs.state import LaunchRequest, RunState
+    from rigtui.tui.pinned import Choice, Pinned
 
 HISTORY = 32
 """Readings kept per card for the sparkline."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from rigtui.errors import UsageError
-from rigtui.planning.choose import summary
-from rigtui.planning.plan import Alternative, Plan
 from rigtui.tui.segments import match_devices
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Alternative, Plan
+    from rigtui.tui.state import Cockpit
 
 
 def take(state: Cockpit, plan: Plan) -> Cockpit:
@@ -38,5 +40,7 @@ def take(state: Cockpit, plan: Plan) -> Cockpit:
 
 def named(alternative: Alternative, plans: Sequence[Plan]) -> Plan | None:
     """The plan that an alternative of the present one tells of in short; None where it is of another file."""
+    from rigtui.planning.choose import summary
+
     wanted = (alternative.engine, alternative.summary, alternative.status, alternative.context)
     return next((plan for plan in plans if (plan.engine, summary(plan), plan.status, plan.context) == wanted), None)

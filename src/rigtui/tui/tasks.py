@@ -5,18 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 from textual.worker import Worker, get_current_worker
 
-from rigtui.engines.engine import Build
 from rigtui.errors import RigtuiError, UsageError
-from rigtui.intent.intent import Intent
-from rigtui.models.library import LibraryEntry
-from rigtui.models.model import Model
-from rigtui.planning.plan import Plan
-from rigtui.rig.rig import Rig
-from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.messages import (
     Answered,
@@ -42,11 +36,22 @@ from rigtui.tui.messages import (
     RunsRead,
     Saved,
     ShelfRead,
+    TipsRead,
     VerifyStarted,
 )
 from rigtui.tui.placing import Placement, placement
-from rigtui.tui.services import Conversation, LogSource, Others, Services
-from rigtui.tui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from rigtui.engines.engine import Build
+    from rigtui.intent.intent import Intent
+    from rigtui.models.library import LibraryEntry
+    from rigtui.models.model import Model
+    from rigtui.planning.plan import Plan
+    from rigtui.rig.rig import Rig
+    from rigtui.runs.state import RunState
+    from rigtui.tui.rig_watch import RigWatch
+    from rigtui.tui.services import Conversation, LogSource, Others, Services
+    from rigtui.tui.shelf import Shelf
 
 Post = Callable[[Message], object]
 
@@ -58,6 +63,13 @@ IDLE_FACTOR = 4
 def cancelled(worker: Worker[object]) -> bool:
     """Whether the screen wants this thread to end; it may change between any two looks."""
     return worker.is_cancelled
+
+
+def begin(services: Services, post: Post, watch: RigWatch) -> None:
+    """What comes behind the first picture: the cards, which first steps are known, and what does not change while the screen is open."""
+    watch.begin()
+    post(TipsRead(services.read_tips()))
+    prepare(services, post)
 
 
 def prepare(services: Services, post: Post) -> None:

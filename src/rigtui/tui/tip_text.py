@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
-from rigtui.tui.state import Cockpit
 from rigtui.tui.tips import TIPS
+
+if TYPE_CHECKING:
+    from rigtui.tui.state import Cockpit
 
 
 def next_tip(state: Cockpit) -> str | None:

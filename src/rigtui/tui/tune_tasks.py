@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.worker import get_current_worker
 
 from rigtui.errors import RigtuiError
 from rigtui.tui.messages import Noted, TrialSeen, TunerReady, TuningEnded, TuningSaid, TuningSeen
-from rigtui.tui.services import ProfileStore, Tuner
 from rigtui.tui.tasks import Post, cancelled
+
+if TYPE_CHECKING:
+    from rigtui.tui.services import ProfileStore, Tuner
 
 TITLE = "tuning"
 

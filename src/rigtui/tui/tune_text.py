@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct
 from rich.cells import cell_len
 from textual.content import Content
 
 from rigtui.intent.intent import Overrides
 from rigtui.planning.remembered import described
-from rigtui.runs.state import RunState
-from rigtui.runs.tune import TrialResult
 from rigtui.text import clean
-from rigtui.tui.keys import Keys
 from rigtui.tui.plot_text import Column, chart
 from rigtui.tui.rows import hang, row, wrapped
 from rigtui.tui.run_text import PHASE_COLORS, PHASE_MARKS, progress_bar
-from rigtui.tui.services import TuningView
+
+if TYPE_CHECKING:
+    from rigtui.runs.state import RunState
+    from rigtui.runs.tune import TrialResult
+    from rigtui.tui.keys import Keys
+    from rigtui.tui.services import TuningView
 
 AXES = {"gpus": "cards and their order", "kv_type": "KV type", "ubatch": "micro-batch", "fit_target_mib": "headroom"}
 COLUMNS = (("decode", 7, 1), ("prefill", 8, 0), ("first", 6, 2), ("splits", 7, 0), ("context", 8, 0))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from rigtui.errors import RigtuiError
-from rigtui.intent.intent import Overrides
 from rigtui.planning.remembered import numbers_of
 from rigtui.runs import verify
-from rigtui.runs.state import RunState
-from rigtui.runs.tune import Tuning
 from rigtui.tui.services import TuningView
+
+if TYPE_CHECKING:
+    from rigtui.intent.intent import Overrides
+    from rigtui.runs.state import RunState
+    from rigtui.runs.tune import Tuning
 
 
 class LocalTuner:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from rigtui.models.library import LibraryEntry
 from rigtui.text import clean
 from rigtui.tui import whatif
 from rigtui.tui.shelf import SORT_WORDS, Section
 from rigtui.tui.state import Cockpit, context_now
 from rigtui.tui.widgets.choices import ChoiceRow
 from rigtui.tui.widgets.model_rows import ModelRow, row_of, shown_name
+
+if TYPE_CHECKING:
+    from rigtui.models.library import LibraryEntry
 
 
 def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from rigtui.errors import UsageError
-from rigtui.intent.intent import EngineName
 from rigtui.planning.reserve import headroom_bytes
-from rigtui.rig.rig import Gpu
 from rigtui.rig.select import select
 from rigtui.text import MIB
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.intent.intent import EngineName
+    from rigtui.rig.rig import Gpu
+    from rigtui.tui.state import Cockpit
 
 ENGINES: tuple[EngineName, ...] = ("llama.cpp", "vllm")
 MOST_SLOTS = 64

@@ -5,19 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rigtui.cli.target import builds_for, current_rig, installed_builds, profile_of
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.engines.rooms import HOW_TO_GET, room
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
-from rigtui.intent.intent import Intent, UseCase
-from rigtui.models.library import LibraryEntry
-from rigtui.models.model import Model
 from rigtui.planning.choose import different, ranked
-from rigtui.planning.plan import Plan
 from rigtui.rig.process_facts import ProcessFacts, process_facts
-from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import lost, memory, pending, verify, watch
 from rigtui.runs.live import LiveReader
@@ -25,7 +21,6 @@ from rigtui.runs.measure import Endpoint
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui import export_file, rig_files, tip_store
 from rigtui.tui.chat import Chat
-from rigtui.tui.exporting import ExportText
 from rigtui.tui.kept_theme import keep_theme
 from rigtui.tui.log_tail import PAGE_BYTES, PAGE_LINES, LogTail
 from rigtui.tui.model_folders import add_folder
@@ -33,6 +28,16 @@ from rigtui.tui.profile_wiring import LocalProfiles
 from rigtui.tui.services import Launch, Others, ScanReport, Services, Turn
 from rigtui.tui.shelf_file import keep_shelf, read_shelf
 from rigtui.tui.state import default_name
+
+if TYPE_CHECKING:
+    from rigtui.doctor.check import Check
+    from rigtui.engines.engine import Build
+    from rigtui.intent.intent import Intent, UseCase
+    from rigtui.models.library import LibraryEntry
+    from rigtui.models.model import Model
+    from rigtui.planning.plan import Plan
+    from rigtui.rig.rig import Gpu, Rig
+    from rigtui.tui.exporting import ExportText
 
 ENDED_SHOWN = 1
 """Ended runs that stay on screen: the last one, so that it can be seen why it ended."""

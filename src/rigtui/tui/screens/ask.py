@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,7 +13,6 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings, close_line
@@ -20,6 +20,9 @@ from rigtui.tui.messages import Answered
 from rigtui.tui.rows import joined, literal
 from rigtui.tui.run_text import QUESTION, base_url
 from rigtui.tui.services import Conversation, Speed, Turn
+
+if TYPE_CHECKING:
+    from rigtui.runs.state import RunState
 
 MAX_ANSWER = 20_000
 """Characters kept of an answer: this is a test."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.frugal import FrugalScreen
-from rigtui.tui.keys import Keys
 from rigtui.tui.live_watch import LiveWatch
 from rigtui.tui.plan_pace import PlanPace
-from rigtui.tui.services import Services
+from rigtui.tui.rig_watch import RigWatch
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import learned
 from rigtui.tui.widgets.engine_dock import LOG_LINES
+
+if TYPE_CHECKING:
+    from rigtui.tui.keys import Keys
+    from rigtui.tui.services import Services
 
 
 class CockpitBase(FrugalScreen):
@@ -30,6 +34,7 @@ class CockpitBase(FrugalScreen):
         self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
         self.watch_live = LiveWatch(services, self.post_message)
+        self.watch_rig = RigWatch(services, self.post_message)
         self.pace = PlanPace()
 
     def change(self, state: Cockpit, *, plan: bool = False) -> None:

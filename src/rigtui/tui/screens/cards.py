@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,14 +13,16 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.rig.process_facts import ProcessFacts
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
 from rigtui.tui.holder_text import Holder, holder_lines, holder_row, holders
 from rigtui.tui.messages import ProcessesRead
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import Services
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.rig.process_facts import ProcessFacts
+    from rigtui.tui.services import Services
+    from rigtui.tui.state import Cockpit
 
 
 class CardsPage(Page):

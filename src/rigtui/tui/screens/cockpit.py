@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from msgspec.structs import replace
@@ -17,7 +16,7 @@ from rigtui.tui import tasks
 from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.allowed import allowed
 from rigtui.tui.bindings import bindings, offered
-from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead
+from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead, TipsRead
 from rigtui.tui.run_text import LAUNCHING
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
@@ -47,7 +46,6 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
 
     _adopted = False
     _hurried = False
-    _end_watch: Callable[[], None] | None = None
 
     def compose(self) -> ComposeResult:
         """The parts, top to bottom."""
@@ -64,18 +62,17 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         yield HintLine(id="hints")
 
     def on_mount(self) -> None:
-        """Start to watch, and show what is known: nothing yet."""
-        self.state = replace(self.state, learned=self.services.read_tips())
+        """Show what is known, nothing yet; what takes time begins once that stands on the screen."""
         self.show()
-        services, post = self.services, self.post_message
-        self._end_watch = services.watch_rig(lambda rig: post(RigRead(rig)))
-        self.background("prepare", partial(tasks.prepare, services, post))
         self.query_one("#model-list").focus()
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self.background("prepare", partial(tasks.begin, self.services, self.post_message, self.watch_rig))
 
     def on_unmount(self) -> None:
         """Nobody looks any more."""
-        if self._end_watch is not None:
-            self._end_watch()
+        self.watch_rig.end()
 
     def show(self) -> None:
         """Bring every part up to the state; each compares before it paints."""
@@ -105,6 +102,11 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         return True if known is None or known.id in offered(self, allowed(self.state)) else None
 
     # What background work reports
+
+    @on(TipsRead)
+    def _tips_read(self, event: TipsRead) -> None:
+        self.state = replace(self.state, learned=event.learned)
+        self.show()
 
     @on(RigRead)
     def _rig_read(self, event: RigRead) -> None:

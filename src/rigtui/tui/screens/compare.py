@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,16 +14,18 @@ from textual.events import Click
 from textual.widgets import Static
 
 from rigtui.errors import UsageError
-from rigtui.planning.plan import Plan
 from rigtui.tui import comparing as cmp
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import OthersDerived
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import Services
-from rigtui.tui.state import Cockpit
 from rigtui.tui.taking import take
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan
+    from rigtui.tui.services import Services
+    from rigtui.tui.state import Cockpit
 
 
 class ComparePage(Page):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,14 +13,16 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rigtui.cli.doctor_command import WORDS
-from rigtui.doctor.check import Check
 from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import Examined, Noted
 from rigtui.tui.rows import hang, wrapped
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import Services
+
+if TYPE_CHECKING:
+    from rigtui.doctor.check import Check
+    from rigtui.tui.services import Services
 
 COLORS = {"ok": "$success", "warn": "$warning", "fail": "$error", "unknown": "$foreground-muted"}
 WORST_FIRST = ("fail", "warn", "unknown", "ok")

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
 
-from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
 from rigtui.tui.messages import Launched, LaunchSaid, Noted
 from rigtui.tui.run_text import curl_command, other_steps
-from rigtui.tui.screens.ask import AskScreen
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.dialogs import Answer, QuestionScreen
-from rigtui.tui.screens.log import LogPage
-from rigtui.tui.services import Others
+
+if TYPE_CHECKING:
+    from rigtui.runs.state import RunState
+    from rigtui.tui.services import Others
 
 
 class EngineActions(CockpitBase):
@@ -25,6 +25,8 @@ class EngineActions(CockpitBase):
 
     def action_launch(self) -> None:
         """Launch the plan; ask first when another run holds the cards."""
+        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
+
         state = self.state
         if state.launching:
             return
@@ -80,6 +82,8 @@ class EngineActions(CockpitBase):
 
     def action_stop(self) -> None:
         """Stop the shown run, or have it take another step of its ladder, after asking."""
+        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
+
         run = self.state.run
         if run is None or not run.live:
             return
@@ -97,6 +101,8 @@ class EngineActions(CockpitBase):
 
     def action_ask(self) -> None:
         """One test question."""
+        from rigtui.tui.screens.ask import AskScreen
+
         run = self.state.run
         if run is not None and run.phase == "ready":
             self.app.push_screen(AskScreen(run, self.services.ask))
@@ -111,6 +117,8 @@ class EngineActions(CockpitBase):
 
     def action_open_log(self) -> None:
         """The whole log."""
+        from rigtui.tui.screens.log import LogPage
+
         run = self.state.run
         if run is not None:
             self.app.push_screen(LogPage(self.services, run))

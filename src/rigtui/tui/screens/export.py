@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.content import Content
@@ -12,10 +13,12 @@ from textual.widgets import Static
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, close_line, keys_of
-from rigtui.tui.exporting import ExportText
 from rigtui.tui.messages import Noted
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
+
+if TYPE_CHECKING:
+    from rigtui.tui.exporting import ExportText
 
 WHERE = "The file to write; one that is there is not replaced without asking."
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.screen import Screen
 
 from rigtui.tui.actions import ACTIONS, PLACES
-from rigtui.tui.keys import Keys
 from rigtui.tui.rows import hang
 from rigtui.tui.screens.dialogs import TextScreen
+
+if TYPE_CHECKING:
+    from rigtui.tui.keys import Keys
 
 GROUPS = {"engine": "Engine", "model": "Models", "plan": "Plan", "profile": "Profile"}
 """The cockpit's actions by the first part of their ids; the others stand under `Pages`."""

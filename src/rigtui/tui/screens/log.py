@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,7 +13,6 @@ from textual.content import Content
 from textual.events import Key
 from textual.widgets import Input, Static
 
-from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
@@ -21,9 +21,12 @@ from rigtui.tui.log_text import log_title
 from rigtui.tui.messages import LinesRead, Noted
 from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import Services
-from rigtui.tui.state import Cockpit
 from rigtui.tui.widgets.log_view import LogView
+
+if TYPE_CHECKING:
+    from rigtui.runs.state import RunState
+    from rigtui.tui.services import Services
+    from rigtui.tui.state import Cockpit
 
 COPIED = 2000
 """Lines that are copied at most: a clipboard is not a file."""

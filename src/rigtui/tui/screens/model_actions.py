@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
 
-from rigtui.rig.rig import Rig
 from rigtui.tui import shelf as sh
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.messages import Placed, RigRead, ShelfRead
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.shelf import Shelf
 from rigtui.tui.view import model_groups, models_title
 from rigtui.tui.widgets.picker import Groups, ModelPicker
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
+    from rigtui.tui.shelf import Shelf
 
 SURVEY_READINGS = 5
 """So many readings of the rig lie between two surveys that only its memory asks for: one card's games do not keep a core busy."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,8 +14,11 @@ from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.bindings import offered
 from rigtui.tui.frugal import FrugalScreen
 from rigtui.tui.messages import Noted
-from rigtui.tui.services import Services
 from rigtui.tui.widgets.lines import HintLine
+
+if TYPE_CHECKING:
+    from rigtui.tui.services import Services
+    from rigtui.tui.state import Cockpit
 
 
 class Page(FrugalScreen):
@@ -40,6 +43,9 @@ class Page(FrugalScreen):
     def useful(self) -> tuple[str, ...]:
         """Ids of this page's actions that do something now."""
         raise NotImplementedError
+
+    def show(self, state: Cockpit) -> None:
+        """The cockpit knows more; a page that shows none of that does nothing."""
 
     def show_hints(self) -> None:
         """Offer what works now."""

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual import on
 
 from rigtui.tui import state as st
 from rigtui.tui.messages import Noted
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.cards import CardsPage
-from rigtui.tui.screens.compare import ComparePage
-from rigtui.tui.screens.doctor import DoctorPage
-from rigtui.tui.screens.log import LogPage
-from rigtui.tui.screens.profiles import ProfilesPage
-from rigtui.tui.screens.runs import RunsPage
-from rigtui.tui.services import LoadedProfile
 from rigtui.tui.widgets.bars import RigBars
+
+if TYPE_CHECKING:
+    from rigtui.tui.services import LoadedProfile
 
 
 class PageActions(CockpitBase):
     """The part of the cockpit that opens pages."""
 
     def show_pages(self) -> None:
-        """Bring an open page up to the state."""
-        for screen in self.app.screen_stack:
-            if isinstance(screen, (CardsPage, ComparePage, LogPage, RunsPage)):
+        """Bring open pages up to the state."""
+        above = self.app.screen_stack[1:]
+        if not above:
+            return
+        from rigtui.tui.screens.page import Page
+
+        for screen in above:
+            if isinstance(screen, Page):
                 screen.show(self.state)
 
     @on(RigBars.Opened)
     def action_open_cards(self) -> None:
         """Who holds the VRAM."""
+        from rigtui.tui.screens.cards import CardsPage
+
         rig = self.state.rig
         if rig is not None and not rig.gpus:
             self.post_message(Noted("no card here can be read, so nobody holds any VRAM", title="VRAM"))
@@ -37,6 +42,8 @@ class PageActions(CockpitBase):
 
     def action_open_runs(self) -> None:
         """All runs."""
+        from rigtui.tui.screens.runs import RunsPage
+
         self.app.push_screen(RunsPage(self.services, self.state, self.show_run))
 
     def show_run(self, run: str) -> None:
@@ -50,10 +57,14 @@ class PageActions(CockpitBase):
 
     def action_open_doctor(self) -> None:
         """Is this rig ready?"""
+        from rigtui.tui.screens.doctor import DoctorPage
+
         self.app.push_screen(DoctorPage(self.services))
 
     def action_open_profiles(self) -> None:
         """Profiles and results."""
+        from rigtui.tui.screens.profiles import ProfilesPage
+
         self.app.push_screen(ProfilesPage(self.services, self._use_profile, self._new_profile))
 
     def _new_profile(self) -> None:

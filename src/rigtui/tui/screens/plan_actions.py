@@ -12,9 +12,6 @@ from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.messages import ExportReady, FolderAdded, Noted, NotSaved, Saved
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen
-from rigtui.tui.screens.export import ExportScreen
-from rigtui.tui.screens.profiles import ProfilesPage
 from rigtui.tui.widgets.choices import Choices
 from rigtui.tui.widgets.picker import ModelPicker
 
@@ -46,6 +43,8 @@ class PlanActions(CockpitBase):
 
     def action_add_folder(self) -> None:
         """Type a folder with models."""
+        from rigtui.tui.screens.dialogs import LineScreen
+
         text = "A folder with GGUF files or safetensors folders; it is searched with everything below it."
         self.app.push_screen(LineScreen("Add a model folder", text, "~/", name_problem), self._folder_typed)
 
@@ -87,6 +86,8 @@ class PlanActions(CockpitBase):
 
     def action_context_exact(self) -> None:
         """Type the context."""
+        from rigtui.tui.screens.dialogs import LineScreen
+
         own = self.state.overrides.context
         text = "Tokens per request. Empty: rigtui gives as much as fits, up to what the use case wants."
         self.app.push_screen(LineScreen("Context", text, str(own) if own else "", context_problem), self._context_typed)
@@ -106,6 +107,8 @@ class PlanActions(CockpitBase):
 
     def action_save_profile(self) -> None:
         """Type a name and keep the choices."""
+        from rigtui.tui.screens.dialogs import LineScreen
+
         candidate, intent = self.state.candidate, st.intent(self.state)
         if candidate is None or intent is None:
             return
@@ -125,6 +128,8 @@ class PlanActions(CockpitBase):
 
     @on(Saved)
     def _saved(self, event: Saved) -> None:
+        from rigtui.tui.screens.profiles import ProfilesPage
+
         self.change(replace(self.state, saved=(event.name, self.state.choice)))
         for screen in self.app.screen_stack:
             if isinstance(screen, ProfilesPage):
@@ -133,6 +138,8 @@ class PlanActions(CockpitBase):
 
     @on(NotSaved)
     def _not_saved(self, event: NotSaved) -> None:
+        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
+
         answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
         self.app.push_screen(QuestionScreen("Save as a profile", clean(event.text), answers), partial(self._save_answered, event.name))
 
@@ -149,4 +156,6 @@ class PlanActions(CockpitBase):
 
     @on(ExportReady)
     def _export_ready(self, event: ExportReady) -> None:
+        from rigtui.tui.screens.export import ExportScreen
+
         self.app.push_screen(ExportScreen(event.texts, self.services.write_export))

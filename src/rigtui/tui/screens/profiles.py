@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult, SuspendNotSupported
@@ -14,7 +15,6 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rigtui.errors import RigtuiError
-from rigtui.runs.results import RunResult
 from rigtui.text import clean
 from rigtui.tui import profile_tasks as tasks
 from rigtui.tui.bindings import bindings, keys_of
@@ -26,7 +26,10 @@ from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.edit import EditScreen
 from rigtui.tui.screens.export import ExportScreen
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import LoadedProfile, ProfileRow, Services
+
+if TYPE_CHECKING:
+    from rigtui.runs.results import RunResult
+    from rigtui.tui.services import LoadedProfile, ProfileRow, Services
 
 
 class ProfilesPage(Page):

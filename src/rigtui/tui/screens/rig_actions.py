@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 
 from rigtui.errors import RigtuiError, UsageError
-from rigtui.rig.imagined import with_card, without_card
-from rigtui.rig.rig import Rig
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
 from rigtui.tui.messages import AlternativeFound, Noted, RigsRead, RigTried
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.compare import ComparePage
-from rigtui.tui.screens.dialogs import LineScreen
-from rigtui.tui.screens.rig_choice import RigChoice
-from rigtui.tui.state import Cockpit
 from rigtui.tui.taking import named, take
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
+    from rigtui.tui.state import Cockpit
 
 ADD = "A card by its name, with its size where several were sold: RTX 4090, 3060 12, RTX A6000."
 FILE = "A rig file; `rigtui rig save FILE` writes one on another machine."
@@ -35,6 +34,9 @@ class RigActions(CockpitBase):
 
     @on(RigsRead)
     def _rigs_read(self, event: RigsRead) -> None:
+        from rigtui.rig.imagined import without_card
+        from rigtui.tui.screens.rig_choice import RigChoice
+
         rig = self.state.rig
         if rig is None:
             return
@@ -55,6 +57,8 @@ class RigActions(CockpitBase):
 
     def _ask_for(self, what: str, rig: Rig) -> None:
         """Type a card, a file or a name."""
+        from rigtui.rig.imagined import with_card
+        from rigtui.tui.screens.dialogs import LineScreen
 
         def typed(text: str | None) -> None:
             if not text:
@@ -98,6 +102,8 @@ class RigActions(CockpitBase):
 
     def action_compare(self) -> None:
         """Plans side by side."""
+        from rigtui.tui.screens.compare import ComparePage
+
         self.app.push_screen(ComparePage(self.services, self.state, self._compared))
 
     def action_take_alternative(self, number: int) -> None:

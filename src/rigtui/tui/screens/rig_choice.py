@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -10,12 +12,14 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.rig.rig import Rig
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import middle
 from rigtui.tui.segments import short_name
-from rigtui.tui.services import SavedRig
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
+    from rigtui.tui.services import SavedRig
 
 TEXT = "A rig that is tried is simulated: its bars are hatched, nothing is launched on it, and {key} leads back to this machine."
 

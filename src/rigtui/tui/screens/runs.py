@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,7 +13,6 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
@@ -22,8 +22,11 @@ from rigtui.tui.runs_text import card_names, run_row, story
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
 from rigtui.tui.screens.log import LogPage
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import Services
-from rigtui.tui.state import Cockpit
+
+if TYPE_CHECKING:
+    from rigtui.runs.state import RunState
+    from rigtui.tui.services import Services
+    from rigtui.tui.state import Cockpit
 
 
 class RunsPage(Page):

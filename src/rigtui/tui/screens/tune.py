@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
@@ -17,8 +18,10 @@ from rigtui.tui.bindings import bindings, keys_of
 from rigtui.tui.messages import TrialSeen, TunerReady, TuningEnded, TuningSaid, TuningSeen
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.page import Page
-from rigtui.tui.services import Services, Tuner
 from rigtui.tui.tune_text import MEASURES, Standing, standing_lines, trial_plot, trial_table, tune_title
+
+if TYPE_CHECKING:
+    from rigtui.tui.services import Services, Tuner
 
 
 class TunePage(Page):

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
 
-from rigtui.planning.plan import Plan
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.messages import PlanVerified, VerifyStarted
 from rigtui.tui.screens.base import CockpitBase
+
+if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan
 
 MOST_IN_A_ROW = 3
 """An answer may make another plan the better one, which is then asked about in its turn."""

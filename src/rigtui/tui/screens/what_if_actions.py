@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
 
 from rigtui.tui import whatif
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.screens.card_choice import CardChoice, Chosen
-from rigtui.tui.screens.dialogs import LineScreen
-from rigtui.tui.state import Cockpit
 from rigtui.tui.widgets.choices import Choices
+
+if TYPE_CHECKING:
+    from rigtui.tui.screens.card_choice import Chosen
+    from rigtui.tui.state import Cockpit
 
 STEPS: dict[str, Callable[[Cockpit, int], Cockpit]] = {
     "engine": whatif.cycle_engine,
@@ -64,6 +66,8 @@ class WhatIfActions(CockpitBase):
         self.change(whatif.give_back(self.state, event.name), plan=True)
 
     def _type(self, name: str) -> None:
+        from rigtui.tui.screens.dialogs import LineScreen
+
         override, title, text, least, most = TYPED[name]
         own = getattr(self.state.overrides, override)
 
@@ -75,6 +79,8 @@ class WhatIfActions(CockpitBase):
         self.app.push_screen(LineScreen(title, text, str(own) if own else "", lambda line: number_problem(line, least, most)), typed)
 
     def _choose_cards(self) -> None:
+        from rigtui.tui.screens.card_choice import CardChoice
+
         rig, used = self.state.rig, whatif.cards_now(self.state)
         if rig is None or not used:
             return

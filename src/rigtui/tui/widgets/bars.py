@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.segment import Segment
 from rich.style import Style
 from textual.color import Color
@@ -11,8 +13,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from rigtui.tui.colors import bar_colors
-from rigtui.tui.segments import BarRow
 from rigtui.tui.widgets.bar_lines import Layout, Palette, lay_out, legend_line, row_lines
+
+if TYPE_CHECKING:
+    from rigtui.tui.segments import BarRow
 
 
 class RigBars(Widget):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from rigtui.engines.live import Live
-from rigtui.runs.state import RunState
 from rigtui.tui.bindings import keys_of
 from rigtui.tui.run_text import run_lines
 from rigtui.tui.widgets.tail_view import TailView
+
+if TYPE_CHECKING:
+    from rigtui.engines.live import Live
+    from rigtui.runs.state import RunState
 
 LOG_LINES = 5000
 

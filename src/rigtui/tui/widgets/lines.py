@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from rigtui.rig.rig import Rig
-from rigtui.runs.state import RunState
 from rigtui.text import clean
 from rigtui.tui.bindings import keys_of
 from rigtui.tui.keys import hints
@@ -18,6 +17,10 @@ from rigtui.tui.rows import middle
 from rigtui.tui.run_text import headline
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import next_tip, tip_line
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
+    from rigtui.runs.state import RunState
 
 NAME_CELLS = 32
 """Cells of the rig's name."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
 from textual.widget import Widget
 
-from rigtui.tui.log_book import LogBook
 from rigtui.tui.log_text import log_line
+
+if TYPE_CHECKING:
+    from rigtui.tui.log_book import LogBook
 
 WHEEL = 3
 """Lines a turn of the wheel moves."""

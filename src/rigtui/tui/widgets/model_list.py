@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from msgspec import Struct
 from textual.content import Content
@@ -16,8 +16,10 @@ from textual.visual import Visual
 
 from rigtui.tui.bindings import bindings
 from rigtui.tui.rows import middle
-from rigtui.tui.shelf import Sort
 from rigtui.tui.widgets.model_rows import ModelRow, row_lines
+
+if TYPE_CHECKING:
+    from rigtui.tui.shelf import Sort
 
 ROOMY_HEIGHT = 30
 """From this height of the terminal on every row has two lines."""

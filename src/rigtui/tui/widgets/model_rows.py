@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from rich.cells import cell_len
 from textual.content import Content
 
-from rigtui.models.library import LibraryEntry
 from rigtui.text import clean
 from rigtui.tui.placing import WORDS, Placement, speed_text
 from rigtui.tui.rows import joined, middle, padded, size
-from rigtui.tui.shelf import Sort
+
+if TYPE_CHECKING:
+    from rigtui.models.library import LibraryEntry
+    from rigtui.tui.shelf import Sort
 
 MUTED = "$foreground-muted"
 STATUS_STYLES = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,9 +13,11 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from rigtui.text import clean
-from rigtui.tui.shelf import Sort
 from rigtui.tui.widgets.model_list import ModelList, items_of
 from rigtui.tui.widgets.model_rows import ModelRow
+
+if TYPE_CHECKING:
+    from rigtui.tui.shelf import Sort
 
 Groups = Sequence[tuple[str, Sequence[ModelRow]]]
 """Titles and the rows below them."""

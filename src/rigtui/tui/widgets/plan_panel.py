@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from rigtui.planning.plan import Plan
-from rigtui.rig.rig import Rig
 from rigtui.tui.guide import guide
 from rigtui.tui.plan_text import Marks, plan_lines
-from rigtui.tui.state import Cockpit
 from rigtui.tui.view import basis
+
+if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
+    from rigtui.tui.state import Cockpit
 
 
 class PlanPanel(VerticalScroll):
