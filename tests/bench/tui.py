@@ -58,7 +58,7 @@ class Bench:
         self.failed = False
         self._stub = nvml_stub.StubRig(home / "nvml", nvml_stub.build(home), rig_text())
         self._env = {**os.environ, **self._stub.env, "HOME": str(home), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        for name in [name for name in self._env if name.startswith(("XDG_", "TEXTUAL", "NO_COLOR", "HF_"))]:
+        for name in [name for name in self._env if name.startswith(("XDG_", "TEXTUAL", "NO_COLOR", "HF_", "PYTHON"))]:
             del self._env[name]
         (home / "models").mkdir()
         tiny_llama(home / "models" / "tiny.gguf", name="tiny", context=8192)

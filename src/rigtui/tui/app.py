@@ -95,6 +95,13 @@ class RigtuiApp(KeysInTurn):
         if self._theme_watch is not None:
             self.set_interval(self.theme_interval_s, self._look_at_themes)
 
+    def refresh_css(self, animate: bool = True) -> None:
+        """New colours for everything. Before anything stands on the screen its style sheet is yet to be read: once is enough."""
+        if self._dom_ready:
+            super().refresh_css(animate)
+        else:
+            self.stylesheet.set_variables(self.get_css_variables())
+
     def _tell(self, problems: Iterable[tuple[str, str]]) -> None:
         for problem, title in problems:
             self.notify(problem, title=title, severity="warning", timeout=12, markup=False)
