@@ -85,8 +85,10 @@ def cockpit(monkeypatch: pytest.MonkeyPatch) -> Cockpit:
     monkeypatch.delenv("NO_COLOR", raising=False)
 
     @asynccontextmanager
-    async def opened(world: World, size: tuple[int, int] = (120, 36), **more) -> AsyncIterator[Screen]:
-        app = RigtuiApp(world.services(), themes=load_themes(), **more)
+    async def opened(world: World, size: tuple[int, int] = (120, 36), color_system: str = "truecolor", **more) -> AsyncIterator[Screen]:
+        # Read whenever an app is made; the environment of a test run must not decide it.
+        monkeypatch.setattr("textual.constants.COLOR_SYSTEM", color_system)
+        app = RigtuiApp(world.services(), themes=load_themes(), fits_terminal=True, **more)
         async with app.run_test(size=size, notifications=True) as pilot:
             screen = Screen(app, pilot, world)
             await screen.settled()

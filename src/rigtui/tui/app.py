@@ -44,6 +44,7 @@ class RigtuiApp(KeysInTurn):
 
     TITLE = "rigtui"
     theme_interval_s: ClassVar[float] = INTERVAL_S
+    _few_colors = False
     CSS_PATH: ClassVar[list[str]] = ["cockpit.tcss"]  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     COMMANDS = App.COMMANDS | {ActionCommands}
@@ -58,8 +59,10 @@ class RigtuiApp(KeysInTurn):
         no_color: bool = False,
         read_only: bool = False,
         program: str = "rigtui",
+        fits_terminal: bool = False,
     ) -> None:
-        """`program`: how rigtui is called on a command line here, for texts that name a command."""
+        """`program`: how rigtui is called on a command line here, for texts that name a command; `fits_terminal`: where the terminal has
+        sixteen colours, themes are drawn with those."""
         self._program = program
         plain = no_color or "NO_COLOR" in os.environ
         if plain:
@@ -74,10 +77,20 @@ class RigtuiApp(KeysInTurn):
         self.set_keymap(self.keys.own)
         self._problems = [(problem, "keymap") for problem in problems]
         self._plain = plain
+        self._few_colors = fits_terminal and self.console.color_system == "standard"
+        self.set_class(self._few_colors, "-few-colors")
         self._theme_watch: ThemeWatch | None = None
         if themes is not None:
             self._theme_watch = ThemeWatch()
             self._use(themes, theme, plain=plain)
+
+    def register_theme(self, theme: Theme) -> None:
+        """As far as the terminal's colours allow."""
+        if self._few_colors:
+            from rigtui.tui.sixteen import in_sixteen
+
+            theme = in_sixteen(theme)
+        super().register_theme(theme)
 
     def _use(self, themes: Themes, wanted: str | None, *, plain: bool) -> None:
         for theme in themes.themes:
@@ -211,6 +224,7 @@ def main(args: argparse.Namespace) -> int:
         no_color=args.no_color,
         read_only=args.read_only,
         program=started_as(sys.argv[0]),
+        fits_terminal=True,
     )
     app.run()
     return app.return_code or 0
