@@ -21,12 +21,14 @@ from engine.build_vllm import vllm
 from engine.vllm_runs import SMALL_CACHE, VllmRuns, ask, processes_of
 from rigtui.engines.engine import Build
 from rigtui.engines.vllm import builds
+from rigtui.models.gguf import read_gguf
 from rigtui.paths import config_dir
 from rigtui.runs import ports, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from runs.support import Runs, first_port
 from terminal.conftest import Terminal
+from tools.make_gguf import tiny_llama
 
 
 @pytest.fixture(scope="session")
@@ -213,6 +215,48 @@ def test_a_death_after_ready_is_a_crash_though_it_exits_with_0(run: VllmRuns, mo
     assert "stopped serving though nobody asked it to" in ended.failure.text
     # The stage of three layers decides: 32 MiB / (3 layers x 512 bytes x 128 tokens), in blocks of 128.
     assert [event["value"] for event in events(directory, "kv_cells")] == [21760]
+
+
+@pytest.fixture
+def unknown(tmp_path: Path) -> Path:
+    """A checkpoint whose architecture this vLLM does not know."""
+    folder = tiny_checkpoint.write(tmp_path / "models" / "tiny")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["TomorrowsForCausalLM"]}))
+    return folder
+
+
+def test_what_vllm_cannot_load_llamacpp_serves_from_the_gguf_beside_it(run: VllmRuns, unknown: Path) -> None:
+    beside = tiny_llama(
+        unknown.parent / "tiny-F16.gguf",
+        layers=tiny_checkpoint.LAYERS,
+        embedding=tiny_checkpoint.HIDDEN,
+        heads=tiny_checkpoint.HEADS,
+        kv_heads=tiny_checkpoint.KV_HEADS,
+        feed_forward=tiny_checkpoint.FEED_FORWARD,
+        name="tiny",
+    )
+    tiny_llama(unknown.parent / "other-F16.gguf", layers=2, name="other")
+    directory = run.launch(unknown, engine="auto")
+    state = run.ready(directory)
+    first, second = state.attempts
+    assert first.failure is not None
+    assert (first.outcome, first.failure.code, second.outcome) == ("failed", "unsupported_model", "ready")
+    assert "TomorrowsForCausalLM" in first.failure.text
+    assert f"another engine; llama.cpp instead of vllm, with {beside.name}" in (second.change or "")
+    assert state.engine == "llama.cpp"
+    answer = ask(f"{state.url}/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4})
+    assert answer[0] == 200
+    (result,) = load_results("tiny")
+    assert [attempt.outcome for attempt in result.attempt] == ["failed", "ready"]
+    assert result.fingerprint == read_gguf(beside).fingerprint, "what was measured is about the file that was served"
+
+
+def test_without_another_file_of_the_model_the_ladder_ends_with_what_to_get(run: VllmRuns, unknown: Path) -> None:
+    state = run.ended(run.launch(unknown, engine="auto"))
+    assert state.failure is not None
+    assert len(state.attempts) == 1
+    assert "llama.cpp could run it from a GGUF file of the same model, and there is none here" in state.failure.text
 
 
 def test_from_the_screen(

@@ -35,7 +35,9 @@ class VllmRuns:
         self._runs = runs
         self._build = build
 
-    def launch(self, folder: Path, *engine_args: str, env: dict[str, str] | None = None, taken: int | None = None) -> RunDirectory:
+    def launch(
+        self, folder: Path, *engine_args: str, env: dict[str, str] | None = None, taken: int | None = None, engine: str = "vllm"
+    ) -> RunDirectory:
         """A run of the model in `folder`; its first attempt gets the port `taken`, as if that had been free a moment before."""
 
         def on_taken(asked: LaunchRequest, _port: int) -> Spawn:
@@ -43,7 +45,7 @@ class VllmRuns:
             return spawn(asked.plan, asked.build, asked.host, taken)
 
         model = read_safetensors(folder)
-        intent = Intent(use_case=USE_CASE, overrides=Overrides(engine_args=engine_args, env=env or {}), engine="vllm")
+        intent = Intent(use_case=USE_CASE, overrides=Overrides(engine_args=engine_args, env=env or {}), engine=engine)
         plan = choose(read_rig(), model, intent, [self._build])
         assert plan.status != "no_fit", plan.reasons
         asked = LaunchRequest(plan=plan, intent=intent, build=self._build, model=model.name, fingerprint=model.fingerprint)

@@ -141,6 +141,7 @@ def test_what_the_user_set_stands_and_is_named() -> None:
             "--engine vllm",
         )
     )
+    assert "--engine-arg=--max-num-seqs" in after(TOO_LONG, wanted=own("--max-num-seqs")).in_the_way, "another engine has no such argument"
     assert "--context 16384" in after(TOO_LONG, wanted=wanted).in_the_way
     assert "--max-model-len 9000" in after(TOO_LONG, wanted=own("--max-model-len=9000")).in_the_way
     assert "--parallel 3" in after(TOO_LONG, wanted=own(parallel=3)).in_the_way

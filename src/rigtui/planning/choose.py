@@ -93,6 +93,9 @@ def ranked(
     """All plans, best first."""
     want = wants(model, intent)
     engine = engine_for(model, intent)
+    excluded = next((c for c in constraints if c.kind == "engine" and c.value == engine), None)
+    if excluded is not None:
+        raise MissingError(f"no other engine than {engine} reads {model.name}, which is ruled out: {excluded.text}")
     build = next((build for build in builds if build.engine == engine), None)
 
     def derive(rig: Rig, intent: Intent, constraints: Sequence[Constraint], shown: Known) -> list[Plan]:

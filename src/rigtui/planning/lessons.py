@@ -147,7 +147,8 @@ def _bounds(runs: Sequence[RunResult]) -> list[Bound]:
             # Before this run's own lessons come in: in the attempt right after the failure the memory is taken already.
             found = {key: replace(bound, unneeded=_unneeded_after(bound, last)) for key, bound in found.items()}
         for failed, attempt in pairwise(run.attempt):
-            new = [c for c in attempt.constraints if c.origin in _LEARNED and c not in failed.constraints]
+            # Another engine reads another file, which these are the results of.
+            new = [c for c in attempt.constraints if c.origin in _LEARNED and c not in failed.constraints and c.kind != "engine"]
             for constraint in (*new, *_taken_meanwhile(failed, attempt, new)):
                 found[constraint.kind, constraint.gpu] = Bound(constraint=constraint, started=run.started, failed=failed)
     return list(found.values())

@@ -53,6 +53,11 @@ def twin(model: Model) -> Twin:
     return _gguf(model) if model.format == "safetensors" else _checkpoint(model)
 
 
+def gguf_architecture(model: Model) -> str:
+    """What llama.cpp calls the architecture of a checkpoint."""
+    return _ARCHITECTURES.get(model.architecture, model.architecture)
+
+
 def _gguf(model: Model) -> Twin:
     ends = {False: _elements(model, ("embed_tokens.",)), True: _elements(model, ("lm_head.",))}
     blocks = sum(tensor.bytes for tensor in model.tensors if tensor.layer is not None)
@@ -71,8 +76,7 @@ def _gguf(model: Model) -> Twin:
         name = f"blk.{tensor.layer}.{kind}.weight"
         parts[name] = parts.get(name, 0.0) + tensor.bytes * scale
     tensors += [_tensor(name, size) for name, size in parts.items()]
-    architecture = _ARCHITECTURES.get(model.architecture, model.architecture)
-    return Twin(_remade(model, tensors, "gguf", architecture, None), f"{label} GGUF")
+    return Twin(_remade(model, tensors, "gguf", gguf_architecture(model), None), f"{label} GGUF")
 
 
 def _checkpoint(model: Model) -> Twin:

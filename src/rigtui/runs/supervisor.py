@@ -225,6 +225,8 @@ class Supervisor:
     def _launch(self, way: Way) -> None:
         """Make the next attempt out of `way`."""
         request = replace(self._attempt.asked.request, plan=way.plan, build=way.build, constraints=way.constraints)
+        if way.model is not None:
+            request = replace(request, fingerprint=way.model.fingerprint)
         port = self._port(request.port)
         spawn = room(way.build.engine).spawn(way.plan, way.build, request.host, port, request.api_key_file)
         asked: Asked = replace(self._attempt.asked, spawn=spawn, request=request)

@@ -190,7 +190,11 @@ def _without_card(scene: _Scene) -> Ladder:
 def _other_engine(scene: _Scene) -> Ladder:
     if _over_model(scene):
         return Ladder()
+    own = scene.setback.intent.overrides
     if scene.setback.intent.engine == "vllm":
         return Ladder(in_the_way=("--engine vllm",))
+    if own.engine_args or own.env:
+        # They speak this engine's language.
+        return Ladder(in_the_way=(*(f"--engine-arg={word}" for word in own.engine_args), *own.env))
     text = f"{scene.happened}: another engine"
     return _one(text, Constraint(kind="engine", value="vllm", text=text))
