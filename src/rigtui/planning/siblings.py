@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import PurePath
 
 from rigtui.models.model import Model
 from rigtui.planning.twin import gguf_architecture
@@ -49,9 +48,9 @@ def _shape(model: Model) -> tuple[object, ...]:
 
 def _names(model: Model) -> set[tuple[str, ...]]:
     """What the model may be called: its own name, that of its file or folder, that of its repository in the hub's cache."""
-    path = PurePath(model.path)
-    names = [model.name, path.stem if model.format == "gguf" else path.name]
-    names += [part.rpartition("--")[2] for part in path.parts if part.startswith("models--")]
+    parts = model.path.rstrip("/").split("/")
+    names = [model.name, parts[-1].removesuffix(".gguf")]
+    names += [part.rpartition("--")[2] for part in parts if part.startswith("models--")]
     return {found for name in names if (found := _plain(name))}
 
 
