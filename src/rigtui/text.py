@@ -40,6 +40,11 @@ def gib(size: int | None) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB // 10 or not size else mib(size)
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` most likely means, or None."""
     import difflib

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from planning.toys import HEAD, LAYER, gpu, intent, rig, toy_model
 from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp.arguments import read_command
+from rigtui.engines.llamacpp.preview import preview
 from rigtui.errors import MissingError, UsageError
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
@@ -185,6 +187,62 @@ def test_settings_that_switch_fit_off_are_named() -> None:
     plan = choose(rig(gpu(0, 4000)), toy_model(), intent(engine_args=("-ngl", "20")), [])
     assert "fit_off" in codes(plan)
     assert plan.command[-2:] == ("-ngl", "20")
+
+
+OWN = [
+    "-ngl 3",
+    "-ngl 99",
+    "-ts 1,3",
+    "--fit off",
+    "-nkvo",
+    "-fa off",
+    "-ot blk\\.[01]\\.ffn=CPU",
+    "-ncffn 2",
+    "-np -1",
+    "-c 4096 -np 2",
+    "-ctk q8_0",
+    "-b 256",
+]
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("cards", [(4000,), (700, 600)])
+def test_a_plan_is_what_its_own_command_does_whatever_the_user_adds(own: str, cards: tuple[int, ...]) -> None:
+    here = rig(*(gpu(index, size) for index, size in enumerate(cards)))
+    plan = choose(here, toy_model(), intent(context=8192, least=1024, engine_args=tuple(own.split())), [])
+    seen = preview(here, toy_model(), read_command(plan.command), plan.command, plan.env)
+
+    def said(plan: Plan) -> list[object]:
+        rows = [(d.device, d.layers, d.output, d.weights_bytes, d.kv_bytes, d.compute_bytes, d.free_after_bytes) for d in plan.devices]
+        return [rows, plan.host, plan.context, plan.context_per_slot, plan.parallel, plan.kv_type, plan.engine_view.fit.status]
+
+    assert said(plan) == said(seen)
+
+
+def test_a_micro_batch_counts_as_no_more_than_the_batch() -> None:
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(batch=256, ubatch=4096), [])
+    small = choose(rig(gpu(0, 4000)), toy_model(), intent(batch=256, ubatch=256), [])
+    assert "ubatch_over_batch" in codes(plan)
+    assert plan.devices == small.devices
+
+
+def test_what_the_user_pins_is_shown_as_it_will_be_with_its_status() -> None:
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(engine_args=("-ngl", "3")), [])
+    assert (plan.status, plan.devices[0].layers, plan.host.offloaded_layers) == ("offload", 2, toy_model().layers - 2)
+    assert plan.reasons[0].code == "own_arguments"
+    free = choose(rig(gpu(0, 4000)), toy_model(), intent(), [])
+    assert (plan.expected.decode_tok_s or 0) < (free.expected.decode_tok_s or 0)
+
+
+def test_a_context_among_the_arguments_is_the_users_own() -> None:
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(context=65536, least=1024, engine_args=("-c", "4096", "-np", "2")), [])
+    assert (plan.context, plan.context_per_slot, plan.parallel) == (4096, 2048, 2)
+
+
+def test_a_split_that_rigtui_cannot_follow_is_said() -> None:
+    for own, word in ((("-sm", "row"), "--split-mode row"), (("-dev", "CUDA0"), "--gpus")):
+        plan = choose(rig(gpu(0, 4000)), toy_model(), intent(engine_args=own), [])
+        assert word in next(warning.text for warning in plan.warnings if warning.code == "not_followed")
 
 
 @pytest.mark.parametrize("own", [("--device", "none"), ("--n-gpu-layers", "0"), ("-ngl", "0", "--fit", "off")])

@@ -21,7 +21,7 @@ from rigtui.planning.remembered import Remembering
 from rigtui.planning.twin import twin
 from rigtui.planning.wants import Wants, wants
 from rigtui.rig.rig import Rig
-from rigtui.text import clean, gib
+from rigtui.text import clean, counted, gib
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
 KV_QUALITY = {
@@ -206,5 +206,5 @@ def summary(plan: Plan) -> str:
     else:
         where = f"{len(plan.devices)} GPUs{TOGETHER.get(plan.split_mode, '')}"
     kv = "/".join(dict.fromkeys(plan.kv_type))
-    ram = f", {plan.host.offloaded_layers} layers in RAM" if plan.devices and plan.host.offloaded_layers else ""
+    ram = f", {counted(plan.host.offloaded_layers, 'layer')} in RAM" if plan.devices and plan.host.offloaded_layers else ""
     return f"{where}, KV {kv}{ram}"

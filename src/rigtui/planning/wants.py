@@ -61,10 +61,11 @@ def wants(model: Model, intent: Intent) -> Wants:
 
 
 def batches(intent: Intent, constraints: Sequence[Constraint]) -> tuple[int, int]:
-    """Batch and micro-batch, within the constraints."""
+    """Batch and micro-batch, within the constraints; engines take no more than the batch at once."""
     own, wanted = intent.overrides, intent.use_case.ubatch
     ubatch = own.ubatch or min(wanted, int(smallest(constraints, "ubatch") or wanted))
-    return own.batch or max(intent.use_case.batch, own.ubatch or wanted), ubatch
+    batch = own.batch or max(intent.use_case.batch, own.ubatch or wanted)
+    return batch, min(ubatch, batch)
 
 
 def bounded(want: Wants, intent: Intent, constraints: Sequence[Constraint]) -> Wants:

@@ -39,6 +39,9 @@ def bytes_per_token(
         away_sparse = min(away.gpu, sparse.gpu)
         reads.add(elsewhere, away.gpu - away_sparse, away_sparse)
         reads.add(home, layer.whole.gpu - away.gpu - (sparse.gpu - away_sparse), sparse.gpu - away_sparse)
+    for pin in need.table.pinned:
+        size, sparse_size = (pin.sizes.host, pin.experts.host) if pin.device == HOST else (pin.sizes.gpu, pin.experts.gpu)
+        reads.add(pin.device, size - sparse_size, sparse_size)
     reads.add(placement.home[-1], need.table.output.gpu, 0)
     filled = min(1.0, TYPICAL_CONTEXT / max(context_per_slot, 1))
     per_device = tuple(int(reads.dense[i] + use.kv * filled) for i, use in enumerate(taken.devices))

@@ -84,8 +84,15 @@ class Asked(Struct, frozen=True, kw_only=True):
     """Pattern and buffer of every `-ot`, `-cmoe` and `-ncmoe`, in order."""
     full_context: bool = False
     """`-c 0`: the whole trained context, not to be reduced."""
+    said: frozenset[str] = frozenset()
+    """Which of OPTIONS and of the switches the command states."""
     passed_over: tuple[str, ...] = ()
     """Options that say nothing about memory, or that rigtui does not know."""
+
+    @property
+    def written_overrides(self) -> tuple[str, ...] | None:
+        """The overrides as `-ot` takes them; None where there are none."""
+        return tuple(f"{pattern}={buffer}" for pattern, buffer in self.overrides) or None
 
 
 def read_command(words: Sequence[str]) -> Asked:
@@ -203,6 +210,7 @@ def _asked(
         devices=_devices(found["device"]) if "device" in found else None,
         main_gpu=_integer("-mg", found.get("main_gpu", "0"), 0, 255),
         overrides=overrides,
+        said=frozenset(found) | switches,
         full_context=context == 0,
         passed_over=passed,
     )

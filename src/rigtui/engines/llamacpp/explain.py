@@ -7,10 +7,12 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
+from rigtui.engines.llamacpp.arguments import Asked
 from rigtui.engines.llamacpp.command import FIT_OFF, offers
 from rigtui.engines.llamacpp.compute import alone, is_measured
 from rigtui.engines.llamacpp.derive import Derivation
 from rigtui.engines.llamacpp.fit import Fitted
+from rigtui.engines.llamacpp.own import not_followed
 from rigtui.engines.llamacpp.search import Candidate
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.intent.intent import Intent
@@ -18,7 +20,7 @@ from rigtui.models.model import Model
 from rigtui.planning.plan import Reason
 from rigtui.planning.reserve import SYSTEM_RAM, drives_display
 from rigtui.rig.rig import Rig
-from rigtui.text import gib, mib
+from rigtui.text import counted, gib, mib
 
 USUAL_UBATCH = 512
 
@@ -31,6 +33,9 @@ def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate
 
 
 def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:
+    if candidate.pinned:
+        text = "your own arguments decide where things lie, or how; what is shown is what llama.cpp makes of them"
+        return [Reason("own_arguments", text), *_ram(candidate)]
     if not candidate.gpus:
         why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
         why = f"your {derivation.own_cpu} leaves the GPUs out" if derivation.own_cpu else why
@@ -58,7 +63,7 @@ def _why_several(derivation: Derivation, candidate: Candidate) -> str:
     if not serving:
         nearest = min(alone, key=lambda c: c.fitted.footprint.offloaded_layers)
         layers = nearest.fitted.footprint.offloaded_layers
-        return f"no card alone holds it: on {nearest.gpus[0].name} {layers} layers would lie in RAM"
+        return f"no card alone holds it: on {nearest.gpus[0].name} {counted(layers, 'layer')} would lie in RAM"
     # Of a card that cannot hold it with one KV type, only another one may have been judged.
     alike = [c for c in serving if c.settings.kv_type == candidate.settings.kv_type]
     roomiest = max(alike or serving, key=lambda c: c.fitted.context)
@@ -82,9 +87,11 @@ def _ram(candidate: Candidate) -> list[Reason]:
     if not taken.offloaded_layers:
         return []
     experts = any(part for part, _ in candidate.fitted.placement.moved.values())
-    what = f"the experts of {taken.offloaded_layers} layers" if experts else f"{taken.offloaded_layers} whole layers"
+    layers = counted(taken.offloaded_layers, "layer")
+    what = f"{layers}, wholly or in part" if candidate.pinned else f"the experts of {layers}" if experts else layers
     cards = "the card" if len(candidate.gpus) == 1 else "the cards"
-    return [Reason("offload", f"{what} lie in RAM ({gib(taken.host.weights)} with the embedding): {cards} cannot hold them")]
+    why = "" if candidate.pinned else f", which {cards} cannot hold"
+    return [Reason("offload", f"in RAM: {what} ({gib(taken.host.weights)} with the embedding){why}")]
 
 
 def _shortfall(rig: Rig, derivation: Derivation, candidate: Candidate) -> str:
@@ -159,14 +166,17 @@ def _context(model: Model, derivation: Derivation, candidate: Candidate) -> list
 
 def _headroom(candidate: Candidate) -> list[Reason]:
     found = []
-    for gpu, headroom in zip(candidate.gpus, candidate.headroom, strict=True):
+    for gpu, headroom, after in zip(candidate.gpus, candidate.headroom, candidate.free_after, strict=True):
+        if after < headroom:
+            found.append(Reason("headroom", f"{gpu.name} keeps {mib(after)} free, less than the {mib(headroom)} that are good"))
+            continue
         why = "it drives the desktop, which grows" if drives_display(gpu) else "nothing else uses it"
         found.append(Reason("headroom", f"{gpu.name} keeps {mib(headroom)} free: {why}"))
     return found
 
 
-def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candidate: Candidate) -> tuple[Reason, ...]:
-    """What the user should know before launching."""
+def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candidate: Candidate, asked: Asked | None) -> tuple[Reason, ...]:
+    """What the user should know before launching; `asked` are the user's own arguments."""
     own = intent.overrides
     found: list[Reason] = []
     if build is None and not rig.simulated:
@@ -179,6 +189,10 @@ def warnings(rig: Rig, model: Model, intent: Intent, build: Build | None, candid
         found.append(Reason("verify_differs", _difference(candidate, candidate.expected)))
     if candidate.gpus:
         found += _fit_switched_off(own.engine_args)
+        found += [Reason("not_followed", f"the plan does not follow your {text}") for text in not_followed(asked)]
+    if own.batch and own.ubatch and own.ubatch > own.batch:
+        text = f"your micro-batch of {own.ubatch:,} counts as {own.batch:,}: llama.cpp takes no more than the batch at once"
+        found.append(Reason("ubatch_over_batch", text))
     if candidate.settings.ubatch > USUAL_UBATCH:
         found.append(Reason("ubatch", _ubatch_cost(model, candidate)))
     if own.context and own.context > model.context_trained:
@@ -229,9 +243,13 @@ def _fit_switched_off(arguments: tuple[str, ...]) -> list[Reason]:
     for argument in arguments:
         option = argument.split("=", 1)[0]
         if option in FIT_OFF:
-            found.append(Reason("fit_off", f"your {option} pins {FIT_OFF[option]} and switches --fit off; remove it and the plan holds"))
+            found.append(
+                Reason(
+                    "fit_off", f"your {option} pins {FIT_OFF[option]}, and --fit changes nothing beside it; without it rigtui finds a place"
+                )
+            )
     if any(a in ("-fit", "--fit") and b == "off" for a, b in pairwise(arguments)):
-        found.append(Reason("fit_off", "your --fit off leaves the split to free memory alone; remove it and the plan holds"))
+        found.append(Reason("fit_off", "your --fit off leaves the split to free memory alone; without it rigtui finds a place"))
     return found
 
 

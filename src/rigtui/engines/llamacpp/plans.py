@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import explain
-from rigtui.engines.llamacpp.arguments import keeps_to_cpu
+from rigtui.engines.llamacpp.arguments import Asked, keeps_to_cpu
 from rigtui.engines.llamacpp.builds import build_id, device_names
 from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
 from rigtui.engines.llamacpp.derive import Derivation, Evidence, derive
+from rigtui.engines.llamacpp.own import as_pinned, as_wished, pins_of, said_of
 from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
-from rigtui.engines.llamacpp.search import Candidate
+from rigtui.engines.llamacpp.search import Candidate, Search
+from rigtui.engines.llamacpp.shown import Shown
+from rigtui.engines.llamacpp.weights import Override, weight_table
 from rigtui.errors import MissingError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
@@ -34,6 +38,8 @@ class _Scene(Struct, frozen=True, kw_only=True):
     intent: Intent
     build: Build | None
     derivation: Derivation
+    asked: Asked | None
+    """The user's own arguments."""
     seen: dict[int, str]
     """What the build calls each card it sees, by the card's index."""
 
@@ -58,6 +64,8 @@ def plans(
         raise MissingError(f"{model.name} is a safetensors folder; llama.cpp needs a GGUF file: get one of the same model")
     if rig.simulated and not here and build is not None and not build.gpu:
         build = None
+    asked = said_of(intent.overrides.engine_args)
+    intent = as_wished(intent, model, asked)
     own_cpu = keeps_to_cpu(intent.overrides.engine_args)
     sees_gpus = own_cpu is None and (rig.simulated or build is None or build.gpu)
     seen = seen_by(rig, build)
@@ -76,8 +84,19 @@ def plans(
         own_cpu=own_cpu,
         evidence=evidence,
     )
-    scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation, seen=seen)
-    return [_plan(scene, candidate) for candidate in derivation.candidates]
+    scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation, asked=asked, seen=seen)
+    candidates = derivation.candidates
+    if asked is not None and pins_of(asked) and own_cpu is None:
+        candidates = as_pinned(candidates, asked, partial(_pinned_search, scene, evidence), lambda candidate: _devices(scene, candidate)[0])
+    return [_plan(scene, candidate) for candidate in candidates]
+
+
+def _pinned_search(scene: _Scene, evidence: Evidence, candidate: Candidate, moved: tuple[Override, ...]) -> Search:
+    """The search that judges what the user pinned: whatever headroom is left beside it is left."""
+    headrooms = {gpu.index: size for gpu, size in zip(candidate.gpus, candidate.headroom, strict=True)}
+    shown = Shown(model=scene.model, known=evidence.known, build=evidence.build, own=scene.intent.overrides.engine_args)
+    table = weight_table(scene.model, moved)
+    return Search(scene.rig, scene.model, scene.derivation.wants, headrooms, shown, own_targets=True, table=table)
 
 
 def seen_by(rig: Rig, build: Build | None) -> dict[int, str]:
@@ -101,7 +120,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         engine_build=scene.build.version if scene.build else None,
         model=plan_model(model),
         use_case=scene.intent.use_case.name,
-        context=settings.context_per_slot(fitted.context) * want.slots,
+        context=settings.context_allocated(fitted.context),
         context_per_slot=settings.context_per_slot(fitted.context),
         parallel=want.slots,
         kv_type=settings.kv_type,
@@ -111,7 +130,8 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         engine_view=EngineView(
             ngl=fitted.ngl,
             tensor_split=fitted.tensor_split,
-            override_tensor=overflow_patterns(fitted, names),
+            override_tensor=overflow_patterns(fitted, names)
+            or (scene.asked.written_overrides if scene.asked and candidate.pinned else None),
             pipeline_parallel=fitted.footprint.pipeline,
             flash_attention=settings.flash_attention,
             slots=settings.slots,
@@ -123,7 +143,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         env=env | scene.intent.overrides.env,
         expected=Expected(decode_tok_s=candidate.decode_tok_s),
         reasons=explain.reasons(scene.rig, model, scene.derivation, candidate),
-        warnings=_unseen(scene) + explain.warnings(scene.rig, model, scene.intent, scene.build, candidate),
+        warnings=_unseen(scene) + explain.warnings(scene.rig, model, scene.intent, scene.build, candidate, scene.asked),
     )
 
 

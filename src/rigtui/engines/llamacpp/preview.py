@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from msgspec.structs import replace
@@ -12,10 +11,11 @@ from rigtui.engines.llamacpp.compute import flash_in_use
 from rigtui.engines.llamacpp.environment import visible
 from rigtui.engines.llamacpp.fit import Fitted, fit
 from rigtui.engines.llamacpp.kv import refusal
+from rigtui.engines.llamacpp.own import overrides_of
 from rigtui.engines.llamacpp.placement import HOST
 from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
 from rigtui.engines.llamacpp.settings import Device
-from rigtui.engines.llamacpp.weights import Override, weight_table
+from rigtui.engines.llamacpp.weights import weight_table
 from rigtui.errors import UsageError
 from rigtui.models.model import Model
 from rigtui.planning.plan import EngineView, FitView, Plan, PlanDevice, Reason, Status, plan_model
@@ -41,7 +41,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
         # Asked for in full: `--fit` must not reduce it. Without `--fit` it is that of one slot, to be divided.
         streams = settings.slots if settings.fit and not settings.unified_kv else 1
         settings = replace(settings, context=model.context_trained * streams)
-    table = weight_table(model, _overrides(asked, names))
+    table = weight_table(model, overrides_of(asked, names))
     floor = [runtime_bytes(gpu, rig) for gpu in gpus]
     devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
     fitted = fit(model, table, devices, settings)
@@ -62,7 +62,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
         engine_view=EngineView(
             ngl=fitted.ngl,
             tensor_split=fitted.tensor_split or _whole(settings.tensor_split),
-            override_tensor=overflow_patterns(fitted, names) or _written(asked),
+            override_tensor=overflow_patterns(fitted, names) or asked.written_overrides,
             pipeline_parallel=fitted.footprint.pipeline,
             flash_attention=flash_in_use(model, settings),
             slots=settings.slots,
@@ -88,24 +88,6 @@ def _cards(shown: Mapping[str, Gpu], asked: Asked) -> dict[str, Gpu]:
     return {name: shown[name] for name in names}
 
 
-def _overrides(asked: Asked, names: tuple[str, ...]) -> tuple[Override, ...]:
-    places = {name: position for position, name in enumerate(names)} | {"CPU": HOST}
-    found = []
-    for pattern, buffer in asked.overrides:
-        if buffer not in places:
-            raise RefusedError(f"-ot …={clean(buffer)}: no such buffer here; there are {', '.join(places)}")
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise RefusedError(f"-ot {clean(pattern)} is not a regular expression: {error}") from error
-        found.append(Override(pattern, places[buffer]))
-    return tuple(found)
-
-
-def _written(asked: Asked) -> tuple[str, ...] | None:
-    return tuple(f"{pattern}={buffer}" for pattern, buffer in asked.overrides) or None
-
-
 def _whole(shares: tuple[float, ...] | None) -> tuple[int, ...] | None:
     return tuple(round(share) for share in shares) if shares else None
 
@@ -115,7 +97,7 @@ def _status(rig: Rig, rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:
         return "no_fit" if _lacks_ram(rig, fitted) else "offload" if rig.usable_gpus else "fits"
     if any(row.free_after_bytes < 0 for row in rows):
         return "no_fit"
-    if rows and (fitted.footprint.offloaded_layers or fitted.placement.home[-1] == HOST):
+    if rows and (fitted.footprint.offloaded_layers or fitted.footprint.host.kv or fitted.placement.home[-1] == HOST):
         return "offload"
     return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
 

@@ -14,7 +14,7 @@ from rigtui.engines.llamacpp.kv import kv_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Device, Settings
 from rigtui.engines.llamacpp.shown import Shown
-from rigtui.engines.llamacpp.weights import plain_table
+from rigtui.engines.llamacpp.weights import WeightTable, plain_table
 from rigtui.models.model import Model
 from rigtui.planning.plan import Basis, Status
 from rigtui.planning.reserve import SYSTEM_RAM, runtime_bytes
@@ -44,6 +44,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     decode_tok_s: float | None = None
     steered: bool = False
     """Targets are raised and cards ordered so that `--fit` fills the fast cards first."""
+    pinned: bool = False
+    """Arguments of the user's decide where things lie or how they are computed."""
     basis: Basis = "estimated"
     expected: Fitted | None = None
     """What rigtui had expected where the engine itself showed another placement."""
@@ -75,15 +77,28 @@ class Candidate(Struct, frozen=True, kw_only=True):
 class Search:
     """Judges the ways to run one model on one rig."""
 
-    def __init__(self, rig: Rig, model: Model, want: Wants, headrooms: dict[int, int], shown: Shown, *, own_targets: bool = False) -> None:
-        """`headrooms`: wanted per card index, bytes; `own_targets`: they are the user's, and passed as they are."""
+    def __init__(
+        self,
+        rig: Rig,
+        model: Model,
+        want: Wants,
+        headrooms: dict[int, int],
+        shown: Shown,
+        *,
+        own_targets: bool = False,
+        table: WeightTable | None = None,
+    ) -> None:
+        """`headrooms`: wanted per card index, bytes; `own_targets`: they are the user's, and passed as they are.
+
+        `table`: the model's weights with overrides; left out, without.
+        """
         self.rig = rig
         self.model = model
         self.want = want
         self.headrooms = headrooms
         self.shown = shown
         self.own_targets = own_targets
-        self.table = plain_table(model)
+        self.table = table or plain_table(model)
 
     def settings(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Settings:
         """For `context` tokens per request, with the wanted headroom as target."""
@@ -193,7 +208,7 @@ class Search:
         ram = self.rig.ram_free_bytes
         if ram is not None and judged.host_bytes + SYSTEM_RAM > ram:
             return "no_fit"
-        wanted = judged.fitted.context >= self.want.context * self.want.slots
+        wanted = self.per_slot(judged) >= self.want.context
         if not judged.gpus:
             if self.rig.usable_gpus:
                 return "offload"
@@ -201,7 +216,7 @@ class Search:
         short = any(judged.short)
         if short and not (self.own_targets and all(after >= 0 for after in judged.free_after)):
             return "no_fit"
-        if not judged.in_vram:
+        if not judged.in_vram or judged.fitted.footprint.host.kv:
             return "offload"
         return "fits" if wanted and not short else "tight"
 

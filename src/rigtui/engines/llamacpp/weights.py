@@ -78,6 +78,8 @@ class Pinned(Struct, frozen=True):
     layer: int
     device: int
     sizes: Sizes
+    experts: Sizes
+    """Those of them that are experts, of which a token reads a few."""
 
 
 class WeightTable(Struct, frozen=True):
@@ -180,7 +182,7 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
         output=_sizes(output),
         input=_sizes(inputs),
         per_device=sum(gpu_bytes(t) for t in shared),
-        pinned=tuple(Pinned(layer, device, _sizes(tensors)) for (layer, device), tensors in pinned.items()),
+        pinned=tuple(Pinned(layer, device, _sizes(moved), _moved(moved, Part.EXPERTS)) for (layer, device), moved in pinned.items()),
         overrides=overrides,
     )
 
@@ -192,7 +194,9 @@ def plain_table(model: Model) -> WeightTable:
 
 
 def _layer(tensors: list[Tensor]) -> LayerWeights:
+    return LayerWeights(whole=_sizes(tensors), moved={int(part): _moved(tensors, part) for part in _MOVED})
+
+
+def _moved(tensors: list[Tensor], part: Part) -> Sizes:
     # The name within the block: a pattern of `--fit` names the block, then this.
-    named = [(t.name.split(".", 2)[-1], t) for t in tensors]
-    moved = {int(part): _sizes([t for name, t in named if is_moved(part, name)]) for part in _MOVED}
-    return LayerWeights(whole=_sizes(tensors), moved=moved)
+    return _sizes([t for t in tensors if is_moved(part, t.name.split(".", 2)[-1])])
