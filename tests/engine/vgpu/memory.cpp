@@ -197,10 +197,14 @@ double now() {
 }
 
 void pace(double since, double bytes, double gb_s) {
-    const double wait = gb_s > 0 ? since + bytes / (gb_s * 1e9) - now() : 0;
-    if (wait <= 0) return;
-    const timespec length = {(time_t) wait, (long) ((wait - (time_t) wait) * 1e9)};
-    nanosleep(&length, nullptr);
+    static thread_local double late = 0;
+    if (gb_s <= 0 || bytes <= 0) return;
+    const double until = since + bytes / (gb_s * 1e9) - late, wait = until - now();
+    if (wait > 0) {
+        const timespec length = {(time_t) wait, (long) ((wait - (time_t) wait) * 1e9)};
+        nanosleep(&length, nullptr);
+    }
+    late = std::max(now() - until, 0.0);
 }
 
 // A process that ends takes its line with it; one that dies is not alive, which says the same.

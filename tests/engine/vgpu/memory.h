@@ -45,7 +45,8 @@ void store(void * to, const void * from, std::size_t bytes);
 // Whether `bytes` at `at` are the hole of a mapped sparse file (holes.cpp).
 bool in_hole(const void * at, std::size_t bytes);
 
-// A moment, and the wait until moving `bytes` at `gb_s` (10^9 bytes per second; 0: no wait) has lasted long enough since then.
+// A moment, and the wait until moving `bytes` at `gb_s` (10^9 bytes per second; 0: no wait) has lasted long enough since then. What a
+// wait lasts too long, because the machine is busy or wakes up late, the next ones are shorter.
 double now();
 void pace(double since, double bytes, double gb_s);
 

@@ -28,6 +28,8 @@ from rigtui.text import MIB
 
 MORE_CONTEXT = 1.03
 """Another order of the cards is looked into only where it holds this much more."""
+WORTH_AN_ORDER = 1.01
+"""With layers in RAM another order is taken only where it is expected to be this much faster."""
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
@@ -226,8 +228,8 @@ def _offloaded(search: Search, want: Wants, cards: tuple[Gpu, ...], free_order: 
     if best is None:
         return found
     context = search.per_slot(best)
-    orders = _orders(cards)[:2]
-    return [*found, *(search.candidate(order, best.settings.kv_type, context) for order in orders)]
+    others = (search.rated(search.candidate(order, best.settings.kv_type, context)) for order in _orders(cards)[:2])
+    return [*found, *(other for other in others if _speed(other) >= _speed(best) * WORTH_AN_ORDER)]
 
 
 def _speed(candidate: Candidate) -> float:

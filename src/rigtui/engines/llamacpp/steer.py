@@ -6,21 +6,26 @@ from the last card to the first (of a mixture, whole layers from the first to th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.fit import refill
 from rigtui.engines.llamacpp.search import Candidate, Search
+from rigtui.engines.llamacpp.settings import Settings
 from rigtui.rig.rig import Gpu
 from rigtui.text import MIB
 
 WORTH_STEERING = 1.02
-"""Expected speed-up from which the plainer division by free memory is given up."""
+"""Expected speed-up from which the plainer division by free memory is given up. Where llama.cpp's own target refuses that division,
+any: nobody shall be faster with no target at all.
+"""
+OWN_TARGET = 1024 * MIB
+"""What `--fit` leaves free without `--fit-target`."""
 TRIES = 6
 STEP_MIB = 32
-SLACK_MIB = 16
-"""Asked for less than is left, so that rounding in the engine cannot push a layer into RAM."""
+HELD_BACK = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+"""Layers by which a slow card is held back less than all that is left over: whole layers never fit the others to the byte."""
 
 
 def steered(search: Search, candidate: Candidate) -> Candidate | None:
@@ -28,31 +33,80 @@ def steered(search: Search, candidate: Candidate) -> Candidate | None:
     speeds = [card.bandwidth_gb_s for card in candidate.gpus]
     if len(candidate.gpus) < 2 or not candidate.in_vram or None in speeds or len(set(speeds)) == 1:
         return None
-    before = search.rated(candidate).decode_tok_s or 0.0
+    kept = all(after >= OWN_TARGET for after in candidate.free_after)
+    least = (search.rated(candidate).decode_tok_s or 0.0) * (WORTH_STEERING if kept else 1.0)
+    better = [found for found in _steered(search, candidate) if (found.decode_tok_s or 0.0) > least]
+    return max(better, key=lambda found: found.decode_tok_s or 0.0, default=None)
+
+
+def _steered(search: Search, candidate: Candidate) -> Iterator[Candidate]:
     slow_first = sorted(candidate.gpus, key=lambda card: card.bandwidth_gb_s or 0.0)
-    # Dense layers are filled from the last card on, whole layers of a mixture from the first.
-    orders = (slow_first, slow_first[::-1]) if search.model.experts is None else (slow_first[::-1], slow_first)
-    found = [_steer(search, candidate, order) for order in orders]
-    better = [c for c in found if c is not None and (c.decode_tok_s or 0.0) >= before * WORTH_STEERING]
-    return max(better, key=lambda c: c.decode_tok_s or 0.0, default=None)
+    # Dense layers are filled from the last card on, whole layers of a mixture from the first; the last has the head.
+    if search.model.experts is None:
+        found = (_filled(search, candidate, slow_first), _filled(search, candidate, slow_first[::-1]))
+    else:
+        found = (_filled(search, candidate, slow_first[::-1]), _held_back(search, candidate, slow_first))
+    yield from (search.rated(replace(one, steered=True)) for one in found if one is not None)
 
 
-def _steer(search: Search, candidate: Candidate, cards: Sequence[Gpu]) -> Candidate | None:
-    """Targets for this order that make `--fit` fill each card in turn, found by filling and looking what is left."""
-    headroom, devices = search.headroom(cards), search.devices(cards)
-    targets = [-(-size // MIB) for size in headroom]
+def _filled(search: Search, candidate: Candidate, cards: Sequence[Gpu]) -> Candidate | None:
+    """Targets for this order that make `--fit` fill each card in turn to its headroom."""
+    settings = replace(candidate.settings, fit_target_mib=tuple(-(-size // MIB) for size in search.headroom(cards)))
+    plain = search.judged(cards, settings)
     for attempt in range(TRIES):
-        filled = refill(search.model, search.table, devices, replace(candidate.settings, fit_target_mib=tuple(targets)))
-        left = [device.free_bytes - use.total for device, use in zip(devices, filled.footprint.devices, strict=True)]
-        # What a card keeps anyway may as well be asked for: only then is the default split refused.
-        asked = [max(target, size // MIB - SLACK_MIB) for target, size in zip(targets, left, strict=True)]
-        found = search.judged(cards, replace(candidate.settings, fit_target_mib=tuple(asked)))
-        if found.in_vram and found.status == candidate.status:
-            return search.rated(replace(found, steered=True))
+        found = search.judged(cards, settings) if plain.fitted.fills else _refused(search, plain, settings)
+        if _as_good(found, candidate):
+            return found
         # Pipeline parallelism comes on with the last layer and takes what was not counted while the fast card was filled: leave more
         # there, until it is a layer less.
         if not any(found.short):
             return None
         more = STEP_MIB << attempt
-        targets = [target + (max(-(-size // MIB), more) if size > 0 else 0) for target, size in zip(targets, found.short, strict=True)]
+        short = zip(settings.fit_target_mib, found.short, strict=True)
+        settings = replace(
+            settings, fit_target_mib=tuple(target + (max(-(-size // MIB), more) if size > 0 else 0) for target, size in short)
+        )
     return None
+
+
+def _refused(search: Search, plain: Candidate, settings: Settings) -> Candidate:
+    """These settings with one card's target so high that `plain`, the default split, is refused, and as far from changing what is then
+    filled. That card is the one which the filling leaves the most of what the default split takes.
+    """
+    freed = [after - before for before, after in zip(plain.free_after, _left(search, plain.gpus, settings), strict=True)]
+    card = max(range(len(freed)), key=freed.__getitem__)
+    return _asked(search, plain.gpus, settings, card, plain.free_after[card] + max(freed[card], 0) // 2)
+
+
+def _held_back(search: Search, candidate: Candidate, cards: Sequence[Gpu]) -> Candidate | None:
+    """All that is left over asked for on the first card, so that the others are filled although it comes before them.
+
+    Where that is no more than the default split leaves there, that split is kept: in this order the last card has at least the head.
+    """
+    headroom = search.headroom(cards)
+    settings = replace(candidate.settings, fit_target_mib=tuple(-(-size // MIB) for size in headroom))
+    over = sum(_left(search, cards, settings)) - sum(headroom)
+    layer = sum(use.total for use in candidate.fitted.footprint.devices) // (search.model.layers + 1)
+    for layers in HELD_BACK:
+        found = _asked(search, cards, settings, 0, headroom[0] + max(over - int(layers * layer), 0))
+        if _as_good(found, candidate):
+            return found
+    return None
+
+
+def _left(search: Search, cards: Sequence[Gpu], settings: Settings) -> list[int]:
+    """Bytes that are left on every card when `--fit` fills them to the targets."""
+    devices = search.devices(cards)
+    filled = refill(search.model, search.table, devices, settings)
+    return [device.free_bytes - use.total for device, use in zip(devices, filled.footprint.devices, strict=True)]
+
+
+def _asked(search: Search, cards: Sequence[Gpu], settings: Settings, card: int, size: int) -> Candidate:
+    """What comes of a target of `size` bytes, or just above, on one card."""
+    targets = list(settings.fit_target_mib)
+    targets[card] = size // MIB + 1
+    return search.judged(cards, replace(settings, fit_target_mib=tuple(targets)))
+
+
+def _as_good(found: Candidate, candidate: Candidate) -> bool:
+    return found.in_vram and found.status == candidate.status
