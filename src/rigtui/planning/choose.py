@@ -132,7 +132,7 @@ def _plans(
     if engine == "llama.cpp":
         return llamacpp_plans(rig, model, intent, build, here=here, constraints=constraints, known=known)
     if engine == "vllm":
-        return vllm_plans(rig, model, intent, build, here=here, constraints=constraints)
+        return vllm_plans(rig, model, intent, build, here=here, constraints=constraints, known=known)
     raise MissingError(f"rigtui cannot launch {engine} yet; use --engine llama.cpp or vllm")
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from msgspec.structs import replace
 
-from rigtui.planning.known import Known, Seen, SeenDevice, Way
+from rigtui.planning.known import Known, Seen, SeenDevice, SeenWorker, Way
 from rigtui.planning.lessons import Past
 from rigtui.planning.outcomes import AttemptResult, ResultDevice
 from rigtui.planning.plan import Expected, Plan, PlanDevice, PlanHost, Reason
@@ -33,8 +33,8 @@ def runtime_of(attempt: AttemptResult, device: ResultDevice) -> int | None:
     found = None
     if attempt.peak_basis == "process" and device.peak_bytes is not None and None not in logged:
         found = device.peak_bytes - sum(size or 0 for size in (*logged, device.kv_bytes))
-    elif device.free_before_bytes is not None and device.engine_free_bytes is not None:
-        found = device.free_before_bytes - device.engine_free_bytes
+    else:
+        found = _gone(device)
     return found if found is not None and 0 <= found <= RUNTIME_AT_MOST else None
 
 
@@ -56,7 +56,39 @@ def runtimes(good: Iterable[Past]) -> dict[str, int]:
 def shown(good: Sequence[Past], fingerprint: str, build: str) -> Known:
     """What these attempts showed of one model's memory and of every card's runtime; `build`: how the engine's room knows its build."""
     found = [_seen(past, build) for past in good if past.run.fingerprint == fingerprint]
-    return Known(seen=tuple(seen for seen in found if seen is not None), runtime=runtimes(good))
+    workers = tuple(worker for past in good for worker in _workers(past))
+    return Known(seen=tuple(seen for seen in found if seen is not None), runtime=runtimes(good), workers=workers)
+
+
+def _workers(past: Past) -> list[SeenWorker]:
+    """What the engine said of each card, beside weights and cache; nothing where its command is not that of this attempt."""
+    attempt, devices = past.attempt, past.attempt.devices
+    if attempt is not past.run.attempt[-1]:
+        return []
+    return [
+        SeenWorker(
+            fingerprint=past.run.fingerprint,
+            card=device.name,
+            workers=len(devices),
+            layers=device.layers,
+            first=device.first_layer == 0,
+            last=device.output,
+            command=past.run.command,
+            started=past.run.started,
+            gone_bytes=_gone(device),
+            compute_bytes=device.compute_bytes,
+            graphs_bytes=device.graphs_bytes,
+        )
+        for device in devices
+    ]
+
+
+def _gone(device: ResultDevice) -> int | None:
+    """What was missing on the card when the engine looked, since before it was started."""
+    if device.free_before_bytes is None or device.engine_free_bytes is None:
+        return None
+    found = device.free_before_bytes - device.engine_free_bytes
+    return found if 0 <= found <= RUNTIME_AT_MOST else None
 
 
 def _seen(past: Past, build: str) -> Seen | None:

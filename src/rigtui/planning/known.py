@@ -85,16 +85,42 @@ class Seen(Struct, frozen=True, kw_only=True):
         return tuple((device.first_layer if device.layers else 0, device.layers, device.output) for device in self.devices)
 
 
+class SeenWorker(Struct, frozen=True, kw_only=True):
+    """One card of a run by its engine's own account, for an engine that keeps one per card (vLLM); bytes, None: it did not say."""
+
+    fingerprint: str
+    """Of the model."""
+    card: str
+    """Name: what holds for one card of a type holds for the others."""
+    workers: int
+    """Cards of the run."""
+    layers: int
+    first: bool
+    """It has the embedding."""
+    last: bool
+    """It has the output head."""
+    command: tuple[str, ...]
+    started: str
+    gone_bytes: int | None
+    """Taken by the engine's runtime before it looked how much is free."""
+    compute_bytes: int | None
+    """Activations at their peak."""
+    graphs_bytes: int | None
+
+
 class Known(Struct, frozen=True, kw_only=True):
     """All that engines have shown on this rig; of equals, the later one counts."""
 
     seen: tuple[Seen, ...] = ()
     runtime: dict[str, int] = {}
     """What a bare engine process takes, bytes by the card's UUID."""
+    workers: tuple[SeenWorker, ...] = ()
+    """Oldest first."""
 
     def and_also(self, other: Known) -> Known:
         """Both; what `other` says comes later."""
-        return Known(seen=(*self.seen, *other.seen), runtime=self.runtime | other.runtime)
+        workers = (*self.workers, *other.workers)
+        return Known(seen=(*self.seen, *other.seen), runtime=self.runtime | other.runtime, workers=workers)
 
     def of(self, way: Way) -> tuple[Seen, ...]:
         """What was seen of this way to run a model, latest first."""

@@ -31,7 +31,7 @@ from rigtui.text import MIB, clean, mib
 UNNEEDED_RUNS = 3
 LEAST_BYTES = 256 * MIB
 """Differences in free memory below this are the rig's everyday noise."""
-LEARNED = frozenset({"remembered", "tuned", "lesson", "lesson_dropped", "lessons_set_aside", "regression"})
+LEARNED = frozenset({"remembered", "learned", "tuned", "lesson", "lesson_dropped", "lessons_set_aside", "regression"})
 """Codes of the reasons that earlier runs gave."""
 _LEARNED = ("failure", "spill")
 

@@ -54,6 +54,8 @@ class ResultDevice(Struct, frozen=True, kw_only=True):
     kv_bytes: int | None = None
     """With recurrent state."""
     compute_bytes: int | None = None
+    graphs_bytes: int | None = None
+    """CUDA graphs; like the one before as the engine's log says."""
 
 
 class AttemptResult(Struct, frozen=True, kw_only=True):

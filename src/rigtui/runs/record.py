@@ -192,4 +192,5 @@ def _device(device: PlanDevice, measured: Measured, observed: Observed, peaks: P
         weights_bytes=buffers.get("weights"),
         kv_bytes=sum(kv) if kv else None,
         compute_bytes=buffers.get("compute"),
+        graphs_bytes=buffers.get("graphs"),
     )

@@ -11,7 +11,7 @@ from rigtui.engines.engine import Build
 from rigtui.engines.vllm import layouts, rules
 from rigtui.engines.vllm.arguments import Own, partition_of
 from rigtui.engines.vllm.cache_types import kv_types
-from rigtui.engines.vllm.footprint import Demand, budget, demand, most_utilization, room
+from rigtui.engines.vllm.footprint import NOTHING_LEARNED, Demand, Learned, budget, demand, most_utilization, room
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import best, even, least_blocks
 from rigtui.engines.vllm.reserve import headroom_bytes
@@ -76,7 +76,16 @@ class Derivation(Struct, frozen=True, kw_only=True):
     candidates: tuple[Candidate, ...] = ()
 
 
-def derive(rig: Rig, model: Model, intent: Intent, build: Build | None, own: Own, *, constraints: Sequence[Constraint] = ()) -> Derivation:
+def derive(
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    build: Build | None,
+    own: Own,
+    *,
+    constraints: Sequence[Constraint] = (),
+    learned: Learned = NOTHING_LEARNED,
+) -> Derivation:
     """Every candidate for the cards of this rig, the unfit ones too. Raises UsageError for settings that cannot be."""
     want = bounded(wants(model, intent), intent, constraints)
     if own.context is not None:
@@ -89,7 +98,7 @@ def derive(rig: Rig, model: Model, intent: Intent, build: Build | None, own: Own
     if not cards:
         return Derivation(wants=want, own=own, cards=(), left_out=left_out)
     wanted_free = _headrooms(named or rig.usable_gpus, intent.overrides.fit_target_mib, constraints)
-    search = _Search(rig, model, intent, want, own, constraints, wanted_free)
+    search = _Search(rig, model, intent, want, own, constraints, wanted_free, learned)
     found = search.all(cards, ordered=named is not None)
     return Derivation(wants=want, own=own, cards=cards, left_out=left_out, candidates=tuple(found))
 
@@ -134,6 +143,7 @@ class _Search:
         own: Own,
         constraints: Sequence[Constraint],
         headrooms: dict[int, int],
+        learned: Learned,
     ) -> None:
         self.rig = rig
         self.model = model
@@ -142,6 +152,7 @@ class _Search:
         self.own = own
         self.constraints = constraints
         self.headrooms = headrooms
+        self.learned = learned
         self.loaded: Weights = weights(model)
         self._demands: dict[Settings, Demand] = {}
         self.least_stages = int(largest(constraints, "stages") or 1)
@@ -246,7 +257,7 @@ class _Search:
         """What the model needs there, what every stage may take, and the share of the cards that this is."""
         settings = self._settings(layout, eager, kv)
         if settings not in self._demands:
-            self._demands[settings] = demand(self.model, settings, self.loaded)
+            self._demands[settings] = demand(self.model, settings, self.loaded, self.learned)
         utilization = self._utilization(layout.cards, self._headroom(layout))
         return self._demands[settings], [min(budget(card, utilization) for card in stage) for stage in layout.stages], utilization
 

@@ -19,7 +19,7 @@ from rigtui.models.model import Model
 from rigtui.planning.plan import Reason
 from rigtui.planning.reserve import drives_display
 from rigtui.rig.rig import Gpu, Rig
-from rigtui.text import GIB, gib
+from rigtui.text import GIB, gib, mib
 
 
 def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate, asked: str) -> tuple[Reason, ...]:
@@ -35,6 +35,7 @@ def reasons(rig: Rig, model: Model, derivation: Derivation, candidate: Candidate
     found += _speed_first(candidate)
     found += partition(candidate)
     found += _graphs(candidate)
+    found += _learned(candidate)
     found += _utilization(rig, derivation, candidate)
     return (*found, *_context(derivation, candidate), *derivation.left_out)
 
@@ -231,11 +232,12 @@ def _even_failure(candidate: Candidate, usual: Sequence[int]) -> str:
 def graphs_cost(candidate: Candidate) -> str:
     """What CUDA graphs take, in GiB and in tokens of KV."""
     settings = candidate.settings
-    size = graph_bytes(replace(settings, eager=False), max(candidate.partition))
-    other = demand(candidate.demand.model, replace(settings, eager=not settings.eager), candidate.demand.weights)
+    learned = candidate.demand.learned
+    size = graph_bytes(replace(settings, eager=False), max(candidate.partition)) * learned.graphs
+    other = demand(candidate.demand.model, replace(settings, eager=not settings.eager), candidate.demand.weights, learned)
     blocks = least_blocks(other, _budgets(candidate), candidate.partition)
     lost = abs(candidate.demand.cache.tokens(max(blocks, 0), settings.context) - candidate.kv_tokens)
-    return f"CUDA graphs cost about {gib(size)}, {lost:,} tokens of KV"
+    return f"CUDA graphs cost about {gib(int(size))}, {lost:,} tokens of KV"
 
 
 def _graphs(candidate: Candidate) -> list[Reason]:
@@ -249,6 +251,20 @@ def _graphs(candidate: Candidate) -> list[Reason]:
     if len(candidate.partition) > 1:
         return [Reason("graphs_cost_kv", f"{cost}, and a pipeline over PCIe gains little from them: eager")]
     return [Reason("graphs_cost_kv", f"{cost}: eager, because the context counts more here")]
+
+
+def _learned(candidate: Candidate) -> list[Reason]:
+    """What is counted with otherwise than without earlier runs."""
+    learned, cards = candidate.demand.learned, {card.name for card in candidate.layout.cards}
+    parts = [f"vLLM's own context takes {mib(size)} on {name}" for name, size in learned.gone.items() if name in cards]
+    stages = len(candidate.partition)
+    more = {learned.more(at == 0, at == stages - 1) for at in range(stages)}
+    if learned.compute:
+        most, differ = max(more, key=abs), len(more) > 1
+        parts.append(f"activations take {mib(abs(most))} {'more' if most > 0 else 'less'} than estimated{' at most' * differ}")
+    if not candidate.settings.eager and learned.graphs != 1:
+        parts.append(f"CUDA graphs take {learned.graphs:.0%} of the estimate")
+    return [Reason("learned", f"as earlier runs on these cards showed, {'; '.join(parts)}")] if parts else []
 
 
 def _utilization(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reason]:

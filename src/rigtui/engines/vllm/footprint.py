@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.engines.vllm.cache import Cache, cache
 from rigtui.engines.vllm.settings import DTYPE_BYTES, Settings
@@ -55,6 +56,35 @@ class Use(Struct, frozen=True, kw_only=True):
     """What its blocks take."""
 
 
+class Learned(Struct, frozen=True, kw_only=True):
+    """What earlier runs on these cards showed against the estimates."""
+
+    gone: dict[str, int] = {}
+    """By the name of a card: bytes that are taken there before vLLM looks, without `TORCH` and `NCCL`."""
+    compute: dict[tuple[bool, bool], int] = {}
+    """By whether a stage is the first and whether it is the last: bytes of activations beyond (or below) the estimate."""
+    graphs: float = 1.0
+    """CUDA graphs over their estimate."""
+
+    def on(self, rig: Rig) -> Rig:
+        """The rig with what is known of each card's runtime; what the rig says itself stands."""
+        if not self.gone:
+            return rig
+        gpus = (
+            replace(gpu, runtime_bytes=self.gone[gpu.name]) if gpu.runtime_bytes is None and gpu.name in self.gone else gpu
+            for gpu in rig.gpus
+        )
+        return replace(rig, gpus=tuple(gpus))
+
+    def more(self, is_first: bool, is_last: bool) -> int:
+        """Bytes to add to the estimate of a stage's activations. Of a stage whose like was never seen: what the others lacked at most."""
+        seen = self.compute.get((is_first, is_last))
+        return max((*self.compute.values(), 0)) if seen is None else seen
+
+
+NOTHING_LEARNED = Learned()
+
+
 class Demand(Struct, frozen=True, kw_only=True):
     """A model under some settings: what any run of its layers needs on one card."""
 
@@ -62,13 +92,14 @@ class Demand(Struct, frozen=True, kw_only=True):
     settings: Settings
     weights: Weights
     cache: Cache
+    learned: Learned = NOTHING_LEARNED
 
     def use(self, first: int, count: int) -> Use:
         """Bytes, but for KV, of each worker of the stage with layers `first` … `first + count - 1`."""
         return Use(
             weights=self.weights.stage(first, count, self.settings.tensor_parallel),
-            compute=self._compute(first == 0, first + count == self.model.layers),
-            graphs=graph_bytes(self.settings, count),
+            compute=max(self._compute(first == 0, first + count == self.model.layers), 0),
+            graphs=int(graph_bytes(self.settings, count) * self.learned.graphs),
         )
 
     def blocks(self, budget: int, first: int, count: int) -> int:
@@ -97,12 +128,12 @@ class Demand(Struct, frozen=True, kw_only=True):
             size += IMAGE_PROFILE
         if is_last:
             size += settings.sequences * model.vocabulary * LOGIT_BYTES
-        return size
+        return size + self.learned.more(is_first, is_last)
 
 
-def demand(model: Model, settings: Settings, loaded: Weights | None = None) -> Demand:
-    """What `model` needs under `settings`; `loaded` are its weights where they are known already."""
-    return Demand(model=model, settings=settings, weights=loaded or weights(model), cache=cache(model, settings))
+def demand(model: Model, settings: Settings, loaded: Weights | None = None, learned: Learned = NOTHING_LEARNED) -> Demand:
+    """What `model` needs under `settings`; `loaded` are its weights where they are known already, `learned` is what runs showed."""
+    return Demand(model=model, settings=settings, weights=loaded or weights(model), cache=cache(model, settings), learned=learned)
 
 
 def graph_bytes(settings: Settings, layers: int) -> int:

@@ -13,10 +13,12 @@ from rigtui.engines.vllm.arguments import Own, read
 from rigtui.engines.vllm.command import PARTITION, serve_command
 from rigtui.engines.vllm.derive import Candidate, Derivation, derive
 from rigtui.engines.vllm.devices import engine_view, plan_devices, split_mode
+from rigtui.engines.vllm.learned import learned
 from rigtui.engines.vllm.partition import even
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.known import NOTHING, Known
 from rigtui.planning.plan import Alternative, Expected, Plan, Reason, plan_model
 from rigtui.planning.wants import wants
 from rigtui.rig.rig import Rig
@@ -35,12 +37,20 @@ class _Scene(Struct, frozen=True, kw_only=True):
 
 
 def plans(
-    rig: Rig, model: Model, intent: Intent, build: Build | None, *, here: bool = False, constraints: Sequence[Constraint] = ()
+    rig: Rig,
+    model: Model,
+    intent: Intent,
+    build: Build | None,
+    *,
+    here: bool = False,
+    constraints: Sequence[Constraint] = (),
+    known: Known = NOTHING,
 ) -> list[Plan]:
     """Every way to run `model` on `rig` with vLLM, unfit ones too; at least one.
 
     On a simulated rig the cards of its file are planned for, whatever this machine's build sees, and the command is one for that rig
-    unless it is to be run `here`. `constraints` bound what the user did not set. Raises UsageError for settings that cannot be.
+    unless it is to be run `here`. `constraints` bound what the user did not set; what is `known` of earlier runs takes the place of
+    estimates. Raises UsageError for settings that cannot be.
     """
     if rig.simulated and not here and build is not None and not build.gpu:
         build = None
@@ -50,13 +60,17 @@ def plans(
         return [_none(model, intent, build, (Reason("unsupported_model", refused),))]
     if build is not None and not build.gpu and not (rig.simulated and rig.usable_gpus):
         return [on_cpu.plan(rig, model, intent, build, own, constraints)]
-    derivation = derive(rig, model, intent, build, own, constraints=constraints)
+    found_out = learned(model, () if rig.simulated else known.workers)
+    rig = found_out.on(rig)
+    derivation = derive(rig, model, intent, build, own, constraints=constraints, learned=found_out)
     if not derivation.candidates:
         return [_none(model, intent, build, _no_cards(rig, derivation))]
     scene = _Scene(rig=rig, model=model, intent=intent, build=build, derivation=derivation)
     found = [_plan(scene, candidate, own) for candidate in derivation.candidates]
     if all(candidate.refusal is not None and candidate.refusal.code in DIVISION for candidate in derivation.candidates):
-        otherwise = derive(rig, model, intent, build, replace(own, tensor_parallel=None, stages=None), constraints=constraints)
+        otherwise = derive(
+            rig, model, intent, build, replace(own, tensor_parallel=None, stages=None), constraints=constraints, learned=found_out
+        )
         fine = tuple(_alternative(c, "", derivation.wants.slots) for c in otherwise.candidates if c.status != "no_fit")
         found = [replace(plan, alternatives=fine) for plan in found]
     if build is None or build.gpu:
