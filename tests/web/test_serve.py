@@ -90,6 +90,8 @@ def test_with_the_token_the_page_and_its_screen_work_and_the_address_loses_it(se
 
     code, landed, page, drawn = asyncio.run(visit())
     assert code == 200 and "token" not in landed and served.token not in page
+    assert "https://" not in page.replace("https://github.com", ""), "nothing is asked of other sites"
+    assert ".focus()" in page, "keys reach the screen without a click"
     assert b"shows only" in drawn, "read-only unless it was asked for more"
     assert served.token not in served.end()
 

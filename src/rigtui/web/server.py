@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shlex
 import socket
@@ -15,6 +16,17 @@ from rigtui.errors import RigtuiError
 from rigtui.web.guard import guarded
 
 HOST = "127.0.0.1"
+_FOREIGN_FONT = re.compile(r"<link[^>]*fonts\.googleapis\.com[^>]*>")
+"""textual-serve's page wants a font from another site, which the guard does not allow; the browser's own does as well."""
+FOCUS = """<script>
+new MutationObserver((_, watch) => {
+  if (document.body.classList.contains("-first-byte")) {
+    watch.disconnect();
+    document.querySelector("#terminal textarea").focus();
+  }
+}).observe(document.body, { attributes: true });
+</script>"""
+"""Without it keys go nowhere until the screen is clicked; before its first byte there is nobody to tell of the focus."""
 MOST_SCREENS = 8
 """Each is a program of its own that reads the cards."""
 
@@ -38,7 +50,10 @@ class ScreenServer(Server):
     async def handle_index(self, request: web.Request) -> web.StreamResponse:
         """The page; its addresses are those it was asked for by, which differ behind an SSH tunnel."""
         self.public_url = f"http://{request.host}"
-        return await super().handle_index(request)
+        answer = await super().handle_index(request)
+        if isinstance(answer, web.Response) and answer.text is not None:
+            answer.text = _FOREIGN_FONT.sub("", answer.text).replace("</body>", f"{FOCUS}</body>")
+        return answer
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
         """One screen."""
