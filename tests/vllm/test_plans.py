@@ -299,3 +299,26 @@ def test_of_two_cards_as_large_the_faster_one_joins_a_pipeline() -> None:
     plan = choose(cards, toy(330), intent(), [])
     assert plan.status == "fits"
     assert {device.name for device in plan.devices} == {"Quick", "Big"}
+
+
+def test_more_than_two_cards_share_every_layer_where_nothing_else_holds_it() -> None:
+    """An embedding and a head that no stage can hold beside its activations, and that four cards divide."""
+    four = rig(*(gpu(index, 3000, name="Card") for index in range(4)))
+    plan = choose(four, toy(8, head=1500 * MIB, kv_heads=4), intent(), [])
+    assert (plan.split_mode, len(plan.devices)) == ("tensor", 4)
+    assert option(plan, "--tensor-parallel-size") == "4"
+    assert plan.status != "no_fit"
+    three = rig(*(gpu(index, 3000, name="Card") for index in range(3)))
+    refused = choose(three, toy(8, head=1500 * MIB, kv_heads=4), intent(), [])
+    assert refused.status == "no_fit", "three do not divide four heads"
+
+
+def test_where_a_pipeline_holds_it_a_larger_group_is_beside_it_with_its_speed() -> None:
+    four = rig(*(gpu(index, 3000, name="Card") for index in range(4)))
+    plan = choose(four, toy(20, kv_heads=4), intent(), [])
+    assert plan.split_mode == "pipeline"
+    assert "NVLink" in why(plan, "tp_over_pcie")
+    (beside,) = [other for other in plan.alternatives if "TP 4" in other.summary]
+    assert beside.status == "fits"
+    assert beside.expected.decode_tok_s is not None
+    assert beside.expected.decode_tok_s > (plan.expected.decode_tok_s or 0)

@@ -166,7 +166,9 @@ class _Search:
             if len(cards) > 1 and layouts.alike(cards) and rules.tensor_parallel_problem(self.model, len(cards)) is None:
                 chosen.append(Layout(stages=(cards,)))
             return [self.settled(layout) for layout in chosen]
-        single = layouts.alone(cards) + layouts.paired(self.model, cards)
+        together = layouts.groups(self.model, cards)
+        pairs = [layout for layout in together if layout.tensor_parallel == 2]
+        single = layouts.alone(cards) + pairs
         found = [self.settled(layout) for layout in single if len(layout.stages) >= self.least_stages]
         for stages in range(max(2, self.least_stages), len(cards) + 1):
             best_found = self._pipeline(cards, stages)
@@ -175,9 +177,21 @@ class _Search:
                 if best_found.status == "fits":
                     # More stages would only add hand-overs.
                     break
+        if self.least_stages == 1:
+            found = self._with_larger(found, [layout for layout in together if layout not in pairs])
         # For several requests at once the speed of one says little.
         one_user = self.want.slots == 1 and self.intent.use_case.prefer == "speed"
         return _quickest_first(found) if one_user else found
+
+    def _with_larger(self, found: list[Candidate], groups: list[Layout]) -> list[Candidate]:
+        """Tensor parallelism over more than two cards: where nothing else holds all that is wanted, else only beside what does.
+
+        Without NVLink, which no reading shows, vLLM's documentation advises a pipeline (parallelism_scaling.md).
+        """
+        larger = [candidate for layout in groups if (candidate := self.settled(layout)).status != "no_fit"]
+        if not larger or all(candidate.status != "fits" for candidate in found):
+            return found + larger
+        return [replace(c, given_up=(*c.given_up, *larger)) if len(c.partition) > 1 and c.status == "fits" else c for c in found]
 
     def _pipeline(self, cards: tuple[Gpu, ...], stages: int) -> Candidate | None:
         """The order and partition of `stages` cards that keep the most KV."""

@@ -167,11 +167,24 @@ def _speed_first(candidate: Candidate) -> list[Reason]:
     if not fuller or candidate.decode_tok_s is None or fuller[0].decode_tok_s is None:
         return []
     other = fuller[0]
+    if other.decode_tok_s is not None and other.decode_tok_s >= candidate.decode_tok_s:
+        return _over_pcie(candidate, other)
     text = (
         f"{other.settings.workers} cards would hold {other.settings.context:,} tokens, but at about {other.decode_tok_s:.0f} tok/s "
         f"instead of {candidate.decode_tok_s:.0f}: speed counts more for this use case"
     )
     return [Reason("speed_first", text)]
+
+
+def _over_pcie(candidate: Candidate, other: Candidate) -> list[Reason]:
+    """Why a larger tensor-parallel group is not proposed though it looks faster."""
+    size = other.settings.tensor_parallel
+    text = (
+        f"{size} cards in tensor parallel (TP {size}) are expected to give {other.decode_tok_s:.0f} tok/s instead of "
+        f"{candidate.decode_tok_s:.0f}, where they reach each other quickly: without NVLink, which no reading shows, vLLM advises a "
+        f"pipeline; --engine-arg=--tensor-parallel-size={size} takes it"
+    )
+    return [Reason("tp_over_pcie", text)]
 
 
 def _stages(derivation: Derivation, candidate: Candidate) -> list[Reason]:

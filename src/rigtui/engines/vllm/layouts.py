@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from rigtui.engines.vllm.rules import capability, tensor_parallel_problem
+from rigtui.engines.vllm.rules import capability, divisors
 from rigtui.models.model import Model
 from rigtui.rig.rig import Gpu
 from rigtui.text import GIB
@@ -55,19 +55,15 @@ def alone(cards: Sequence[Gpu]) -> list[Layout]:
     return [Layout(stages=((card,),)) for card in _distinct(cards)]
 
 
-def paired(model: Model, cards: Sequence[Gpu]) -> list[Layout]:
-    """Tensor-parallel pairs of alike cards, the roomiest of each kind.
-
-    Larger groups are left to who asks for them: without NVLink, which no reading shows, their sums go through the host (vLLM's custom
-    all-reduce serves no more than two PCIe-only cards) and its documentation advises a pipeline.
-    """
-    if tensor_parallel_problem(model, 2) is not None:
-        return []
+def groups(model: Model, cards: Sequence[Gpu]) -> list[Layout]:
+    """Tensor-parallel groups of alike cards, of every size over which the model divides, each of the roomiest cards of a kind."""
     found = []
     for name in dict.fromkeys(card.name for card in cards):
-        pair = sorted((card for card in cards if card.name == name), key=lambda card: -(card.free_bytes or 0))[:2]
-        if len(pair) == 2 and alike(pair):
-            found.append(Layout(stages=(tuple(sorted(pair, key=lambda card: card.index)),)))
+        same = sorted((card for card in cards if card.name == name), key=lambda card: (-(card.free_bytes or 0), card.index))
+        for size in divisors(model, len(same)):
+            group = same[:size]
+            if alike(group):
+                found.append(Layout(stages=(tuple(sorted(group, key=lambda card: card.index)),)))
     return found
 
 

@@ -20,7 +20,8 @@ EAGER_LAUNCH_SECONDS = 600e-6
 EAGER_LAYER_SECONDS = 180e-6
 """Per layer: what eager mode costs on top, however slow the card."""
 ALL_REDUCE_SECONDS = 50e-6
-"""Per layer of a tensor-parallel group: two sums over PCIe."""
+"""Per layer of a tensor-parallel pair: two sums over PCIe. A sum over more cards goes round in a ring, with a hand-over more for each
+(NCCL's ring: 2 (n - 1) steps); vLLM's own all-reduce serves no more than two cards without NVLink, which no reading shows."""
 
 
 def decode_tok_s(demand: Demand, ranks: Sequence[Sequence[Gpu]], partition: Sequence[int]) -> float | None:
@@ -37,7 +38,7 @@ def decode_tok_s(demand: Demand, ranks: Sequence[Sequence[Gpu]], partition: Sequ
         if settings.eager:
             stage = max(stage, count * EAGER_LAUNCH_SECONDS) + count * EAGER_LAYER_SECONDS
         if settings.tensor_parallel > 1:
-            stage += count * ALL_REDUCE_SECONDS
+            stage += count * ALL_REDUCE_SECONDS * (settings.tensor_parallel - 1)
         seconds += stage
     return round(1 / seconds, 1) if seconds else None
 
