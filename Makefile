@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines soak bench bench-preview bench-choice bench-room bench-tui clean
+.PHONY: run demo test check test-engines soak bench bench-preview bench-choice bench-room bench-tune bench-tui clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -36,6 +36,9 @@ bench-choice: $(STAMP)
 
 bench-room: $(STAMP)
 	$(BIN)/python tests/bench/room.py $(ARGS)
+
+bench-tune: $(STAMP)
+	$(BIN)/python tests/bench/tune.py $(ARGS)
 
 bench-preview: $(STAMP)
 	$(BIN)/python tests/bench/preview.py $(ARGS)

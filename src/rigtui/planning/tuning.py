@@ -31,7 +31,8 @@ WORTH_TRYING = 0.75
 """Share of the best expected value below which a value is not tried."""
 UBATCHES = (128, 256, 512, 1024, 2048)
 HEADROOM_FACTORS = (2, 4)
-MOST_ORDERS = 3
+EVERY_ORDER = 3
+"""Cards of which every order is an own value: of more there are too many."""
 LEAST_TRIALS = 4
 Signature = tuple[object, ...]
 
@@ -82,8 +83,9 @@ def axes(rig: Rig, plan: Plan, intent: Intent, want: Wants) -> tuple[Axis, ...]:
     own = intent.overrides
     found = []
     cards = _cards(rig, plan)
-    if not own.gpus and not own.fit_target_mib and cards and None not in [card.bandwidth_gb_s for card in cards]:
-        found.append(Axis("gpus", (None, *_orders(cards))))
+    could = rig.usable_gpus if cards else ()
+    if not own.gpus and not own.fit_target_mib and len(could) > 1 and None not in [card.bandwidth_gb_s for card in could]:
+        found.append(Axis("gpus", (None, *_orders(could))))
     if len(want.kv_types) > 1:
         found.append(Axis("kv_type", (None, *want.kv_types)))
     if own.ubatch is None and not want.embedding:
@@ -101,13 +103,14 @@ def _cards(rig: Rig, plan: Plan) -> list[Gpu]:
 
 
 def _orders(cards: Sequence[Gpu]) -> list[tuple[str, ...]]:
-    """The fastest card alone, then all of them fastest first and slowest first, as a user would name them."""
+    """Of several cards, as a user would name them: all of them fastest first and slowest first, the fastest alone; up to
+    `EVERY_ORDER` of them also each one alone and every other order."""
     by_speed = sorted(cards, key=lambda card: -(card.bandwidth_gb_s or 0.0))
     names = [card.uuid or str(card.index) for card in by_speed]
     found = [tuple(names[:1]), tuple(names), tuple(reversed(names))]
-    if len(names) == 3:
-        found += [order for order in permutations(names) if order not in found]
-    return list(dict.fromkeys(found))[: MOST_ORDERS if len(names) < 3 else 2 * MOST_ORDERS] if len(names) > 1 else []
+    if len(names) <= EVERY_ORDER:
+        found += [*permutations(names), *((name,) for name in names)]
+    return list(dict.fromkeys(found))
 
 
 def signature(plan: Plan, batches: tuple[int, int]) -> Signature:
@@ -139,10 +142,11 @@ def combined(settings: Overrides, name: str, value: object) -> Overrides:
 
 
 def limit_of(over: Sequence[Axis], prospect: Callable[[Overrides], Prospect]) -> int:
-    """How many trials a tuning may take: a quarter of the different plans that the axes span, but a few at least."""
+    """How many trials a tuning may take: a quarter of the different plans that the axes span and that fit, but a few at least."""
     names = [axis.name for axis in over]
     every = (Overrides(**dict(zip(names, values, strict=True))) for values in product(*(axis.values for axis in over)))
-    return max(LEAST_TRIALS, len({prospect(settings).signature for settings in every}) // 4)
+    spanned = {found.signature for settings in every if (found := prospect(settings)).plan.status != "no_fit"}
+    return max(LEAST_TRIALS, len(spanned) // 4)
 
 
 def search(

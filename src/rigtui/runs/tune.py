@@ -149,7 +149,10 @@ class Tuning:
         """Where the tuning is."""
         rig = rig or self._read()
         tried = [Tried(settings=one.settings, value=one.value) for one in map(self._shown, self._runs(rig))]
-        return search(self._axes, tried, self._prospects(rig), self._want, self._asked.intent, limit=self.limit)
+        prospects = self._prospects(rig)
+        # What was measured shows that some plans come to the same: fewer are left to choose from.
+        limit = min(self.limit, limit_of(self._axes, prospects))
+        return search(self._axes, tried, prospects, self._want, self._asked.intent, limit=limit)
 
     def steps(
         self,
