@@ -147,6 +147,22 @@ def test_layers_in_ram_cost_the_first_card_and_no_other() -> None:
     assert found.buffer(spilled, 1, 8192, pipeline=False) <= found.buffer(whole, 1, 8192, pipeline=False) + 24 * MIB
 
 
+@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("ubatch", [128, 2048])
+def test_bounds_hold_wherever_the_layers_lie(name: str, ubatch: int) -> None:
+    known = model(name)
+    found, count = computation(known, Settings(ubatch=ubatch), (), 8192), known.layers
+    for first, second, in_ram in ((1, 2, 0), (count // 3, count // 2, 0), (count // 2, count - 1, 0), (count // 2, count - 2, 2)):
+        home = (HOST,) * in_ram + (0,) * (first - in_ram) + (1,) * (second - first) + (2,) * (count + 1 - second)
+        placement, pipeline = Placement(home), not in_ram
+        for device in range(3):
+            least, most = found.bounds(placement, device, 8192, pipeline=pipeline)
+            for projected in (False, True):
+                buffer = found.buffer(placement, device, 8192, pipeline=pipeline, projected=projected)
+                assert least <= buffer
+                assert most is None or buffer <= most
+
+
 @pytest.mark.parametrize("name", ["bge-large-f16", "llama-3.1-8b-q4_k_m", "mamba2-2.7b-q4_k_m"])
 def test_a_card_that_is_given_nothing_needs_nothing(name: str) -> None:
     known = model(name)

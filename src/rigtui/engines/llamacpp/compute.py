@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from msgspec import Struct
@@ -30,6 +30,7 @@ from rigtui.models.model import Model
 PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
 _KEPT_MODELS = 128
+_PARTS_OVER_WHOLE = 1.6
 _REACH_OF_STATES = 3
 """A state is loaded before the block before is done, and what is left of that block then follows it to its device."""
 
@@ -79,6 +80,7 @@ class Computation:
         self.pinned = [self._pinned(layer) for layer in range(model.layers)]
         self.moved: dict[tuple[int, Part], tuple[str, ...]] = {}
         self.drawings: dict[object, list[Tape]] = {}
+        self.lowest: dict[tuple[int, tuple[int, int]], int] = {}
 
     def buffer(self, placement: Placement, device: int, context: int, *, pipeline: bool, projected: bool = False) -> int:
         """Bytes that `placement` needs on one GPU; `projected`: as `--fit` measures it, which forgets where norms were to be computed."""
@@ -94,6 +96,41 @@ class Computation:
             scenes.append(self._alone(HOST if not devices else 0))
         forced, cells_ = HOST not in placement.home, self._cells(context)
         return max(self._recorded(scene, copies, forced=forced, host=True).peak(*cells_) for scene in scenes)
+
+    def least(self, context: int, *, pipeline: bool) -> int:
+        """Bytes below which no GPU stays that holds whole blocks, and not just the last one: what the cheapest alone has alive at once.
+
+        That last one is computed for the few tokens that give an output only.
+        """
+        copies, cells_ = PIPELINE_COPIES if pipeline else 1, self._cells(context)
+        if (copies, cells_) not in self.lowest:
+            self.lowest[copies, cells_] = min((tape.alive(*cells_) for tape in self._single_blocks(copies)), default=0)
+        return self.lowest[copies, cells_]
+
+    def bounds(self, placement: Placement, device: int, context: int, *, pipeline: bool) -> tuple[int, int | None]:
+        """Between what `buffer` lies, told without drawing this placement; None: how high is not known.
+
+        No part of a model needs much more than all of it does on one GPU, or behind another one: at most a third more in some thousand
+        placements of all kinds of model. What is copied from RAM comes on top.
+        """
+        home, moved, count = placement.home, placement.moved, self.model.layers
+        if self.overrides or not count:
+            return 0, None
+        whole = any(where == device and layer not in moved for layer, where in enumerate(home[: count - 1]))
+        least = self.least(context, pipeline=pipeline) if whole else 0
+        from_ram = not device and (HOST in home or any(where == HOST for _, where in moved.values()))
+        if from_ram or not all(self.graph.drawn):
+            return least, None
+        one, behind = Placement((0,) * (count + 1)), Placement((0,) + (1,) * count)
+        alone = self.buffer(one, 0, context, pipeline=pipeline)
+        return least, int(_PARTS_OVER_WHOLE * max(alone, self.buffer(behind, 1, context, pipeline=pipeline, projected=True)))
+
+    def _single_blocks(self, copies: int) -> Iterator[Tape]:
+        """A block of each kind alone on a GPU, as the model's first one and after another."""
+        for layer in self._one_of_each():
+            blocks = BlockAt(layer, 0, 0), BlockAt(layer, 1, 1)
+            yield self._recorded(_Scene(blocks[:1], None, 1, 0), copies, forced=True)
+            yield self._recorded(_Scene(blocks, None, 2, 1), copies, forced=True)
 
     def _cells(self, context: int) -> tuple[int, int]:
         full, window, _ = cells(self.model, self.settings, context)
@@ -187,11 +224,15 @@ class Computation:
 
     def _alone(self, home: int) -> _Scene:
         """One block of each kind, all on one device."""
-        first: dict[int, int] = {}
-        for layer in range(self.model.layers):
-            first.setdefault(self.kinds[layer], layer)
         gpus = 0 if home == HOST else 1
-        return _Scene(tuple(BlockAt(layer, 0, 0) for layer in first.values()), 0, gpus, 0)
+        return _Scene(tuple(BlockAt(layer, 0, 0) for layer in self._one_of_each()), 0, gpus, 0)
+
+    def _one_of_each(self) -> list[int]:
+        """The first block of each kind."""
+        first: dict[int, int] = {}
+        for layer, kind in enumerate(self.kinds):
+            first.setdefault(kind, layer)
+        return list(first.values())
 
     # --- drawings ----------------------------------------------------------------------------------------------------------------
 

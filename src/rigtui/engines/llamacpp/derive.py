@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.kv import refusal
-from rigtui.engines.llamacpp.search import Candidate, Search
+from rigtui.engines.llamacpp.search import Candidate, Search, serves
 from rigtui.engines.llamacpp.shown import Shown
 from rigtui.engines.llamacpp.steer import steered
 from rigtui.errors import UsageError
@@ -113,17 +113,15 @@ def _together(search: Search, want: Wants, cards: tuple[Gpu, ...], free_targets:
 def _worth_a_look(search: Search, cards: tuple[Gpu, ...]) -> tuple[tuple[str, str], ...]:
     """The KV types with which at least the least context may lie on `cards`; the first alone, to say what is missing, where none does."""
     want = search.want
-    return tuple(kv for kv in want.kv_types if search.can_hold(cards, kv, want.context_least)) or want.kv_types[:1]
+    return tuple(kv for kv in want.kv_types if search.can_hold(cards, kv, want.context_least, buffers=False)) or want.kv_types[:1]
 
 
 def _holding_all(search: Search, want: Wants, cards: tuple[Gpu, ...]) -> list[Candidate]:
     """The wanted context on these cards, with the finest KV type that allows it; nothing where none does."""
     for kv in want.kv_types:
-        if not search.can_hold(cards, kv, want.context):
-            continue
         for order in (cards, *_orders(cards)):
-            candidate = search.candidate(order, kv, want.context)
-            if candidate.status == "fits":
+            candidate = search.serving(order, kv, want.context) if search.can_hold(order, kv, want.context) else None
+            if candidate is not None and candidate.status == "fits":
                 return [candidate]
     return []
 
@@ -166,32 +164,29 @@ def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None, constraint
     return {card.index: target * MIB for card, target in zip(cards, own, strict=True)}
 
 
-def _serves(candidate: Candidate) -> bool:
-    return candidate.in_vram and candidate.status in ("fits", "tight")
-
-
 def _in_vram(search: Search, cards: tuple[Gpu, ...], kv: tuple[str, str]) -> Candidate:
-    """All of it on `cards`, with as much context as fits up to what is wanted; `no_fit` when not even the least does."""
-    return search.largest(lambda context: search.candidate(cards, kv, context), _serves, most=search.most_context(cards, kv))
+    """All of it on `cards`, with as much context as fits up to what is wanted; what there is with the least when not even that does."""
+    most = search.most_context(cards, kv)
+    found = search.largest(lambda context: search.serving(cards, kv, context), most=most) if most >= search.want.context_least else None
+    return found or search.candidate(cards, kv, search.want.context if search.want.context_fixed else search.want.context_least)
 
 
 def _in_vram_any_order(search: Search, cards: tuple[Gpu, ...], kv: tuple[str, str]) -> Candidate:
     """The same in the order that holds the most: whole layers do not pack alike in every order."""
-    best, most = _in_vram(search, cards, kv), search.most_context(cards, kv)
+    best = _in_vram(search, cards, kv)
     if best.status == "fits" or search.want.context_fixed:
         return best
     for order in _orders(cards):
-        reached = search.per_slot(best) if _serves(best) else 0
+        most, reached = search.most_context(order, kv), search.per_slot(best) if serves(best) else 0
         next_best = min(max(int(reached * MORE_CONTEXT), search.want.context_least), search.want.context)
         if not reached < next_best <= most:
             continue
-        better = search.candidate(order, kv, next_best)
-        if _serves(better):
+        if better := search.serving(order, kv, next_best):
 
-            def judge(context: int, order: tuple[Gpu, ...] = order) -> Candidate:
-                return search.candidate(order, kv, context)
+            def probe(context: int, order: tuple[Gpu, ...] = order) -> Candidate | None:
+                return search.serving(order, kv, context)
 
-            best = search.largest(judge, _serves, most=most, known=better)
+            best = search.largest(probe, most=most, known=better) or better
     return best
 
 
@@ -247,4 +242,10 @@ def _halved(search: Search, cards: Sequence[Gpu], kv: tuple[str, str], context: 
 
 def _on_cpu(search: Search, kv: tuple[str, str]) -> Candidate:
     """All of it in RAM."""
-    return search.largest(lambda context: search.candidate((), kv, context), lambda c: c.status != "no_fit")
+
+    def probe(context: int) -> Candidate | None:
+        candidate = search.candidate((), kv, context)
+        return candidate if candidate.status != "no_fit" else None
+
+    want = search.want
+    return search.largest(probe) or search.candidate((), kv, want.context if want.context_fixed else want.context_least)

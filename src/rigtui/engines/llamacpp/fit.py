@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from rigtui.engines.llamacpp.footprint import Footprint, Needs, footprint, held, needs, projected
+from rigtui.engines.llamacpp.footprint import Footprint, Needs, buffer_bounds, footprint, held, needs, projected
 from rigtui.engines.llamacpp.kv import has_state, recurrent_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement, split_home
 from rigtui.engines.llamacpp.settings import Device, Settings
@@ -58,12 +58,26 @@ def fit(model: Model, table: WeightTable, devices: Sequence[Device], settings: S
     return _Fit(model, table, devices, settings).run()
 
 
+def fit_whole(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> Fitted | None:
+    """The same, or None as soon as it is clear that something would lie in RAM, which is far cheaper to tell."""
+    try:
+        return _Fit(model, table, devices, settings, whole=True).run()
+    except _SpillsError:
+        return None
+
+
+class _SpillsError(Exception):
+    """Not everything lies on GPUs."""
+
+
 class _GivesUpError(Exception):
     """Fit stops and the server goes on with what the user wrote."""
 
 
 class _Fit:
-    def __init__(self, model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> None:
+    def __init__(self, model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings, *, whole: bool = False) -> None:
+        self.whole = whole
+        """Nothing may lie in RAM: with the first sign that something does, `_SpillsError` is raised."""
         self.model = model
         self.table = table
         self.devices = devices
@@ -137,12 +151,22 @@ class _Fit:
         size, beside = held(self.need(), placement, device), self.devices[device].beside_bytes
         return size + (beside if size or beside < 0 else 0)
 
+    def within(self, placement: Placement, device: int, most: int) -> bool:
+        """Whether what is measured on one device is at most `most`; a graph is drawn only where bounds do not tell."""
+        held_here = self.least(placement, device)
+        if held_here > most:
+            return False
+        low, high = buffer_bounds(self.need(), placement, self.count, device)
+        if held_here + low > most:
+            return False
+        return (high is not None and held_here > 0 and held_here + high <= most) or self.measure(placement, device)[device] <= most
+
     def meets(self, placement: Placement, asked: Iterable[int], slack: int = 0) -> bool:
-        """Whether `placement` leaves `slack` of its target on each device `asked` for; graphs are drawn only where they decide."""
+        """Whether `placement` leaves `slack` of its target on each device `asked` for."""
         asked = tuple(asked)
         most = [self.targets[device] - slack for device in range(self.count)]
         return all(self.least(placement, device) <= most[device] for device in asked) and all(
-            self.measure(placement, device)[device] <= most[device] for device in asked
+            self.within(placement, device, most[device]) for device in asked
         )
 
     def placed(self, fills: Sequence[Fill]) -> Placement:
@@ -208,14 +232,33 @@ class _Fit:
         sparse = self.model.experts is not None
         for device in reversed(range(self.count)):
             fills = self._most_layers(fills, device, sparse)
+            # The experts of these layers may yet lie on any device.
+            self._may_go_on(fills, range(self.count if sparse else device))
         if not sparse or not self._dense_parts_fit():
+            self._may_go_on(fills, ())
             return tuple(fills)
         return tuple(self._whole_layers(fills))
+
+    def _may_go_on(self, fills: Sequence[Fill], later: Iterable[int]) -> None:
+        """Raise _SpillsError where nothing may lie in RAM and what does as yet cannot lie on the devices that come later."""
+        if not self.whole:
+            return
+        layers, placement = self.table.layers, self.placed(fills)
+        homeless = sum(layer.whole.gpu for layer, home in zip(layers, placement.home, strict=False) if home == HOST)
+        for index, (part, where) in placement.moved.items():
+            if where == HOST and index < len(layers):
+                homeless += layers[index].moved[part].gpu
+        if homeless > sum(max(self.targets[device] - self.least(placement, device), 0) for device in later):
+            raise _SpillsError
 
     def _dense_parts_fit(self) -> bool:
         home = self.default_placement().home
         placement = Placement(home, dict.fromkeys(range(self.model.layers), (Part.EXPERTS, HOST)))
-        return sum(self.targets) - sum(self.measure(placement).values()) > 0
+        room, used = sum(self.targets), 0
+        for device in range(self.count):
+            _, high = buffer_bounds(self.need(), placement, self.count, device)
+            used += self.measure(placement, device)[device] if high is None else self.least(placement, device) + high
+        return room > used or room > sum(self.measure(placement).values())
 
     def _most_layers(self, fills: list[Fill], device: int, sparse: bool) -> list[Fill]:
         """Step 3 for one device: as many layers as meet its target (dense-only ones of a mixture model)."""
@@ -241,13 +284,12 @@ class _Fit:
         def graph(number: int) -> int:
             return self.measure(placed(number), device)[device] - least(number)
 
-        if most == 0:
-            return 0
-        low, high, compute = 0, most, 0
-        if least(most) > target:
-            high = _last_below(least, low, most, target) + 1
-        elif least(most) + (compute := graph(most)) <= target:
+        if most == 0 or self.within(placed(most), device, target):
             return most
+        compute, enough = buffer_bounds(self.need(), placed(most - 1), self.count, device)
+        low = 0 if enough is None else _last_below(least, 0, most, target - enough)
+        # The head, alone or with the last block, needs less than the least of others.
+        high = max(_last_below(least, low, most, target - compute) + 1, min(most, 3))
         while high - low > 1:
             number = max(_last_below(least, low, high, target - compute), low + 1)
             compute = graph(number)
@@ -267,6 +309,7 @@ class _Fit:
             number = self._largest(most, placed, device)
             fills, start = self._convert(fills, start, device, number)
             fills, start = self._one_more(fills, start, device)
+            self._may_go_on(fills, range(device + 1, self.count))
             device += 1
         return fills
 

@@ -174,6 +174,11 @@ def held(need: Needs, placement: Placement, device: int) -> int:
     return total
 
 
+def buffer_bounds(need: Needs, placement: Placement, devices: int, device: int) -> tuple[int, int | None]:
+    """Between what the compute buffer of one device is sure to lie, told without a graph; None: no upper bound is known."""
+    return need.compute.bounds(placement, device, need.context, pipeline=_pipeline(need, placement, devices))
+
+
 def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
     """Whether llama.cpp keeps several copies of the inputs: several GPUs hold everything, and nothing was moved by a pattern."""
     if devices < 2 or need.split_mode != "layer" or not need.kv_offload:

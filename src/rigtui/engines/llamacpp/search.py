@@ -8,9 +8,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.activity import bytes_per_token
-from rigtui.engines.llamacpp.fit import Fitted, fit
+from rigtui.engines.llamacpp.bounds import can_hold
+from rigtui.engines.llamacpp.fit import Fitted, fit, fit_whole
 from rigtui.engines.llamacpp.footprint import footprint, needs
-from rigtui.engines.llamacpp.kv import kv_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Device, Settings
 from rigtui.engines.llamacpp.shown import Shown
@@ -126,30 +126,32 @@ class Search:
         taken = zip(cards, self.floor(cards), strict=True)
         return [Device(name=card.name, free_bytes=max((card.free_bytes or 0) - floor, 0)) for card, floor in taken]
 
-    def least_bytes(self, kv: tuple[str, str], context: int) -> int:
-        """What all cards together must hold at least: weights and cache, without any compute buffer."""
-        return self.table.gpu_bytes + kv_bytes(self.model, self.settings((), kv, context), context * self.want.slots)
-
     def most_context(self, cards: Sequence[Gpu], kv: tuple[str, str]) -> int:
-        """No context above this can lie on `cards`: weights, cache and the buffers of as many cards as it takes are more than there is.
+        """No context above this can lie on `cards` in this order: weights, cache and the least of buffers are more than there is.
 
         0 where not even the least can.
         """
-        low, high = 0, self.want.context
-        if self.can_hold(cards, kv, high):
-            return high
-        while high - low > PAD_CONTEXT:
+        if self.can_hold(cards, kv, self.want.context):
+            return self.want.context
+        low, high = 0, -(-self.want.context // PAD_CONTEXT)
+        while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.can_hold(cards, kv, middle) else (low, middle)
-        return low
+            low, high = (middle, high) if self.can_hold(cards, kv, middle * PAD_CONTEXT) else (low, middle)
+        return low * PAD_CONTEXT
 
-    def can_hold(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> bool:
-        """Whether `context` tokens per request are not out of the question: a bound that costs next to nothing, no judgement."""
+    def can_hold(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int, *, buffers: bool = True) -> bool:
+        """Whether `context` tokens per request are not out of the question: a bound that costs next to nothing, no judgement.
+
+        Without `buffers` only weights and cache count.
+        """
+        settings = self.settings(cards, kv, context)
         rooms = [max(d.free_bytes - h, 0) for d, h in zip(self.devices(cards), self.headroom(cards), strict=True)]
-        # Every card that holds layers has at least the mask of what they attend to; one may hold only the head.
-        attends = any(self.model.kv_heads) and not self.model.sliding_window
-        mask = 2 * min(self.want.ubatch, context) * context if attends else 0
-        return self.least_bytes(kv, context) <= sum(max(room - mask, 0) for room in rooms) + (mask if len(cards) > 1 else 0)
+        need = needs(self.model, self.table, settings, context * self.want.slots)
+        dense, buffer = self.model.experts is None, 0
+        if buffers and not self.shown.knows(cards, settings):  # else they are corrected
+            # A target of the user's is kept without the copies of pipeline parallelism, which then take what they need.
+            buffer = need.compute.least(need.context, pipeline=dense and len(cards) > 1 and not self.own_targets)
+        return can_hold(need, rooms, buffer, divided=not dense)
 
     @staticmethod
     def per_slot(candidate: Candidate) -> int:
@@ -158,14 +160,26 @@ class Search:
 
     def candidate(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Candidate:
         """One set of cards in this order, KV type and context per request."""
-        return self.settled(cards, self.settings(cards, kv, context))
+        return self.settled(self.judged(cards, self.settings(cards, kv, context)))
 
-    def settled(self, cards: Sequence[Gpu], settings: Settings) -> Candidate:
-        """As `judged`, with targets raised until the wanted headroom is really left: `--fit` itself misses its target at times.
+    def serving(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Candidate | None:
+        """The same where all of it lies on the cards with the wanted headroom, else None, which is far cheaper to tell."""
+        settings = self.settings(cards, kv, context)
+        if self.shown.knows(cards, settings):
+            found = self.judged(cards, settings)
+        else:
+            fitted = fit_whole(self.model, self.table, self.devices(cards), settings)
+            if fitted is None:
+                return None
+            found = self._candidate(cards, settings, fitted)
+        found = self.settled(found)
+        return found if serves(found) else None
+
+    def settled(self, found: Candidate) -> Candidate:
+        """`found` with targets raised until the wanted headroom is really left: `--fit` itself misses its target at times.
 
         It fills the cards without pipeline parallelism, which the last step may switch on (common/fit.cpp of llama.cpp 0.5.0-dev).
         """
-        found = self.judged(cards, settings)
         for attempt in range(SETTLING_TRIES):
             if self.own_targets or not any(found.short) or found.basis != "estimated" or found.fitted.status != "ok":
                 break
@@ -174,18 +188,20 @@ class Search:
                 target + (max(size, SETTLING_STEP_MIB << attempt) if size else 0)
                 for target, size in zip(found.settings.fit_target_mib, more, strict=True)
             )
-            found = self.judged(cards, replace(found.settings, fit_target_mib=raised))
+            found = self.judged(found.gpus, replace(found.settings, fit_target_mib=raised))
         return found
 
     def judged(self, cards: Sequence[Gpu], settings: Settings) -> Candidate:
         """One set of cards under just these settings."""
-        basis: Basis = "estimated"
-        expected = None
-        if cards:
-            fitted = fit(self.model, self.table, self.devices(cards), settings)
-            fitted, basis, expected = self.shown.instead(self.table, cards, self.devices(cards), settings, fitted)
-        else:
-            fitted = self._fit_in_ram(settings)
+        if not cards:
+            return self._candidate(cards, settings, self._fit_in_ram(settings))
+        devices = self.devices(cards)
+        fitted = fit(self.model, self.table, devices, settings)
+        return self._candidate(cards, settings, *self.shown.instead(self.table, cards, devices, settings, fitted))
+
+    def _candidate(
+        self, cards: Sequence[Gpu], settings: Settings, fitted: Fitted, basis: Basis = "estimated", expected: Fitted | None = None
+    ) -> Candidate:
         judged = Candidate(
             status="no_fit",
             gpus=tuple(cards),
@@ -238,29 +254,21 @@ class Search:
         return replace(candidate, decode_tok_s=decode_tok_s(stages, sparse=self.model.experts is not None))
 
     def largest(
-        self,
-        judge: Callable[[int], Candidate],
-        good: Callable[[Candidate], bool],
-        *,
-        most: int | None = None,
-        known: Candidate | None = None,
-    ) -> Candidate:
-        """The candidate with the most context that is good, or the one with the least context when none is.
+        self, probe: Callable[[int], Candidate | None], *, most: int | None = None, known: Candidate | None = None
+    ) -> Candidate | None:
+        """The candidate with the most context for which `probe` gives one; None when it does not even for the least.
 
-        `most`: no context above can be good. `known`: one that is good already.
+        `most`: it gives none above this. `known`: one that it gave already.
         """
         least, high = self.want.context_least, self.want.context
-        if self.want.context_fixed:
-            return judge(high)
         if most is None or most >= high:
-            best = judge(high)
-            if good(best):
-                return best
+            if found := probe(high):
+                return found
         else:
             high = most // PAD_CONTEXT * PAD_CONTEXT + PAD_CONTEXT
-        best = known or judge(least)
-        if not good(best):
-            return best
+        best = known or probe(least)
+        if best is None or self.want.context_fixed:
+            return None
         low = least if known is None else self.per_slot(known)
         share = NEAR_THE_MOST  # what can be known without a look is mostly not far off
         while high - low > PAD_CONTEXT:
@@ -268,9 +276,13 @@ class Search:
             share = 0.5
             if middle <= low:
                 break
-            candidate = judge(middle)
-            if good(candidate):
+            if candidate := probe(middle):
                 low, best = middle, candidate
             else:
                 high = middle
         return best
+
+
+def serves(candidate: Candidate) -> bool:
+    """Whether all of it lies on the cards with the wanted headroom."""
+    return candidate.in_vram and candidate.status in ("fits", "tight")

@@ -43,6 +43,10 @@ class Shown(Struct, frozen=True, kw_only=True):
             own=self.own,
         )
 
+    def knows(self, cards: Sequence[Gpu], settings: Settings) -> bool:
+        """Whether anything is known of this way to run the model."""
+        return bool(self.known.seen) and bool(self.known.of(self.way(cards, settings)))
+
     def instead(
         self, table: WeightTable, cards: Sequence[Gpu], devices: Sequence[Device], settings: Settings, fitted: Fitted
     ) -> tuple[Fitted, Basis, Fitted | None]:

@@ -7,6 +7,7 @@ equals, and only then to the open end; a tensor is freed after its last use, and
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from rigtui.engines.llamacpp.graph.tensors import IN_PLACE, Bytes, Tensor
 
@@ -24,10 +25,17 @@ class Tape:
     def peak(self, full: int, window: int) -> int:
         """Bytes needed with so many cells of either kind of cache."""
         if (full, window) not in self.known:
-            unit = self.alignment
-            sizes = [-(-(fixed + per_full * full + per_window * window) // unit) * unit for fixed, per_full, per_window in self.sizes]
-            self.known[full, window] = _peak(sizes, self.steps)
+            self.known[full, window] = _peak(self._sizes(full, window), self.steps)
         return self.known[full, window]
+
+    def alive(self, full: int, window: int) -> int:
+        """The most bytes that are needed at once: fewer than `peak` by what lies idle in holes."""
+        sizes = self._sizes(full, window)
+        return max(accumulate(sizes[step] if step >= 0 else -sizes[~step] for step in self.steps), default=0)
+
+    def _sizes(self, full: int, window: int) -> list[int]:
+        unit = self.alignment
+        return [-(-(fixed + per_full * full + per_window * window) // unit) * unit for fixed, per_full, per_window in self.sizes]
 
 
 def _peak(sizes: Sequence[int], steps: Sequence[int]) -> int:
@@ -85,14 +93,18 @@ def record(nodes: Sequence[Tensor], leafs: Sequence[Tensor], alignments: Sequenc
     for leaf in leafs:
         _take(leaf, recorded)
     for node in nodes:
-        if node.root is not None and node.op != "after":
-            node.root.views += 1
+        root = node.root
+        if root is not None and node.op != "after":
+            root.views += 1
         for source in node.sources:
             source.children += 1
     for node in nodes:
-        _take(node, recorded)
+        if node.root is None:
+            _take(node, recorded)
         for source in node.sources:
-            _release(source, recorded)
+            source.children = left = source.children - 1
+            if not left and not source.views and (source.alive or source.root is not None):
+                _release(source, recorded)
     return recorded
 
 
@@ -122,9 +134,7 @@ def _takes_over(tensor: Tensor) -> bool:
 
 
 def _release(source: Tensor, recorded: list[Tape]) -> None:
-    source.children -= 1
-    if source.children or source.views:
-        return
+    """Free what nothing needs any more; for a view that is done, what it shows."""
     owner = source
     if source.root is not None:
         owner = source.root

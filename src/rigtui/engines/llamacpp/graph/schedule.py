@@ -41,7 +41,7 @@ def tapes(graph: Graph, gpus: int, copies: int) -> list[Tape]:
     nodes: list[Tensor] = []
     for split in splits:
         for source in split.inputs:
-            after = Tensor("after", source.ne, (source,), root=source.root or source)
+            after = Tensor("after", source.ne, (source,), source.item, source.root or source)
             nodes += [after, copied[id(source), split.device][0]]
         nodes += graph.nodes[split.start : split.end]
     leafs: list[Tensor] = []
@@ -133,7 +133,7 @@ def _copy(source: Tensor, split: _Split, copied: dict[tuple[int, int], list[Tens
 
 
 def _duplicate(source: Tensor, device: int, copies: int) -> Tensor:
-    copy = Tensor("copy", source.ne, item=source.item)
+    copy = Tensor("copy", source.ne, (), source.item)
     owner = source.root or source
     if owner.external or not source.packed:
         copy.bytes = owner.bytes  # with what lies between its rows

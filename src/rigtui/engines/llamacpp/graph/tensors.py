@@ -8,19 +8,21 @@ Rules: llama.cpp 0.5.0-dev (0c1e57098), ggml/src/ggml.c (result shapes, views, o
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import lru_cache
 from math import prod
 
 F16, F32, I64 = 2, 4, 8
 """Bytes of an element."""
 
 Bytes = tuple[int, int, int]
+_NOTHING: Bytes = (0, 0, 0)
 
 
 class Cells(IntEnum):
-    """A dimension as long as the cache of one stream."""
+    """A dimension as long as the cache of one stream: where its share stands in `Bytes`, and like no dimension that is known."""
 
-    FULL = 1
-    WINDOW = 2
+    FULL = -2
+    WINDOW = -1
 
 
 Shape = tuple[int | Cells, ...]
@@ -39,32 +41,49 @@ class NotDrawnError(Exception):
 class Tensor:
     """One node or leaf."""
 
-    # Of most tensors these stay as they are: thousands are made for a derivation.
-    packed = True
-    """Without gaps between rows."""
-    device: int | None = None
-    external = False
-    """It lies in memory of its own: weights and caches."""
-    weight = False
-    output = False
-    """Never freed."""
-    computed_on_gpu = True
-    seen = False
-    children = views = 0
-    """The allocator's count of those that still need it."""
-    alive = False
-    place = number = 0
-    """The device it lies on, and its number there."""
+    __slots__ = (
+        "alive",
+        "bytes",
+        "children",
+        "computed_on_gpu",
+        "device",
+        "external",
+        "item",
+        "ne",
+        "number",
+        "op",
+        "output",
+        "packed",
+        "place",
+        "root",
+        "seen",
+        "sources",
+        "views",
+        "weight",
+    )
 
-    def __init__(self, op: str, ne: Shape, sources: tuple[Tensor, ...] = (), *, item: int = F32, root: Tensor | None = None) -> None:
+    def __init__(self, op: str, ne: Shape, sources: tuple[Tensor, ...] = (), item: int = F32, root: Tensor | None = None) -> None:
         self.op = op
         self.ne = ne
         self.sources = sources
         self.item = item
         self.root = root
         """Whose memory a view shows."""
-        self.bytes: Bytes = (0, 0, 0) if root is not None else size_of(ne, item)
+        self.bytes: Bytes = size_of(ne, item) if root is None else _NOTHING
         """A view takes nothing."""
+        self.packed = True
+        """Without gaps between rows."""
+        self.device: int | None = None
+        self.external = self.weight = False
+        """It lies in memory of its own: weights and caches."""
+        self.output = False
+        """Never freed."""
+        self.computed_on_gpu = True
+        self.seen = self.alive = False
+        self.children = self.views = 0
+        """The allocator's count of those that still need it."""
+        self.place = self.number = 0
+        """The device it lies on, and its number there."""
 
     @property
     def rows(self) -> int:
@@ -78,6 +97,7 @@ class Tensor:
         return prod(dimension for dimension in self.ne[1:] if type(dimension) is int)
 
 
+@lru_cache(maxsize=1 << 14)
 def size_of(ne: Shape, item: int) -> Bytes:
     """Bytes of a packed tensor."""
     kind = 0
@@ -86,7 +106,7 @@ def size_of(ne: Shape, item: int) -> Bytes:
             item *= dimension
         else:
             kind = int(dimension)
-    return (item, 0, 0) if not kind else (0, item, 0) if kind == 1 else (0, 0, item)
+    return (item, 0, 0) if not kind else (0, item, 0) if kind == Cells.FULL else (0, 0, item)
 
 
 class Graph:
@@ -109,7 +129,7 @@ class Graph:
     @staticmethod
     def input(*ne: int | Cells, item: int = F32) -> Tensor:
         """What the host gives with every micro-batch."""
-        return Tensor("leaf", ne, item=item)
+        return Tensor("leaf", ne, (), item)
 
     @staticmethod
     def stored(device: int, ne: Shape, bytes_: Bytes, *, weight: bool) -> Tensor:
@@ -121,11 +141,11 @@ class Graph:
     @staticmethod
     def op(name: str, ne: Shape, *sources: Tensor, item: int = F32) -> Tensor:
         """Any operation with a result of its own."""
-        return Tensor(name, ne, sources, item=item)
+        return Tensor(name, ne, sources, item)
 
     def like(self, name: str, source: Tensor, *more: Tensor) -> Tensor:
         """An operation whose result has the shape of its first source."""
-        return self.op(name, source.ne, source, *more)
+        return Tensor(name, source.ne, (source, *more))
 
     def mul_mat(self, weight: Tensor, x: Tensor) -> Tensor:
         """`weight` times `x`."""
@@ -142,7 +162,7 @@ class Graph:
     @staticmethod
     def view(name: str, source: Tensor, ne: Shape, *, packed: bool = True) -> Tensor:
         """The same memory in another shape: `view`, `reshape` or `permute`."""
-        tensor = Tensor(name, ne, (source,), item=source.item, root=source.root or source)
+        tensor = Tensor(name, ne, (source,), source.item, source.root or source)
         tensor.packed = packed and source.packed
         return tensor
 
@@ -153,6 +173,6 @@ class Graph:
     @staticmethod
     def into(name: str, target: Tensor, *sources: Tensor) -> Tensor:
         """Write into `target` (`cpy`, `set_rows`): the result is a view of it."""
-        tensor = Tensor(name, target.ne, (*sources, target), item=target.item, root=target.root or target)
+        tensor = Tensor(name, target.ne, (*sources, target), target.item, target.root or target)
         tensor.packed = target.packed
         return tensor
