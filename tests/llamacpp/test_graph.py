@@ -96,10 +96,7 @@ def test_never_less_than_what_is_alive_at_once(tensors: list[tuple[int, int]]) -
     assert most <= tape.peak(0, 0) <= sum(size for size, _ in tensors)
 
 
-DRAWN = [name for name in NAMES if not name.startswith("smallthinker")]
-
-
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_not_known_is_never_estimated_lower(name: str) -> None:
     known = model(name)
     unknown = replace(known, architecture="nobody-knows", fingerprint="other")
@@ -111,7 +108,7 @@ def test_what_is_not_known_is_never_estimated_lower(name: str) -> None:
         assert alone(unknown, settings, 8192, pipeline=pipeline) >= least - 32 * MIB
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", NAMES)
 def test_more_never_costs_less(name: str) -> None:
     known = model(name)
     base = Settings()
@@ -147,7 +144,7 @@ def test_layers_in_ram_cost_the_first_card_and_no_other() -> None:
     assert found.buffer(spilled, 1, 8192, pipeline=False) <= found.buffer(whole, 1, 8192, pipeline=False) + 24 * MIB
 
 
-@pytest.mark.parametrize("name", DRAWN)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("ubatch", [128, 2048])
 def test_bounds_hold_wherever_the_layers_lie(name: str, ubatch: int) -> None:
     known = model(name)
@@ -161,6 +158,11 @@ def test_bounds_hold_wherever_the_layers_lie(name: str, ubatch: int) -> None:
                 buffer = found.buffer(placement, device, 8192, pipeline=pipeline, projected=projected)
                 assert least <= buffer
                 assert most is None or buffer <= most
+
+
+def test_what_is_not_rotated_needs_no_positions() -> None:
+    known = model("granite-4.0-h-tiny-q4_k_m")
+    assert alone(replace(known, rotates=False), Settings(), 8192, pipeline=True) < alone(known, Settings(), 8192, pipeline=True)
 
 
 @pytest.mark.parametrize("name", ["bge-large-f16", "llama-3.1-8b-q4_k_m", "mamba2-2.7b-q4_k_m"])

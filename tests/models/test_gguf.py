@@ -87,6 +87,13 @@ def test_a_window_that_llama_cpp_ignores_is_none() -> None:
     assert (model("phi-3-mini-q4_k_m").sliding_window, model("phi-3-mini-q4_k_m").swa_layers) == (0, ())
 
 
+@pytest.mark.parametrize(("architecture", "rotates"), [("granitehybrid", False), ("llama", True)])
+def test_granites_header_says_whether_positions_are_rotated_in(architecture: str, rotates: bool, tmp_path: Path) -> None:
+    assert small(architecture, 2, tmp_path, rope__scaling__finetuned=False).rotates == rotates
+    assert small(architecture, 2, tmp_path, rope__scaling__finetuned=True).rotates
+    assert small(architecture, 2, tmp_path).rotates
+
+
 def test_a_list_in_the_header_beats_the_architectures_pattern(tmp_path: Path) -> None:
     m = small("gemma3", 4, tmp_path, attention__sliding_window=512, attention__sliding_window_pattern=[False, True, True, False])
     assert m.swa_layers == (False, True, True, False)

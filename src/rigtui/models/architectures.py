@@ -83,6 +83,9 @@ RECURRENT_AND_ATTENTION = frozenset({"falcon-h1"})
 UNKNOWN_STATE = frozenset({"qwen4exp", "deepseek4"})
 KIMI_DELTA = frozenset({"kimi-linear", "kimi-k3", "bailingmoe3", "glm5-next"})
 
+# Their `rope.scaling.finetuned` says whether positions are rotated in at all.
+ROTATES_IF_FINETUNED = frozenset({"granite", "granitemoe", "granitehybrid", "graniteswitch"})
+
 # Encoders: llama.cpp creates no KV cache at all for these.
 ENCODERS = frozenset(
     {

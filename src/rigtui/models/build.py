@@ -9,6 +9,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from rigtui.models import architectures as arch
 from rigtui.models.keys import Keys
 from rigtui.models.layers import LayerKinds
 from rigtui.models.model import Experts, Model, Tensor, Transformers
@@ -57,6 +58,7 @@ def build(keys: Keys, tensors: tuple[Tensor, ...], origin: Origin, kinds: LayerK
         mla=bool(keys.number("attention.key_length_mla", 0) and keys.number("attention.value_length_mla", 0)),
         sliding_window=kinds.sliding_window,
         swa_layers=kinds.swa_layers,
+        rotates=keys.flag("rope.scaling.finetuned", default=True) or origin.architecture not in arch.ROTATES_IF_FINETUNED,
         recurrent=kinds.recurrent,
         feed_forward=keys.per_layer("feed_forward_length", 0)[: keys.layers],
         experts=_experts(keys),

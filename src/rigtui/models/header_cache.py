@@ -15,7 +15,7 @@ from rigtui.models.model import Model
 from rigtui.paths import cache_dir
 
 MOST_ENTRIES = 2000
-REVISION = 1
+REVISION = 2
 """Raised whenever something else is made of the same header."""
 MAX_CACHE_BYTES = 1 << 28
 _VERSION = f"{__version__}/{REVISION}"

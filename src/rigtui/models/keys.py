@@ -66,6 +66,11 @@ class Keys:
         """A number, or the largest of a list with one per block."""
         return max(self.per_layer(key, default))
 
+    def flag(self, key: str, *, default: bool) -> bool:
+        """A yes or no; anything else counts as not said."""
+        value = self._values.get(key)
+        return value if isinstance(value, bool) else default
+
     def flags(self, key: str) -> tuple[bool, ...] | None:
         """One yes or no per block; None when there is no such list."""
         value = self._values.get(key)

@@ -109,6 +109,8 @@ class Model(Struct, frozen=True, kw_only=True):
     """Tokens a sliding-window layer looks back; 0 where there is none."""
     swa_layers: tuple[bool, ...] = ()
     """Per layer: True where the sliding window applies; empty where there is none."""
+    rotates: bool = True
+    """False where the header says that positions are not rotated into queries and keys, though the architecture can."""
     recurrent: Recurrent | None = None
     feed_forward: tuple[int, ...] = ()
     """Dense feed-forward width per layer (0 where the header does not say)."""

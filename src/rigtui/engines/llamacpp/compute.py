@@ -31,6 +31,8 @@ PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
 _KEPT_MODELS = 128
 _PARTS_OVER_WHOLE = 1.6
+_REGULAR = 2
+"""Kinds of block that models with a pattern have."""
 _REACH_OF_STATES = 3
 """A state is loaded before the block before is done, and what is left of that block then follows it to its device."""
 
@@ -72,6 +74,8 @@ class Computation:
         value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
         self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value, not settings.kv_offload), heads)
         self.kinds, self.sized = self._block_kinds(heads)
+        self.regular = len(set(self.kinds)) <= _REGULAR
+        """Whether blocks follow each other in a pattern that soon returns; where tensors lie depends on all that went before."""
         sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
         self.largest = {self.kinds[layer]: layer for layer in sorted(range(model.layers), key=sizes.__getitem__)}
         """By kind of block: the one that weighs most."""
@@ -180,7 +184,7 @@ class Computation:
         cache = home if self.settings.kv_offload else HOST
         return [
             BlockAt(self._standing_for(layers[index], kinds[index][1], kinds.count(kinds[index])), home, cache, kinds[index][1])
-            for index in _telling(tuple(kinds))
+            for index in (_telling(tuple(kinds)) if self.regular else range(len(kinds)))
         ]
 
     def _standing_for(self, layer: int, elsewhere: Elsewhere, count: int) -> int:

@@ -177,6 +177,7 @@ class _Drawing:
         if self.traits.encoder:
             return self._encoder_block(block, x, w, home, last=last)
         pick = last and not self.traits.late_outputs
+        logits = self.parts.linear(x, w, "ffn_gate_inp") if self.traits.early_router else None
         normed = self.parts.norm(x, w, "attn_norm", home) if w("attn_norm.weight") else x
         if self.traits.gated_attention:
             self.g.expand(normed)
@@ -189,6 +190,7 @@ class _Drawing:
             return self._beside(x, normed, y, w, home, pick=pick)
         if pick:
             y, x = self._picked(y), self._picked(x)
+            logits = self._picked(logits) if logits else None
         if w("post_attention_norm.weight") and (w("ffn_norm.weight") or not w("attn_norm.weight")):
             y = self.parts.norm(y, w, "post_attention_norm", home)
         if self.traits.scaled_residual:
@@ -196,7 +198,7 @@ class _Drawing:
         x = self._sum(x, y, "a")
         if not (w("ffn_down.weight") or w("ffn_down_exps.weight")):
             return x
-        return self._after(x, self._second_norm(x, w, home), w)
+        return self._after(x, self._second_norm(x, w, home), w, logits)
 
     def _second_norm(self, x: Tensor, w: Weights, home: int | None) -> Tensor:
         if w("ffn_norm.weight"):
@@ -205,8 +207,8 @@ class _Drawing:
             return self.parts.norm(x, w, "post_attention_norm", home)
         return x
 
-    def _after(self, x: Tensor, normed: Tensor, w: Weights) -> Tensor:
-        y = self._feed_forward(normed, w)
+    def _after(self, x: Tensor, normed: Tensor, w: Weights, logits: Tensor | None) -> Tensor:
+        y = self._feed_forward(normed, w, logits)
         if w("post_ffw_norm.weight"):
             y = self.parts.norm(y, w, "post_ffw_norm")
         if self.traits.scaled_residual:
@@ -216,11 +218,11 @@ class _Drawing:
     def _sum(self, x: Tensor, y: Tensor, after: str) -> Tensor:
         return self.g.like("add", x, y) if after in self.traits.residual_first else self.g.like("add", y, x)
 
-    def _feed_forward(self, x: Tensor, w: Weights) -> Tensor:
+    def _feed_forward(self, x: Tensor, w: Weights, logits: Tensor | None = None) -> Tensor:
         g, parts, experts = self.g, self.parts, self.model.experts
         if experts is None or not w("ffn_gate_inp.weight"):
             return parts.feed_forward(x, w)
-        y = parts.experts(x, w, experts.used)
+        y = parts.experts(x, w, experts.used, logits)
         if w("ffn_up_shexp.weight"):
             shared = parts.feed_forward(x, w, "_shexp")
             if gate := w("ffn_gate_inp_shexp.weight"):
@@ -273,7 +275,7 @@ class _Drawing:
             x = self.parts.norm(x, w, f"attn_{name}_norm", home)
             if whole:
                 x = g.reshape(x, *shape)
-        if self.traits.rotates and (heads.cells is Cells.WINDOW or not self.traits.rotates_window_only):
+        if self.traits.rotates and self.model.rotates and (heads.cells is Cells.WINDOW or not self.traits.rotates_window_only):
             outer = self._outer(block.home)
             x = self.parts.rotate(x, outer("rope_freqs.weight") or outer("rope_factors_long.weight"))
         return g.like("scale", x) if name == "q" and self.traits.scaled_query else x

@@ -118,11 +118,11 @@ class Parts:
             x = self.g.op("glu", (down.ne[0], *up.ne[1:]), up) if fused else self.g.like("unary", up)
         return self.linear(x, w, f"ffn_down{suffix}")
 
-    def experts(self, x: Tensor, w: Weights, used: int) -> Tensor:
-        """Mixture of experts: router, chosen experts, weighted sum."""
+    def experts(self, x: Tensor, w: Weights, used: int, logits: Tensor | None = None) -> Tensor:
+        """Mixture of experts: router (unless it has given its `logits`), chosen experts, weighted sum."""
         g, tokens = self.g, self.tokens if len(x.ne) < 2 else int(x.ne[1])
         width = int(x.ne[0])
-        chosen, weights = self._route(x, w, used)
+        chosen, weights = self._route(logits or self.linear(x, w, "ffn_gate_inp"), w, used)
         g.expand(weights)
         x = g.reshape(x, width, 1, tokens)
         if self.traits.weighted_input:
@@ -136,9 +136,8 @@ class Parts:
         g.expand(total)
         return total
 
-    def _route(self, x: Tensor, w: Weights, used: int) -> tuple[Tensor, Tensor]:
+    def _route(self, logits: Tensor, w: Weights, used: int) -> tuple[Tensor, Tensor]:
         g, traits = self.g, self.traits
-        logits = self.linear(x, w, "ffn_gate_inp")
         count, tokens = int(logits.ne[0]), int(logits.ne[1])
         probs = logits if traits.softmax_of_chosen else g.like("soft_max", logits)
         selection = probs

@@ -30,6 +30,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     softmax_of_chosen: bool = False
     normed_weights: bool = True
     scaled_weights: bool = False
+    early_router: bool = False
+    """Experts are chosen by what enters the block."""
     weighted_input: bool = False
     """Experts' weights are applied before the experts."""
     gated_attention: bool = False
@@ -66,7 +68,7 @@ TRAITS: dict[str, Traits] = {
     "gemma3": _GEMMA,
     "granite": _GRANITE,
     "granitemoe": _GRANITE,
-    "granitehybrid": replace(_GRANITE, rotates=False),
+    "granitehybrid": _GRANITE,
     "minicpm": _GRANITE,
     "gpt-oss": Traits(late_outputs="before norm", softmax_of_chosen=True, normed_weights=False),
     "qwen3next": replace(_DELTA_NET, positions=1),
@@ -75,6 +77,7 @@ TRAITS: dict[str, Traits] = {
     "lfm2": Traits(residual_first="af", output_norm="token_embd_norm"),
     "lfm2moe": Traits(residual_first="af", output_norm="token_embd_norm"),
     "mamba2": Traits(),
+    "smallthinker": Traits(early_router=True, rotates_window_only=True),
     "nemotron_h": replace(_LATE, rotates=False),
     "bert": Traits(encoder=True, layer_norm=True, rotates=False),
     "nomic-bert": Traits(encoder=True, layer_norm=True),
