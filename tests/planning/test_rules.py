@@ -12,6 +12,7 @@ from rigtui.engines.llamacpp.preview import preview
 from rigtui.errors import MissingError, UsageError
 from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
+from rigtui.planning.speed import Stage, decode_tok_s
 from rigtui.text import GIB, MIB
 
 
@@ -303,6 +304,23 @@ def test_the_fast_card_is_filled_first_where_that_pays() -> None:
     assert plan.fit_target_mib[plan.devices.index(slow)] > 128
     assert "fast_first" in codes(plan)
     assert "-ts" not in plan.command
+
+
+def test_a_mixture_gives_the_fast_card_its_head_and_all_that_it_holds() -> None:
+    """By free memory each card would have ten of 20 layers; 1,600 MiB hold twelve and the head, and no expert has to lie in RAM."""
+    plan = choose(rig(gpu(0, 1600, bandwidth=1000), gpu(1, 1600, bandwidth=250)), toy_model(20, experts=True), intent(), [])
+    fast = next(device for device in plan.devices if device.name == "Card 0")
+    assert (plan.status, fast.output) == ("fits", True)
+    assert fast.layers == 12
+    assert all(device.free_after_bytes >= device.headroom_bytes for device in plan.devices)
+    assert {"-ngl", "-ts", "-ot"}.isdisjoint(plan.command)
+
+
+def test_of_slow_plans_the_faster_one_is_told_apart() -> None:
+    """At two tokens per second a layer more on the faster card is a hundredth of a token."""
+    bytes_read = (20_000, 20_010)
+    first, second = (decode_tok_s([Stage(size * MIB, 60.0, 40)]) or 0 for size in bytes_read)
+    assert second < first < 2.3
 
 
 def test_an_order_or_targets_of_the_users_are_not_steered() -> None:

@@ -81,17 +81,20 @@ def _refused(search: Search, plain: Candidate, settings: Settings) -> Candidate:
 def _held_back(search: Search, candidate: Candidate, cards: Sequence[Gpu]) -> Candidate | None:
     """All that is left over asked for on the first card, so that the others are filled although it comes before them.
 
-    Where that is no more than the default split leaves there, that split is kept: in this order the last card has at least the head.
+    Where filling again cannot hold it all (`--fit` forgets a block of models with MTP blocks), the default split in this order, which
+    gives the last card the head at least.
     """
     headroom = search.headroom(cards)
     settings = replace(candidate.settings, fit_target_mib=tuple(-(-size // MIB) for size in headroom))
     over = sum(_left(search, cards, settings)) - sum(headroom)
     layer = sum(use.total for use in candidate.fitted.footprint.devices) // (search.model.layers + 1)
-    for layers in HELD_BACK:
-        found = _asked(search, cards, settings, 0, headroom[0] + max(over - int(layers * layer), 0))
-        if _as_good(found, candidate):
-            return found
-    return None
+    if search.model.mtp_layers == 0:
+        for layers in HELD_BACK:
+            found = _asked(search, cards, settings, 0, headroom[0] + max(over - int(layers * layer), 0))
+            if _as_good(found, candidate):
+                return found
+    plain = search.judged(cards, settings)
+    return plain if _as_good(plain, candidate) else None
 
 
 def _left(search: Search, cards: Sequence[Gpu], settings: Settings) -> list[int]:
