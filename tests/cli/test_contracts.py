@@ -285,6 +285,10 @@ def test_what_fits_nowhere_is_told_without_promising_a_context(tmp_path: Path, c
     path = str(model_file("llama-3.3-70b-q4_k_m", tmp_path))
     plan = said(capsys, "--rig", str(rig), "plan", path, "--json", code=3)
     assert [reason["code"] for reason in plan["reasons"]] == ["no_fit", "smaller"]
+    assert main(["--rig", str(rig), "plan", path]) == 3
+    text = capsys.readouterr().out
+    assert "tok/s" not in text
+    assert "--verify" not in text
     assert main(["--rig", str(rig), "run", path, "--dry-run"]) == 3
     assert "cannot run on this rig: it does not fit with 4,096 tokens" in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from planning.toys import HEAD, LAYER, gpu, intent, rig, toy_model
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp.arguments import read_command
+from rigtui.engines.llamacpp.command import spawn
 from rigtui.engines.llamacpp.preview import preview
 from rigtui.errors import MissingError, UsageError
 from rigtui.planning.choose import choose
@@ -238,6 +239,15 @@ def test_what_the_user_pins_is_shown_as_it_will_be_with_its_status() -> None:
 def test_a_context_among_the_arguments_is_the_users_own() -> None:
     plan = choose(rig(gpu(0, 4000)), toy_model(), intent(context=65536, least=1024, engine_args=("-c", "4096", "-np", "2")), [])
     assert (plan.context, plan.context_per_slot, plan.parallel) == (4096, 2048, 2)
+
+
+def test_a_shells_variables_for_llama_server_do_not_reach_what_is_launched() -> None:
+    build = Build(engine="llama.cpp", label="llama-server", version="1", argv=("llama-server",), gpu=True)
+    plan = choose(rig(gpu(0, 4000)), toy_model(), intent(env={"LLAMA_ARG_THREADS": "4"}), [build])
+    found = spawn(plan, build, "127.0.0.1", 8080)
+    assert {"LLAMA_ARG_N_GPU_LAYERS", "LLAMA_ARG_FIT", "LLAMA_ARG_HF_REPO", "LLAMA_ARG_KV_OFFLOAD"} <= set(found.not_inherited)
+    assert "LLAMA_ARG_THREADS" not in found.not_inherited
+    assert found.env["LLAMA_ARG_THREADS"] == "4"
 
 
 def test_a_split_that_rigtui_cannot_follow_is_said() -> None:

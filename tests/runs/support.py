@@ -109,6 +109,17 @@ class Runs:
         self.note(started.state)
         return started
 
+    def launch_program(self, code: str, **spawn: Any) -> RunDirectory:
+        """A run whose engine is the Python program `code`, started as `spawn` says."""
+
+        def make_spawn(asked: LaunchRequest, port: int) -> Spawn:
+            argv = (sys.executable, "-c", code)
+            return Spawn(argv=argv, host=asked.host, port=port, model_name=asked.plan.model.name, weights_bytes=1 << 30, **spawn)
+
+        started = launch.launch(a_request(), make_spawn)
+        self.note(started.state)
+        return RunDirectory(started.directory)
+
     def note(self, state: RunState | None) -> None:
         """Remember the run's processes for the end of the test."""
         if state is not None:

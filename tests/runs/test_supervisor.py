@@ -369,6 +369,15 @@ def test_state_is_valid_at_every_moment(runs: Runs) -> None:
     assert reads > 1
 
 
+def test_what_a_shell_says_does_not_overrule_the_plan(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"DECIDES": "shell", "KEPT": "shell", "PLANNED": "shell"}.items():
+        monkeypatch.setenv(name, value)
+    code = "import os; print(*(os.environ.get(name) for name in ('DECIDES', 'KEPT', 'PLANNED')), flush=True); raise SystemExit(1)"
+    directory = runs.launch_program(code, env={"PLANNED": "plan"}, not_inherited=("DECIDES", "PLANNED"))
+    runs.wait(directory, "failed")
+    assert "None shell plan" in directory.engine_log.read_text()
+
+
 def test_mending_ends_after_half_an_hour_whatever_steps_are_left(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every attempt takes seven minutes by the clock and fails, and there is always one more step."""
     request = a_request(attempts=100)

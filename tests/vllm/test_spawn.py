@@ -30,6 +30,7 @@ def test_the_users_arguments_stay_last() -> None:
     assert (found.api, found.model_name, found.key_variable) == ("vllm", "toy", None)
     assert plan.env.items() <= found.env.items()
     assert found.env["VLLM_NO_USAGE_STATS"] == "1"
+    assert "VLLM_PP_LAYER_PARTITION" in found.not_inherited, "a shell's own would divide the layers of every launch"
 
 
 def test_a_key_is_only_named() -> None:

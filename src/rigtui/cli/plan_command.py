@@ -20,7 +20,7 @@ ON_CPU_TEXT = {
     "offload": "OFFLOAD: all in RAM, on the CPU; the GPUs are not used",
 }
 BASIS_TEXT = {
-    "estimated": "estimated: rigtui's own arithmetic; --verify asks the engine",
+    "estimated": "estimated: rigtui's own arithmetic",
     "verified": "verified: the engine itself said so in a dry run",
     "remembered": "remembered: so it was in an earlier run",
 }
@@ -64,7 +64,7 @@ def _verified(found: Target) -> Plan:
 
 def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
     """The plan as text, readable at 80 columns."""
-    speed = plan.expected.decode_tok_s
+    speed = plan.expected.decode_tok_s if plan.status != "no_fit" else None
     lines = [
         clean(plan.model.name),
         _verdict(plan),
@@ -73,7 +73,7 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         + f", KV {'/'.join(dict.fromkeys(plan.kv_type))}"
         + (f" ({plan.engine_view.kv_tokens:,} tokens)" if plan.engine_view.kv_tokens else "")
         + (f", about {speed:,.0f} tok/s ({plan.expected.basis})" if speed else ""),
-        *([BASIS_TEXT[plan.basis]] if plan.use_case and plan.devices else []),
+        *([_basis(plan)] if plan.use_case and plan.devices else []),
         "",
         *_device_table(plan),
     ]
@@ -95,6 +95,11 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
         env = [f"{name}={shlex.quote(value)}" for name, value in plan.env.items()]
         lines += ["", " ".join([*env, shlex.join(plan.command)])]
     return lines
+
+
+def _basis(plan: Plan) -> str:
+    askable = plan.basis == "estimated" and plan.engine == "llama.cpp" and plan.status != "no_fit"
+    return BASIS_TEXT[plan.basis] + ("; --verify asks the engine" if askable else "")
 
 
 def _shared(plan: Plan) -> str:

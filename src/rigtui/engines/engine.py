@@ -51,6 +51,8 @@ class Spawn(Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     env: dict[str, str] = {}
     """Set on top of the environment."""
+    not_inherited: tuple[str, ...] = ()
+    """Variables of rigtui's own environment that the engine does not get: they would decide what the plan has decided."""
     key_variable: str | None = None
     """The variable that the first key of the API key file is put into when the engine starts; None: the command names the file."""
     api: Api = "llama-server"

@@ -1,4 +1,4 @@
-"""Asking a program one question from its command line, with bounds on time and output."""
+"""What an engine's program is started with, and asking it one question from its command line, with bounds on time and output."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import IO
 
 from rigtui.errors import RigtuiError
 from rigtui.text import clean
 
 MAX_OUTPUT_BYTES = 1 << 20
+
+
+def environment(own: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
+    """rigtui's own environment but for the variables `without`, with `own` on top of it."""
+    return {name: value for name, value in os.environ.items() if name not in without} | dict(own)
 
 
 def ask(name: str, argv: tuple[str, ...], timeout_s: float, env: Mapping[str, str] | None = None) -> str:
@@ -23,10 +28,10 @@ def ask(name: str, argv: tuple[str, ...], timeout_s: float, env: Mapping[str, st
     import subprocess
 
     question = argv[-1]
-    environment = os.environ | {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | dict(env or {})
+    variables = environment({"CUDA_DEVICE_ORDER": "PCI_BUS_ID"} | dict(env or {}))
     try:
         process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=variables, start_new_session=True
         )
     except OSError as error:
         raise RigtuiError(f"{name} cannot be started: {error.strerror or error}") from error

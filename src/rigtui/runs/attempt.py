@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Event, Failure
+from rigtui.engines.probe import environment
 from rigtui.engines.rooms import room
 from rigtui.exec_engine import NOT_STARTED
 from rigtui.planning.constraints import Constraint
@@ -97,7 +98,7 @@ class Attempt:
         if shutil.which(spawn.argv[0]) is None:
             text = f"the engine {spawn.argv[0]} is not there, or cannot be run; install it or choose another one"
             raise NotStartedError(Failure(code="engine_missing", text=text))
-        key, env = self._api_key(), spawn.env
+        key, env = self._api_key(), environment(spawn.env, spawn.not_inherited)
         if spawn.key_variable is not None:
             if key is None:
                 text = f"the API key file {self.asked.request.api_key_file} has no key that can be read; without one it is open to anybody"

@@ -75,12 +75,12 @@ class EngineProcess:
     """A running engine. Create it from the main thread: the engine dies with the *thread* that started it (prctl(2))."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], journal: Journal, on_line: Callable[[str], None]) -> None:
-        """`journal` is closed when the engine has ended, or could not be started."""
+        """`env`: all of its environment. `journal` is closed when the engine has ended, or could not be started."""
         self._log = journal
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", exec_engine.__file__, str(os.getpid()), *argv],
-                env={**os.environ, **env},
+                env=dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

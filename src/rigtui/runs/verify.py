@@ -73,10 +73,14 @@ def verified(
 
 
 def _why_not(plan: Plan, build: Build | None) -> str:
+    if plan.engine != "llama.cpp":
+        return f"{plan.engine} has no dry run: what it takes is known once it has run here"
     if build is None or not plan.devices:
         return "there is nothing to ask an engine: the plan uses no GPU, or no engine is installed"
     if plan.status == "no_fit":
         return "a plan that does not fit is not asked about"
+    if not build.gpu:
+        return f"{build.label} sees no GPU and cannot say what happens on one"
     return f"{build.label} offers no dry run (it needs --fit-target and --log-jsonl); a newer llama-server does"
 
 

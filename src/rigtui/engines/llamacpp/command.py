@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rigtui.engines.engine import Build, Spawn
+from rigtui.engines.llamacpp.environment import DECIDING
 from rigtui.engines.llamacpp.search import Candidate
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
@@ -91,4 +92,12 @@ def spawn(plan: Plan, build: Build, host: str, port: int, api_key_file: str | No
     start = len(build.argv)
     # Before the plan's own arguments, so that the user's stay last.
     argv = (*plan.command[:start], *address, *plan.command[start:])
-    return Spawn(argv=argv, env=plan.env, host=host, port=port, model_name=plan.model.name, weights_bytes=plan.model.weights_bytes)
+    return Spawn(
+        argv=argv,
+        env=plan.env,
+        not_inherited=DECIDING,
+        host=host,
+        port=port,
+        model_name=plan.model.name,
+        weights_bytes=plan.model.weights_bytes,
+    )

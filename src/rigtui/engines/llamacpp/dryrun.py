@@ -18,7 +18,9 @@ from rigtui import exec_engine
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp.builds import build_id
 from rigtui.engines.llamacpp.dryrun_log import Answer, DryRunLog
+from rigtui.engines.llamacpp.environment import DECIDING
 from rigtui.engines.llamacpp.verified import seen_in, way_of
+from rigtui.engines.probe import environment
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
@@ -54,7 +56,7 @@ def ask(
     """
     way = way_of(plan, model.fingerprint, build_id(build), intent.overrides.engine_args)
     argv = arguments(plan, build, file)
-    answer = _listen(argv, os.environ | plan.env, cancelled)
+    answer = _listen(argv, environment(plan.env, DECIDING), cancelled)
     seen = seen_in(answer, plan, model, way)
     if seen is None:
         raise RigtuiError("the engine's dry run speaks of other devices or tensors than the plan; the plan stays an estimate")

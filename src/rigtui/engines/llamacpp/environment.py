@@ -50,6 +50,10 @@ _SWITCHES = {
 _PREFIX = "LLAMA_ARG_"
 
 
+DECIDING = tuple(_PREFIX + name for name in (*_VALUES, *_SWITCHES))
+"""The variables that decide memory. A shell's own must not reach an engine that is launched with a plan."""
+
+
 def arguments(env: Mapping[str, str]) -> tuple[str, ...]:
     """The `LLAMA_ARG_…` variables that decide memory as arguments, to stand before those of the command, which win.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rigtui.engines.engine import Build, Spawn
+from rigtui.engines.vllm.command import PARTITION
 from rigtui.planning.plan import Plan
 
 KEY_VARIABLE = "VLLM_API_KEY"
@@ -22,6 +23,7 @@ def spawn(plan: Plan, build: Build, host: str, port: int, api_key_file: str | No
         # Before the plan's own arguments, so that the user's stay last.
         argv=(*plan.command[:start], *address, *plan.command[start:]),
         env=_ENVIRONMENT | plan.env,
+        not_inherited=(PARTITION,),
         key_variable=None if api_key_file is None else KEY_VARIABLE,
         api="vllm",
         host=host,
