@@ -17,15 +17,31 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 # Also the bidirectional controls, which can make a file name read as another one.
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: str) -> str:
-    """Foreign text as one plain line: control sequences removed, tabs widened, only what follows the last carriage return."""
+    """Foreign text as one plain line: control sequences removed, tabs widened, only what follows the last carriage return.
+
+    Bytes of a file name that are no UTF-8 become U+FFFD.
+    """
     text = text.rstrip("\r\n")
     if "\r" in text:
         text = text.rsplit("\r", 1)[1]
-    return _CONTROLS.sub("", _ESCAPES.sub("", text)).replace("\t", "    ")
+    return storable(_CONTROLS.sub("", _ESCAPES.sub("", text))).replace("\t", "    ")
+
+
+def storable(text: str) -> str:
+    """`text` as UTF-8, and so JSON and TOML, can hold it: what Python made of other bytes in a file name becomes U+FFFD."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+def utf8_problem(name: str) -> str | None:
+    """What is wrong with a name that is not UTF-8 text, one sentence; None when it is."""
+    if storable(name) == name:
+        return None
+    return f"{clean(name)} is not UTF-8 text, as names in JSON and in rigtui's files must be; rename it"
 
 
 def mib(size: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -305,3 +306,31 @@ def test_a_model_that_does_not_say_its_context_needs_one(tmp_path: Path, capsys:
     assert main(["plan", path]) == 2
     assert "set one with --context" in capsys.readouterr().err
     assert said(capsys, "plan", path, "--context", "2048", "--json")["context"] == 2048
+
+
+def test_a_name_that_is_not_utf8_is_one_sentence_and_hides_no_other_model(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "fine.gguf").write_bytes(tiny.read_bytes())
+    with open(os.fsencode(folder) + b"/bad\xff.gguf", "wb") as stream:
+        stream.write(tiny.read_bytes())
+
+    def rigtui(*argv: str | bytes) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "rigtui", *argv], capture_output=True, text=True, check=False)
+
+    listed = rigtui("models", "--json", str(folder))
+    assert listed.returncode == 0, listed.stderr
+    models = json.loads(listed.stdout)["models"]
+    assert {model["name"]: model["error"] for model in models}["tiny"] is None
+    assert ["is not UTF-8 text" in model["error"] for model in models if model["error"]] == [True]
+    assert "bad\ufffd" in rigtui("models", str(folder)).stdout
+    planned = rigtui("plan", os.fsencode(folder) + b"/bad\xff.gguf")
+    assert planned.returncode == 2
+    assert planned.stderr.count("\n") == 1
+    assert "is not UTF-8 text" in planned.stderr
+
+
+def test_a_link_to_nothing_is_called_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gone.gguf").symlink_to(tmp_path / "blob")
+    assert main(["plan", str(tmp_path / "gone.gguf")]) == 4
+    assert "is a link to a file that is not there" in capsys.readouterr().err

@@ -14,7 +14,8 @@ from typing import NoReturn, Protocol, cast
 from rigtui import __version__
 from rigtui.cli.ending import exit_code, take_sigterm_as_interrupt
 from rigtui.cli.read_only import refuse_changes
-from rigtui.errors import EXIT_DONE, EXIT_USAGE, RigtuiError
+from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_USAGE, RigtuiError, UsageError
+from rigtui.text import utf8_problem
 
 COMMANDS = {
     "gpus": "what every card has, by kind of use",
@@ -114,6 +115,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _main(argv: list[str], *, own_process: bool = False) -> int:
     try:
+        if problem := next(filter(None, map(utf8_problem, argv)), None):
+            raise UsageError(problem)
         args = parse(argv)
         if args.command is None:
             # By name: the command line must not depend on the screen, and must not load textual for any other command.
@@ -129,6 +132,12 @@ def _main(argv: list[str], *, own_process: bool = False) -> int:
         return error.exit_code
     except KeyboardInterrupt as interrupt:
         return exit_code(interrupt)
+    except UnicodeEncodeError as error:
+        # A name from the file system, on its way into JSON or a file.
+        if (problem := utf8_problem(str(error.object))) is None:
+            raise
+        print(f"rigtui: {problem}", file=sys.stderr)
+        return EXIT_FAILED
     except BrokenPipeError:
         # The reader of our output went away (`| head`): nothing is wrong, and nothing more can be written.
         sys.stdout = None

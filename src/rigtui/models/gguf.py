@@ -13,7 +13,7 @@ from rigtui.models.gguf_header import Header, read_header
 from rigtui.models.keys import Keys
 from rigtui.models.layers import layer_kinds
 from rigtui.models.model import Model, Tensor
-from rigtui.text import clean
+from rigtui.text import clean, utf8_problem
 
 _NO_POOLING = 0  # LLAMA_POOLING_TYPE_NONE, llama.cpp 0.5.0-dev, include/llama.h
 
@@ -28,6 +28,8 @@ def read_gguf(path: Path | str) -> Model:
     Only headers are read. Raises RigtuiError with one sentence; NotAModelError for what belongs to another model.
     """
     given = Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow the links of a cache to files without names
+    if problem := utf8_problem(str(given)):
+        raise RigtuiError(problem)
     try:
         given.stat()
     except FileNotFoundError as error:

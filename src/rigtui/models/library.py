@@ -14,6 +14,7 @@ from rigtui.models.gguf import NotAModelError, read_gguf
 from rigtui.models.header_cache import HeaderCache, Known
 from rigtui.models.model import Model
 from rigtui.models.places import Place, places
+from rigtui.text import storable
 
 MAX_DEPTH = 6
 MAX_FILES = 100_000
@@ -145,10 +146,10 @@ def _entry(found: _Found, seen: set[Path], cache: HeaderCache) -> LibraryEntry |
         return None
     model = known.model
     return LibraryEntry(
-        ref=found.ref,
-        name=model.name if model else shards.stem(found.path.name),
-        source=found.source,
-        path=str(found.path),
+        ref=storable(found.ref),
+        name=model.name if model else storable(shards.stem(found.path.name)),
+        source=storable(found.source),
+        path=storable(str(found.path)),
         size_bytes=model.weights_bytes if model else stamp[0],
         model=model,
         error=known.error,

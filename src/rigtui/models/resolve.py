@@ -33,7 +33,10 @@ def resolve(reference: str, folders: Iterable[str] = ()) -> Model:
     if _exists(path):
         return _from_folder(path) if os.path.isdir(path) else read_gguf(path)  # noqa: PTH112 - never raises
     if "/" in reference or reference.lower().endswith(".gguf"):
-        hint = f"; did you mean hf:{clean(reference)}?" if _REPOSITORY.fullmatch(reference) else ""
+        if path.is_symlink():
+            raise MissingError(f"{clean(reference)} is a link to a file that is not there; download the model again")
+        repository = _REPOSITORY.fullmatch(reference) and not reference.lower().endswith(".gguf")
+        hint = f"; did you mean hf:{clean(reference)}?" if repository else ""
         raise MissingError(f"there is no file {clean(reference)}{hint}")
     return _by_name(reference, folders)
 

@@ -21,7 +21,7 @@ from rigtui.models.build import Origin, build
 from rigtui.models.gguf import NotAModelError
 from rigtui.models.keys import Keys
 from rigtui.models.model import Model, Tensor
-from rigtui.text import clean
+from rigtui.text import clean, utf8_problem
 
 MAX_JSON_BYTES = 100 << 20
 """The format's own limit for a header."""
@@ -44,6 +44,8 @@ class _Index(Struct):
 def read_safetensors(folder: Path | str) -> Model:
     """The model in `folder`. Raises RigtuiError, one sentence, for what is missing, damaged or cut off."""
     folder = Path(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow the links of a cache to files without names
+    if problem := utf8_problem(str(folder)):
+        raise RigtuiError(problem)
     config = _json(folder / "config.json", dict[str, Any])
     text = hf_config.text_part(config)
     if "_class_name" in config or not isinstance(text.get("model_type", ""), str):
