@@ -81,7 +81,8 @@ class RigBars(Widget):
         for y in changed:
             self._strips[y] = self._strip(self._lines[y], width)
         if changed:
-            self.refresh(*(Region(0, y, width, 1) for y in changed))
+            # One region, also where a line between did not change: each costs as much as some lines.
+            self.refresh(Region(0, changed[0], width, changed[-1] + 1 - changed[0]))
 
     def _strip(self, line: list[Segment], width: int) -> Strip:
         return Strip(line).apply_style(self._base).adjust_cell_length(width, self._base)
