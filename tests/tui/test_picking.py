@@ -7,6 +7,7 @@ import threading
 import pytest
 from msgspec.structs import force_setattr, replace
 from textual.events import Key
+from textual.widgets import Input
 
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent
@@ -115,7 +116,7 @@ async def test_what_is_typed_right_behind_the_key_belongs_to_the_filter(cockpit)
     async with cockpit(world) as screen:
         for key in ("slash", "q", "l", "backspace", "backspace", "g", "p", "backspace", "l"):
             screen.app.post_message(Key(key, key if len(key) == 1 else None))
-        await screen.until(lambda: screen.app.cockpit.query_one("#model-filter").value == "gl")
+        await screen.until(lambda: [line.value for line in screen.app.cockpit.query("#model-filter").results(Input)] == ["gl"])
         assert not world.launched and screen.app.is_running
 
 

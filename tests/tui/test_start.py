@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from rigtui.errors import UsageError
 from rigtui.tui.late import late
 from rigtui.tui.rig_watch import RigWatch
+from rigtui.tui.theme import load_theme
 from tui.fakes import World, two_cards
 
 WAITS = ("rigtui.engines", "rigtui.planning.choose", "rigtui.runs", "rigtui.rig.nvml", "rigtui.models.library", "rigtui.tui.wiring")
@@ -55,3 +56,14 @@ def test_a_watch_ends_whether_it_began_before_or_not(ended_first):
     for step in (watch.end, watch.begin) if ended_first else (watch.begin, watch.end):
         step()
     assert len(ended) == 1
+
+
+def test_the_start_looks_at_the_wanted_theme_alone_and_asks_for_the_others_afterwards(tmp_path):
+    (tmp_path / "bad.toml").write_text('name = "bad"\nprimary = "no colour"\n')
+    (tmp_path / "mine.toml").write_text('name = "mine"\nprimary = "#102030"\n')
+    first = load_theme("mine", [tmp_path])
+    assert [theme.name for theme in first.themes] == ["mine"] and not first.problems
+    assert first.more is not None
+    everything = first.more()
+    assert [theme.name for theme in everything.themes] == ["mine"] and "bad.toml" in everything.problems[0]
+    assert load_theme("bad", [tmp_path]) == everything, "a theme that cannot be used is told at once, with all that can"

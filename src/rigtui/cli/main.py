@@ -93,8 +93,12 @@ def build_parser(name: str | None) -> argparse.ArgumentParser:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line; global options get their defaults here."""
-    name = next((word for word in argv if word in COMMANDS), None)
-    args = build_parser(name).parse_args(argv)
+    if argv:
+        name = next((word for word in argv if word in COMMANDS), None)
+        args = build_parser(name).parse_args(argv)
+    else:
+        # Nothing was said: the screen need not wait for a parser.
+        args = argparse.Namespace(command=None)
     for option, default in (("rig_file", None), ("profiles_dir", None), ("no_color", False), ("read_only", False)):
         if not hasattr(args, option):
             setattr(args, option, default)

@@ -6,7 +6,7 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,7 +27,7 @@ from rigtui.tui.palette import ActionCommands
 from rigtui.tui.pictures import picture_folder
 from rigtui.tui.read_only import read_only as services_that_only_show
 from rigtui.tui.screens.cockpit import CockpitScreen
-from rigtui.tui.theme import Themes, load_themes, pick
+from rigtui.tui.theme import Themes, load_theme, pick
 from rigtui.tui.theme_watch import INTERVAL_S, ThemeWatch
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class RigtuiApp(KeysInTurn):
         self._few_colors = fits_terminal and self.console.color_system == "standard"
         self.set_class(self._few_colors, "-few-colors")
         self._theme_watch: ThemeWatch | None = None
+        self._more_themes = themes.more if themes is not None else None
         if themes is not None:
             self._theme_watch = ThemeWatch()
             self._use(themes, theme, plain=plain)
@@ -105,8 +106,16 @@ class RigtuiApp(KeysInTurn):
         self._tell(self._problems)
         self._shown_theme = self.theme
         self.theme_changed_signal.subscribe(self.cockpit, self._keep_theme)
+        if self._more_themes is not None:
+            self.call_after_refresh(self._add_themes, self._more_themes)
         if self._theme_watch is not None:
             self.set_interval(self.theme_interval_s, self._look_at_themes)
+
+    def _add_themes(self, more: Callable[[], Themes]) -> None:
+        themes = more()
+        for theme in themes.themes:
+            self.register_theme(theme)
+        self._tell((text, "theme") for text in themes.problems)
 
     def refresh_css(self, animate: bool = True) -> None:
         """New colours for everything. Before anything stands on the screen its style sheet is yet to be read: once is enough."""
@@ -216,11 +225,12 @@ def main(args: argparse.Namespace) -> int:
     in_browser = os.environ.get("TEXTUAL_DRIVER") == WEB_DRIVER
     if not in_browser and not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("the screen needs a terminal; `rigtui gpus`, `rigtui models` and `rigtui plan MODEL` print the same facts as text")
+    theme = load_config().theme
     app = RigtuiApp(
         _services(args),
         keymap=read_keymap(),
-        themes=load_themes(),
-        theme=load_config().theme,
+        themes=load_theme(theme),
+        theme=theme,
         no_color=args.no_color,
         read_only=args.read_only,
         program=started_as(sys.argv[0]),

@@ -6,10 +6,10 @@ parses. A file holds the fields of `textual.theme.Theme`, and in `[variables]` T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -34,6 +34,8 @@ class Themes(Struct, frozen=True):
 
     themes: tuple[Theme, ...]
     problems: tuple[str, ...] = ()
+    more: Callable[[], Themes] | None = None
+    """All of them, where only the first was looked at so far."""
 
 
 class _File(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -71,7 +73,11 @@ def read_theme(path: Path) -> Theme:
 
     Raises UsageError with the file, the key and what is wrong with it.
     """
-    file = convert(read_toml(path), _File, path)
+    return _checked(read_toml(path), path)
+
+
+def _checked(table: dict[str, Any], path: Path) -> Theme:
+    file = convert(table, _File, path)
     if not file.name.strip() or file.name != clean(file.name):
         raise UsageError(f"{path}: `name` must be one line of text")
     for key in COLORS:
@@ -136,6 +142,19 @@ def _parses(rule: str, value: str) -> bool:
     except (StylesheetParseError, TokenError):
         return False
     return True
+
+
+def load_theme(wanted: str | None, dirs: Iterable[Path] | None = None) -> Themes:
+    """The theme to start with, the only one that is checked; every usable one where there is no theme `wanted` (default: rigtui's own)."""
+    folders = tuple(directories() if dirs is None else dirs)
+    for path in reversed([path for folder in folders for path in sorted(folder.glob("*.toml"))]):
+        try:
+            table = read_toml(path)
+            if table.get("name") == (wanted or DEFAULT):
+                return Themes((_checked(table, path),), more=partial(load_themes, folders))
+        except UsageError:
+            continue  # told by `load_themes`
+    return load_themes(folders)
 
 
 def load_themes(dirs: Iterable[Path] | None = None) -> Themes:

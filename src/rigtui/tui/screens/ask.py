@@ -10,7 +10,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from rigtui.text import clean
@@ -19,6 +18,7 @@ from rigtui.tui.bindings import bindings, close_line
 from rigtui.tui.messages import Answered
 from rigtui.tui.rows import joined, literal
 from rigtui.tui.run_text import QUESTION, base_url
+from rigtui.tui.screens.dialog import Dialog
 from rigtui.tui.services import Conversation, Speed, Turn
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def speed_text(speed: Speed) -> str:
     return joined(parts, 60)
 
 
-class AskScreen(ModalScreen[None]):
+class AskScreen(Dialog[None]):
     """What was said, and a line for the next question."""
 
     BINDINGS = bindings("line")
 
     def __init__(self, run: RunState, ask: Callable[[RunState, tuple[Turn, ...]], Conversation]) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._served, self._ask = run, ask
         self._conversation: Conversation | None = None
         self._turns: tuple[Turn, ...] = ()

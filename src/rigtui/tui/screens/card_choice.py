@@ -6,7 +6,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -14,6 +13,7 @@ from rigtui.rig.rig import Gpu
 from rigtui.text import gib
 from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import middle, padded
+from rigtui.tui.screens.dialog import Dialog
 from rigtui.tui.segments import short_name
 from rigtui.tui.whatif import HEADROOM_STEP_MIB, MOST_HEADROOM_MIB
 
@@ -21,14 +21,14 @@ Chosen = tuple[tuple[Gpu, ...], tuple[int, ...]]
 NAME = 22
 
 
-class CardChoice(ModalScreen[Chosen | None]):
+class CardChoice(Dialog[Chosen | None]):
     """Gives the cards in their order and the MiB to leave free on each; None when it was closed."""
 
     BINDINGS = bindings("card_choice", "dialog")
 
     def __init__(self, cards: tuple[Gpu, ...], used: frozenset[int], headroom: tuple[int, ...]) -> None:
         """All usable cards in their present order, the indices of those in use, and MiB of headroom for each card."""
-        super().__init__(classes="dialog")
+        super().__init__()
         self._cards, self._used = list(cards), set(used)
         self._headroom = dict(zip((card.index for card in cards), headroom, strict=True))
 

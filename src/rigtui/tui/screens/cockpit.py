@@ -40,6 +40,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
     """Cards, models, choices, plan and engine on one screen."""
 
     PLACE = "cockpit"
+    AUTO_FOCUS = "#model-list"
     BINDINGS = bindings("cockpit")
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - an instance variable by Textual's types
     VERTICAL_BREAKPOINTS = [(0, "-low"), (30, "-tall"), (44, "-high")]  # noqa: RUF012
@@ -54,17 +55,16 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             yield RigBars(id="bars")
         with Horizontal(id="main"):
             with Vertical(id="left"):
-                yield ModelPicker(id="models").add_class("panel")
-                yield Choices(id="choices").add_class("panel")
-            yield PlanPanel(id="plan").add_class("panel")
-        yield EngineDock(id="engine").add_class("panel")
+                yield ModelPicker(id="models")
+                yield Choices(id="choices")
+            yield PlanPanel(id="plan")
+        yield EngineDock(id="engine")
         yield TipLine(id="tips")
         yield HintLine(id="hints")
 
     def on_mount(self) -> None:
         """Show what is known, nothing yet; what takes time begins once that stands on the screen."""
         self.show()
-        self.query_one("#model-list").focus()
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:

@@ -9,12 +9,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import literal
+from rigtui.tui.screens.dialog import Dialog
 
 
 class Answer(Struct, frozen=True):
@@ -24,13 +24,13 @@ class Answer(Struct, frozen=True):
     text: str
 
 
-class QuestionScreen(ModalScreen[str | None]):
+class QuestionScreen(Dialog[str | None]):
     """Asks, and gives the chosen answer's name; None when it was closed."""
 
     BINDINGS = bindings("dialog")
 
     def __init__(self, title: str, text: str, answers: tuple[Answer, ...]) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._title, self._text, self._answers = title, text, answers
 
     def compose(self) -> ComposeResult:
@@ -50,13 +50,13 @@ class QuestionScreen(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class LineScreen(ModalScreen[str | None]):
+class LineScreen(Dialog[str | None]):
     """Asks for one line; `check` returns what is wrong with it, or None."""
 
     BINDINGS = bindings("line")
 
     def __init__(self, title: str, text: str, value: str, check: Callable[[str], str | None]) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._title, self._text, self._value, self._check = title, text, value, check
 
     def compose(self) -> ComposeResult:
@@ -85,13 +85,13 @@ class LineScreen(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class TextScreen(ModalScreen[None]):
+class TextScreen(Dialog[None]):
     """A text to read, and to copy where it is worth it."""
 
     BINDINGS = bindings("text", "dialog")
 
     def __init__(self, title: str, text: Content, copy: str | None = None) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._title, self._text, self._copy = title, text, copy
 
     def compose(self) -> ComposeResult:

@@ -7,23 +7,23 @@ from collections.abc import Callable
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from rigtui.errors import RigtuiError
 from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import literal
+from rigtui.tui.screens.dialog import Dialog
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
 
 
-class EditScreen(ModalScreen[str | None]):
+class EditScreen(Dialog[str | None]):
     """Gives what storing said once the text could be stored; None when it was closed."""
 
     BINDINGS = bindings("edit", "line")
 
     def __init__(self, title: str, text: str, store: Callable[[str], str]) -> None:
         """`store` keeps a text and says where; it raises RigtuiError for one that is not valid."""
-        super().__init__(classes="dialog")
+        super().__init__()
         self._title, self._text, self._store = title, text, store
 
     def compose(self) -> ComposeResult:

@@ -50,7 +50,7 @@ class LogPage(Page):
 
     def parts(self) -> ComposeResult:
         """Log, the line under the cursor, and a line to type into."""
-        yield LogView(self._book, id="log-view").add_class("panel")
+        yield LogView(self._book, id="log-view")
         with VerticalScroll(id="log-line", classes="panel details", can_focus=False) as details:
             details.border_title = "Line"
             yield Static("", id="log-line-text", classes="details-text", markup=False)

@@ -25,6 +25,7 @@ class Page(FrugalScreen):
     """A full screen with its own keys; Escape leads back to the cockpit. Its bindings are `bindings(PLACE, "page")`."""
 
     PLACE: ClassVar[str]
+    CSS_PATH = "above.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - an instance variable by Textual's types
 
     def __init__(self, services: Services) -> None:

@@ -8,13 +8,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, close_line, keys_of
 from rigtui.tui.rows import middle
+from rigtui.tui.screens.dialog import Dialog
 from rigtui.tui.segments import short_name
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 TEXT = "A rig that is tried is simulated: its bars are hatched, nothing is launched on it, and {key} leads back to this machine."
 
 
-class RigChoice(ModalScreen[str | None]):
+class RigChoice(Dialog[str | None]):
     """Gives `back`, `add`, `file`, `save`, `remove N` or `load N`; None when it was closed."""
 
     BINDINGS = bindings("dialog")
 
     def __init__(self, rig: Rig, saved: tuple[SavedRig, ...], *, tried: bool) -> None:
-        super().__init__(classes="dialog")
+        super().__init__()
         self._rig, self._saved, self._tried = rig, saved, tried
 
     def compose(self) -> ComposeResult:

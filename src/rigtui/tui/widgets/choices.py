@@ -37,6 +37,7 @@ class ChoiceRow(Struct, frozen=True, kw_only=True):
 class Choices(Widget, can_focus=True):
     """Rows with a value each. Left and right change the one under the cursor."""
 
+    DEFAULT_CLASSES = "panel"
     PLACE = "choices"
     BINDINGS = bindings("choices")
 

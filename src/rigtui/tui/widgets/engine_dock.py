@@ -23,6 +23,8 @@ LOG_LINES = 5000
 class EngineDock(Horizontal):
     """Facts on the left, log on the right (below in a narrow terminal)."""
 
+    DEFAULT_CLASSES = "panel -idle"
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.border_title = "Engine"

@@ -21,6 +21,8 @@ WHEEL = 3
 class LogView(Widget, can_focus=True):
     """Draws a book; whoever changes the book calls `show`."""
 
+    DEFAULT_CLASSES = "panel"
+
     class Moved(Message):
         """The cursor of the book was moved with the mouse."""
 

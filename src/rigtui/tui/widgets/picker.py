@@ -31,6 +31,8 @@ def matches(row: ModelRow, words: str) -> bool:
 class ModelPicker(Vertical):
     """Pick a model. Give it sections of rows with `show`."""
 
+    DEFAULT_CLASSES = "panel"
+
     class Picked(Message):
         """The cursor is on another model."""
 
@@ -52,13 +54,12 @@ class ModelPicker(Vertical):
         self._selected: str | None = None
         self._told: str | None = None
         """A pick whose answer is still to come: what is shown before it does not move the cursor back."""
+        self._filter: Input | None = None
+        """The line to type into, once it was asked for."""
         self._sort: Sort = "used"
 
     def compose(self) -> ComposeResult:
-        """The filter line, hidden until asked for, and the list."""
-        filter_line = Input(placeholder="filter: name, quantization, family", id="model-filter", select_on_focus=False)
-        filter_line.display = False
-        yield filter_line
+        """The list, and what is said in its place when the filter leaves nothing of it."""
         nothing = Static("", markup=False, id="model-none")
         nothing.display = False
         yield nothing
@@ -73,8 +74,8 @@ class ModelPicker(Vertical):
         return self.query_one("#model-none", Static)
 
     @property
-    def _filter(self) -> Input:
-        return self.query_one("#model-filter", Input)
+    def _words(self) -> str:
+        return self._filter.value if self._filter is not None else ""
 
     def show(self, groups: Groups, selected: str | None, sort: Sort, title: str, subtitle: str = "") -> None:
         """Show these models with the cursor on `selected`; `title` and `subtitle` stand in the border."""
@@ -93,17 +94,21 @@ class ModelPicker(Vertical):
 
     def open_filter(self) -> None:
         """Show the filter line and type into it: what is typed right behind the key belongs there."""
+        if self._filter is None:
+            self._filter = Input(placeholder="filter: name, quantization, family", id="model-filter", select_on_focus=False)
+            self.mount(self._filter, before=0)
         self._filter.display = True
         self.screen.set_focus(self._filter)
 
     def close_filter(self) -> None:
         """All models again."""
-        self._filter.value = ""
-        self._filter.display = False
+        if self._filter is not None:
+            self._filter.value = ""
+            self._filter.display = False
         self.screen.set_focus(self._list)
 
     def _draw(self) -> None:
-        words = self._filter.value
+        words = self._words
         groups = [(title, [row for row in rows if matches(row, words)]) for title, rows in self._groups]
         self._list.show(items_of([group for group in groups if group[1]]), self._selected, self._sort)
         none = bool(words) and not self._list.rows
@@ -139,6 +144,8 @@ class ModelPicker(Vertical):
 
     def on_key(self, event: Key) -> None:
         """Escape leaves the filter, the arrows walk the list while typing."""
+        if self._filter is None:
+            return
         if event.key == "escape" and self._filter.display:
             event.stop()
             self.close_filter()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class PlanPanel(VerticalScroll):
     """Shows a plan, or the text of what is to be done first."""
 
+    DEFAULT_CLASSES = "panel"
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.border_title = "Plan"
