@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
@@ -17,8 +18,9 @@ from engine.test_plans import rigtui, wait_for
 from engine.virtual_rig import Card, VirtualRig
 from rigtui.paths import config_dir
 from rigtui.runs import watch
-from rigtui.text import MIB
+from rigtui.text import GIB, MIB, mib
 from runs.support import wait_until
+from terminal.conftest import Terminal
 from tools.make_gguf import model_file
 
 CARD = Card(name="NVIDIA GeForce RTX 3060", total_mib=12288, free_mib=11910, bandwidth_gb_s=360, context_mib=300)
@@ -117,6 +119,34 @@ def test_what_ran_is_remembered_with_its_bytes_and_speed(rig: VirtualRig) -> Non
     assert other["devices"][0]["floor_bytes"] == device["floor_bytes"]
     assert other["expected"]["basis"] == "calibrated"
     assert "held" in codes(after)["remembered"]
+
+
+def test_what_was_planned_what_was_seen_and_what_follows_stand_in_results_on_the_screen_and_in_the_next_plan(
+    rig: VirtualRig, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The card was planned with 450 MiB for the runtime, and the engine takes 300."""
+    device = served()["attempt"][-1]["devices"][0]
+    planned_mib, peak_mib = device["planned_bytes"] // MIB, device["peak_bytes"] // MIB
+    assert 100 < planned_mib - peak_mib < 200
+    text = said()
+    assert f"planned {mib(device['planned_bytes'])}, peak {mib(device['peak_bytes'])} ({planned_mib - peak_mib:,} MiB less)" in text
+    assert f"lesson: beside its buffers the engine takes 300 MiB on {CARD.name}, not 450 MiB: plans count with that" in text
+
+    why = codes(planned())["remembered"]
+    assert f"{CARD.name} held {mib(device['peak_bytes'])} at most, " in why
+    assert "less than planned, its runtime 300 MiB of it" in why
+
+    for name in [name for name in os.environ if name.startswith(("TEXTUAL", "TMUX")) or name == "NO_COLOR"]:
+        monkeypatch.delenv(name)
+    screen = Terminal(tmp_path_factory.mktemp("t") / "s", 160, 48, [sys.executable, "-m", "rigtui"])
+    try:
+        screen.wait("P profiles")
+        screen.keys("P")
+        shown = " ".join(screen.wait("coder", "peak/planned GiB", "the last run:").split())
+        assert f"{device['peak_bytes'] / GIB:.1f}/{device['planned_bytes'] / GIB:.1f}" in shown
+        assert f"beside its buffers the engine takes 300 MiB on {CARD.name}, not 450 MiB: plans count with that" in shown
+    finally:
+        screen.close()
 
 
 @pytest.mark.parametrize("what", ["driver", "card", "build"])
