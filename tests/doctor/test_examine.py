@@ -17,7 +17,6 @@ from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import GIB
 
 WELL = Facts(
-    python=(3, 12),
     free_disk_bytes=100 * GIB,
     state_dir="/home/a/.local/state/rigtui",
     writable=True,

@@ -47,7 +47,6 @@ class OllamaFacts(Struct, frozen=True, kw_only=True):
 class Facts(Struct, frozen=True, kw_only=True):
     """What the machine said about things outside the rig reading; None where it could not be read."""
 
-    python: tuple[int, int]
     free_disk_bytes: int | None
     state_dir: str
     writable: bool

@@ -23,7 +23,6 @@ def read_facts(profiles_dir: str | None = None, builds: Sequence[Build] = ()) ->
     """Everything in one go; nothing is changed and nothing is raised."""
     state = paths.state_dir()
     return Facts(
-        python=sys.version_info[:2],
         free_disk_bytes=_free_disk(state),
         state_dir=str(state),
         writable=_writable(state),

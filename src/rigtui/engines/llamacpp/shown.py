@@ -17,7 +17,7 @@ from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import Device, Settings
 from rigtui.engines.llamacpp.weights import Part, WeightTable
 from rigtui.models.model import Model
-from rigtui.planning.known import Known, Moved, Seen, Way, nearest, same_question
+from rigtui.planning.known import Known, Seen, Way, nearest, same_question
 from rigtui.planning.plan import Basis
 from rigtui.rig.rig import Gpu
 
@@ -131,8 +131,3 @@ def as_fitted(seen: Seen, table: WeightTable, fitted: Fitted) -> Fitted:
         status=seen.fit.status or fitted.status,
         message=seen.fit.message,
     )
-
-
-def moved_of(placement: Placement) -> tuple[Moved, ...]:
-    """The partly moved blocks of a placement."""
-    return tuple(Moved(block, int(part), to) for block, (part, to) in sorted(placement.moved.items()))

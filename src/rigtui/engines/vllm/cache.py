@@ -45,8 +45,6 @@ class Cache(Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...]
     per_token_upto: tuple[int, ...]
     """Bytes per token in all layers before each one, and in all; a layer that keeps nothing, or only a state, adds none."""
-    state_bytes: int
-    """Of one request in one layer with a state."""
     sliding_window: int
     in_flight: int
     states: int
@@ -113,7 +111,6 @@ def cache(model: Model, settings: Settings) -> Cache:
     return Cache(
         groups=_groups(found, per_token, state, settings),
         per_token_upto=tuple(accumulate(per_token, initial=0)),
-        state_bytes=state,
         sliding_window=model.sliding_window,
         in_flight=settings.tokens_in_flight,
         states=STATES_WITH_PREFIXES if settings.prefix_caching else 1,

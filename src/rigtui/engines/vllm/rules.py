@@ -41,7 +41,6 @@ _LEAST_FOR = {
 """Checkpoint's method -> least compute capability, times ten."""
 _GONE = {"bitsandbytes": (0, 33), "gguf": (0, 33)}
 """Methods that left vLLM's core, and the first version without them."""
-CPU_METHODS = frozenset({"", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors"})
 
 
 def capability(gpu: Gpu) -> int | None:
