@@ -84,6 +84,18 @@ def test_recorded_failures(name: str, exit_code: int, code: str, words: str) -> 
     assert of(log(name) + ["Route: /health, Methods: GET"] * 500, exit_code, gpu=False).code == code
 
 
+def test_states_that_find_no_block_name_how_many_do() -> None:
+    """vLLM 0.32, config/compilation.py:1519."""
+    said = (
+        "(EngineCore pid=9) ERROR 11-21 01:00:00 [core.py:900] ValueError: max_num_seqs (256) exceeds available Mamba cache blocks (41). Each "
+        "decode sequence requires one Mamba cache block, so CUDA graph capture cannot proceed. Please lower max_num_seqs to at most 41 or "
+        "increase gpu_memory_utilization."
+    )
+    failure = of([said])
+    assert (failure.code, failure.stage, failure.sequences) == ("out_of_vram", "kv", 41)
+    assert "41 would pass" in failure.text
+
+
 def test_what_the_engine_says_would_have_passed() -> None:
     share = of(log("cpu_default_util"), gpu=False)
     assert (share.device, share.stage, share.utilization) == ("CPU", "runtime", 0.82)

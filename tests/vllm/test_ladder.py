@@ -99,6 +99,11 @@ def test_a_share_that_leaves_no_cache_is_not_made_smaller() -> None:
     assert steps(after(nothing_left, plan(eager=True, slots=1))) == [("stages", 2), ("engine", "vllm")]
 
 
+def test_states_that_graphs_have_no_blocks_for_come_down_to_what_the_message_names() -> None:
+    failure = Failure(code="out_of_vram", text="too few blocks; 3 would pass", device="CUDA0", stage="kv", sequences=3)
+    assert steps(after(failure)) == [("eager", None), ("sequences", 3), ("stages", 2), ("engine", "vllm")]
+
+
 def test_more_than_the_model_takes_is_mended_by_less_context_alone() -> None:
     found = after(Failure(code="context_too_long", text="made for 8,192", context=8192))
     assert steps(found) == [("context", 8192)]

@@ -119,3 +119,5 @@ class Failure(Struct, frozen=True, kw_only=True):
     """The share of the card that the engine says would have passed."""
     context: int | None = None
     """The longest request, in tokens, that the engine says would have passed."""
+    sequences: int | None = None
+    """Requests at the same time that the engine says would have passed."""

@@ -14,6 +14,7 @@ from rigtui.engines.vllm.cache_types import kv_types
 from rigtui.engines.vllm.footprint import NOTHING_LEARNED, Demand, Learned, budget, demand, most_utilization, room
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import best, even, least_blocks
+from rigtui.engines.vllm.refusals import over_free, too_few_blocks
 from rigtui.engines.vllm.reserve import headroom_bytes
 from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, Settings
 from rigtui.engines.vllm.speed import decode_tok_s
@@ -26,7 +27,7 @@ from rigtui.planning.plan import Reason, Status
 from rigtui.planning.wants import Wants, bounded, wants
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.select import select
-from rigtui.text import MIB, gib
+from rigtui.text import MIB
 
 FEW_SEQUENCES = 4
 """`--max-num-seqs` for one user: an agent asks two or three things at once, and every sequence costs logits and graphs."""
@@ -293,7 +294,7 @@ class _Search:
             demand=needs,
             blocks=blocks,
             requests=0,
-            refusal=over_free(self.rig, cards, utilization),
+            refusal=over_free(self.rig, cards, utilization) or too_few_blocks(needs, blocks),
         )
         return self._rated(self._with_context(candidate))
 
@@ -354,20 +355,6 @@ class _Search:
 
     def _rated(self, candidate: Candidate) -> Candidate:
         return replace(candidate, decode_tok_s=decode_tok_s(candidate.demand, candidate.layout.stages, candidate.partition))
-
-
-def over_free(rig: Rig, cards: Sequence[Gpu], utilization: float) -> Reason | None:
-    """Why vLLM would not start with this share: it compares its share of the total with what is free. The number that passes is named."""
-    for card in cards:
-        free = room(card, rig, len(cards))
-        if budget(card, utilization) > free:
-            wanted, most = gib(budget(card, utilization)), most_utilization(cards, rig, (0,) * len(cards))
-            text = (
-                f"--gpu-memory-utilization {utilization:g} asks for {wanted} of {card.name}, where {gib(free)} are free once vLLM's own "
-                f"context is there: it would not start; {most:g} passes"
-            )
-            return Reason("util_over_free", text)
-    return None
 
 
 def _whole_steps(context: int, want: Wants) -> int:

@@ -158,8 +158,9 @@ def _fewer_sequences(scene: _Scene) -> Ladder:
         return Ladder(in_the_way=(f"--parallel {own.parallel}",))
     if scene.own.sequences is not None:
         return Ladder(in_the_way=(f"--max-num-seqs {scene.own.sequences}",))
-    text = f"{scene.happened}: requests at once {now} → {now // 2}"
-    return _one(text, Constraint(kind="sequences", value=now // 2, text=text))
+    fewer = min(scene.setback.failure.sequences or now // 2, now - 1)
+    text = f"{scene.happened}: requests at once {now} → {fewer}"
+    return _one(text, Constraint(kind="sequences", value=fewer, text=text))
 
 
 def _more_stages(scene: _Scene) -> Ladder:

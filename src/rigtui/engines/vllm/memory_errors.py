@@ -1,7 +1,8 @@
 """What vLLM says when memory is short, with all the numbers that it gives away. Pure.
 
 Sources (vLLM 0.33): v1/worker/utils.py:718 and cpu_worker.py (what is free at the start), v1/core/kv_cache_planning.py:50 (KV cache),
-config/model.py (longer than the model was made for), torch's allocators.
+config/model.py (longer than the model was made for), config/compilation.py:1519 of 0.32 (states while graphs are captured), torch's
+allocators.
 """
 
 from __future__ import annotations
@@ -162,6 +163,19 @@ def _no_kv(_match: re.Match[str], one: Said, cpu: bool) -> Failure:
     )
 
 
+def _states_over_kv(match: re.Match[str], one: Said, cpu: bool) -> Failure:
+    """Every request of a model with recurrent layers holds a block of the cache while CUDA graphs are captured."""
+    asked, there = int(match["asked"]), int(match["blocks"])
+    return Failure(
+        code="out_of_vram",
+        text=f"graphs for {asked} requests at once need a cache block for the state of each, and {there} are there; {there} would pass",
+        line=one.line,
+        device="CPU" if cpu else one.device,
+        stage="kv",
+        sequences=there or None,
+    )
+
+
 def _context_over_model(match: re.Match[str], one: Said, _cpu: bool) -> Failure:
     most = math.floor(float(match["most"]))
     text = f"{int(match['asked']):,} tokens of context were asked for, the model was made for {most:,}"
@@ -197,6 +211,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], _Read], ...] = (
         ),
         _context_over_kv,
     ),
+    (_pattern(r"max_num_seqs \((?P<asked>\d{1,6})\) exceeds available Mamba cache blocks \((?P<blocks>\d{1,9})\)"), _states_over_kv),
     (_pattern(r"No available memory for the cache blocks|Cannot auto-fit max_model_len"), _no_kv),
     (
         _pattern(

@@ -9,12 +9,13 @@ from msgspec.structs import replace
 from rigtui.engines.vllm import explain, rules
 from rigtui.engines.vllm.arguments import Own, partition_of
 from rigtui.engines.vllm.command import PARTITION
-from rigtui.engines.vllm.derive import Candidate, over_free
+from rigtui.engines.vllm.derive import Candidate
 from rigtui.engines.vllm.devices import engine_view, plan_devices, split_mode
 from rigtui.engines.vllm.footprint import budget, demand
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import even, least_blocks
 from rigtui.engines.vllm.plans import plans
+from rigtui.engines.vllm.refusals import over_free, too_few_blocks
 from rigtui.engines.vllm.reserve import headroom_bytes
 from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, DEFAULT_SEQUENCES, DEFAULT_UTILIZATION, Settings
 from rigtui.engines.vllm.speed import decode_tok_s
@@ -147,6 +148,10 @@ def _warnings(rig: Rig, model: Model, candidate: Candidate) -> tuple[Reason, ...
     if any(rules.tensor_parallel_problem(model, len(stage)) is None and len(stage) > 1 for stage in candidate.layout.stages):
         unlike = next((stage for stage in candidate.layout.stages if len({card.total_bytes for card in stage}) > 1), None)
         found += [Reason("tp_smallest_card", explain.smallest_card_text(unlike))] if unlike else []
+    too_few = too_few_blocks(candidate.demand, candidate.blocks)
+    if too_few is not None:
+        # Versions before captured graphs for fewer requests and started.
+        found.append(replace(too_few, text=f"since 0.32: {too_few.text}"))
     if len({card.name for card in rig.usable_gpus}) > 1 and cards:
         found.append(Reason("device_order", "cards differ: without CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA may number them otherwise than here"))
     return tuple(found)
