@@ -31,6 +31,12 @@ EXACT = (
     ("granite-4.0-h-tiny-q4_k_m", 1, "-c 131072 -ctk bf16 -ctv bf16"),  # positions are rotated in unless its header says otherwise
     ("nemotron-h-8b-q4_k_m", 1, "-c 8192 -ub 2048"),  # blocks in no regular order
     ("smallthinker-21b-q4_k_m", 1, "-c 8192 -fa off"),  # the router stands before attention
+    ("mamba-2.8b-q4_k_m", 2, "-c 8192 -ub 2048"),  # a head per channel
+    ("jamba-v0.1-q4_k_m", 2, "-c 32768 -ctk q8_0 -ctv q8_0 -np 4"),
+    ("falcon-h1-7b-q4_k_m", 2, "-c 8192"),  # attention beside Mamba-2
+    ("nemotron-3-nano-30b-a3b-q4_k_m", 2, "-c 16384 -ub 1024 -np 2"),
+    ("llama-4-scout-q4_k_m", 2, "-c 16384 -fa off"),  # experts' weights before the experts
+    ("minimax-m2-q4_k_m", 4, "-c 32768"),
     ("qwen3-14b-q4_k_m", 2, "-c 12000 -ts 40,1"),  # a context that is padded, a card with the head alone
 )
 IN_RAM = (

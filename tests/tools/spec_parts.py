@@ -69,3 +69,28 @@ def keys_of(layers: int, context: int, embedding: int, width: int, heads: int, k
         "attention.value_length": size,
         "attention.layer_norm_rms_epsilon": 1e-6,
     }
+
+
+def scan2_of(b: str, embedding: int, inner: int, state: int, groups: int, ranks: int, *, norm: bool = True) -> Tensors:
+    """One layer of Mamba-2."""
+    conv = inner + 2 * groups * state
+    tensors: Tensors = [
+        [f"{b}ssm_in.weight", [embedding, inner + conv + ranks], "Q4_K"],
+        [f"{b}ssm_conv1d.weight", [4, conv], "F32"],
+        [f"{b}ssm_conv1d.bias", [conv], "F32"],
+        [f"{b}ssm_dt.bias", [ranks], "F32"],
+        [f"{b}ssm_a", [1, ranks], "F32"],
+        [f"{b}ssm_d", [1, ranks], "F32"],
+        [f"{b}ssm_out.weight", [inner, embedding], "Q4_K"],
+    ]
+    return [*tensors, [f"{b}ssm_norm.weight", [inner // groups, groups], "F32"]] if norm else tensors
+
+
+def state_keys(inner: int, state: int, groups: int, ranks: int) -> dict[str, Any]:
+    return {
+        "ssm.conv_kernel": 4,
+        "ssm.inner_size": inner,
+        "ssm.state_size": state,
+        "ssm.group_count": groups,
+        "ssm.time_step_rank": ranks,
+    }

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tools import specs_more, specs_rest
-from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec
+from tools import specs_hybrid, specs_more, specs_rest
+from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec, scan2_of, state_keys
 
 _FOLDER = Path(__file__).parents[1] / "models" / "specs"
 
@@ -173,30 +173,15 @@ def granite_hybrid() -> Spec:
         if i in attention:
             tensors += attention_of(b, embedding, 1536, 512, 512)
         else:
-            conv = inner + 2 * state
-            tensors += [
-                [f"{b}attn_norm.weight", [embedding], "F32"],
-                [f"{b}ssm_in.weight", [embedding, inner + conv + ranks], "Q4_K"],
-                [f"{b}ssm_conv1d.weight", [4, conv], "F32"],
-                [f"{b}ssm_conv1d.bias", [conv], "F32"],
-                [f"{b}ssm_dt.bias", [ranks], "F32"],
-                [f"{b}ssm_a", [1, ranks], "F32"],
-                [f"{b}ssm_d", [1, ranks], "F32"],
-                [f"{b}ssm_norm.weight", [inner, 1], "F32"],
-                [f"{b}ssm_out.weight", [inner, embedding], "Q4_K"],
-            ]
+            tensors += [[f"{b}attn_norm.weight", [embedding], "F32"], *scan2_of(b, embedding, inner, state, 1, ranks)]
         tensors += [[f"{b}ffn_norm.weight", [embedding], "F32"], *experts_of(b, embedding, 64, 512, 1024)]
     metadata = keys_of(40, 131072, embedding, 512, 12, [4 if i in attention else 0 for i in range(40)], 128) | {
         "expert_count": 64,
         "expert_used_count": 6,
         "expert_shared_feed_forward_length": 1024,
-        "ssm.conv_kernel": 4,
-        "ssm.inner_size": inner,
-        "ssm.state_size": state,
-        "ssm.group_count": 1,
-        "ssm.time_step_rank": ranks,
         "logit_scale": 6.0,
     }
+    metadata |= state_keys(inner, state, 1, ranks)
     return make_spec("granitehybrid", "granite-4.0-h-tiny", 100352, metadata, tensors)
 
 
@@ -245,6 +230,7 @@ PROGRAMS: dict[str, Callable[[], Spec]] = {
     "nomic-embed-f16": nomic_bert,
     **specs_more.PROGRAMS,
     **specs_rest.PROGRAMS,
+    **specs_hybrid.PROGRAMS,
 }
 NAMES = (*sorted(p.stem for p in _FOLDER.glob("*.json")), *PROGRAMS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec
+from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec, scan2_of, state_keys
 
 LAYER_NORM = {"attention.layer_norm_epsilon": 1e-5}
 
@@ -210,21 +210,9 @@ def qwen35_35b() -> Spec:
 def mamba2() -> Spec:
     """No attention at all."""
     embedding, inner, state, ranks = 2560, 5120, 128, 80
-    conv = inner + 2 * state
     tensors = ends_of(embedding, 50288, tied=True)
     for i in range(64):
-        b = f"blk.{i}."
-        tensors += [
-            [f"{b}attn_norm.weight", [embedding], "F32"],
-            [f"{b}ssm_in.weight", [embedding, inner + conv + ranks], "Q4_K"],
-            [f"{b}ssm_conv1d.weight", [4, conv], "F32"],
-            [f"{b}ssm_conv1d.bias", [conv], "F32"],
-            [f"{b}ssm_dt.bias", [ranks], "F32"],
-            [f"{b}ssm_a", [1, ranks], "F32"],
-            [f"{b}ssm_d", [1, ranks], "F32"],
-            [f"{b}ssm_norm.weight", [inner, 1], "F32"],
-            [f"{b}ssm_out.weight", [inner, embedding], "Q4_K"],
-        ]
+        tensors += [[f"blk.{i}.attn_norm.weight", [embedding], "F32"], *scan2_of(f"blk.{i}.", embedding, inner, state, 1, ranks)]
     metadata: dict[str, Any] = {
         "block_count": 64,
         "context_length": 1048576,
@@ -232,12 +220,8 @@ def mamba2() -> Spec:
         "feed_forward_length": 0,
         "attention.head_count": 0,
         "attention.layer_norm_rms_epsilon": 1e-5,
-        "ssm.conv_kernel": 4,
-        "ssm.inner_size": inner,
-        "ssm.state_size": state,
-        "ssm.group_count": 1,
-        "ssm.time_step_rank": ranks,
     }
+    metadata |= state_keys(inner, state, 1, ranks)
     return make_spec("mamba2", "mamba2-2.7b", 50288, metadata, tensors)
 
 

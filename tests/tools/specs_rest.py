@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec
+from tools.spec_parts import Spec, Tensors, attention_of, dense_of, ends_of, experts_of, keys_of, make_spec, scan2_of, state_keys
 
 ROW_NORM = {"attention.layer_norm_epsilon": 1e-5}
 
@@ -118,19 +118,10 @@ def nemotron_h() -> Spec:
     pattern = "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-"
     tensors = ends_of(embedding, 131072)
     for i, kind in enumerate(pattern):
-        b, conv = f"blk.{i}.", inner + 2 * groups * state
+        b = f"blk.{i}."
         tensors.append([f"{b}attn_norm.weight", [embedding], "F32"])
         if kind == "M":
-            tensors += [
-                [f"{b}ssm_in.weight", [embedding, inner + conv + ranks], "Q4_K"],
-                [f"{b}ssm_conv1d.weight", [4, conv], "F32"],
-                [f"{b}ssm_conv1d.bias", [conv], "F32"],
-                [f"{b}ssm_dt.bias", [ranks], "F32"],
-                [f"{b}ssm_a", [1, ranks], "F32"],
-                [f"{b}ssm_d", [1, ranks], "F32"],
-                [f"{b}ssm_norm.weight", [inner // groups, groups], "F32"],
-                [f"{b}ssm_out.weight", [inner, embedding], "Q4_K"],
-            ]
+            tensors += scan2_of(b, embedding, inner, state, groups, ranks)
         elif kind == "*":
             tensors += attention_of(b, embedding, 4096, 1024, 1024)[1:]
         else:
@@ -139,18 +130,14 @@ def nemotron_h() -> Spec:
     metadata |= {
         "attention.layer_norm_epsilon": 1e-5,
         "feed_forward_length": [width * (kind == "-") for kind in pattern],
-        "ssm.conv_kernel": 4,
-        "ssm.inner_size": inner,
-        "ssm.state_size": state,
-        "ssm.group_count": groups,
-        "ssm.time_step_rank": ranks,
         "rope.dimension_count": 128,
     }
+    metadata |= state_keys(inner, state, groups, ranks)
     return make_spec("nemotron_h", "Nemotron-H-8B", 131072, metadata, tensors)
 
 
 def smallthinker() -> Spec:
-    """Experts chosen before attention, a window in three of four layers: a graph that rigtui does not draw."""
+    """Experts chosen before attention, a window in three of four layers."""
     tensors = ends_of(2560, 151936)
     for i in range(52):
         b = f"blk.{i}."
@@ -165,6 +152,39 @@ def smallthinker() -> Spec:
     return make_spec("smallthinker", "SmallThinker-21BA3B-Instruct", 151936, metadata, tensors, pre="qwen2")
 
 
+def llama4_scout() -> Spec:
+    """Experts of which one is used beside a shared one, a window in three of four layers."""
+    tensors = ends_of(5120, 202048)
+    for i in range(48):
+        b = f"blk.{i}."
+        tensors += attention_of(b, 5120, 5120, 1024, 1024) + experts_of(b, 5120, 16, 8192, 8192) + [[f"{b}ffn_norm.weight", [5120], "F32"]]
+    metadata = keys_of(48, 10485760, 5120, 16384, 40, 8, 128) | {
+        "expert_count": 16,
+        "expert_used_count": 1,
+        "expert_feed_forward_length": 8192,
+        "interleave_moe_layer_step": 1,
+    }
+    return make_spec("llama4", "Llama-4-Scout-17B-16E-Instruct", 202048, metadata, tensors, pre="llama4")
+
+
+def minimax_m2() -> Spec:
+    """Queries and keys normed over all heads."""
+    tensors = ends_of(3072, 200064)
+    for i in range(62):
+        b = f"blk.{i}."
+        tensors += attention_of(b, 3072, 6144, 1024, 1024) + experts_of(b, 3072, 256, 1536, 0)
+        norms = (("ffn_norm.weight", 3072), ("attn_q_norm.weight", 6144), ("attn_k_norm.weight", 1024), ("exp_probs_b.bias", 256))
+        tensors += [[b + name, [size], "F32"] for name, size in norms]
+    metadata = keys_of(62, 196608, 3072, 1536, 48, 8, 128) | {
+        "expert_count": 256,
+        "expert_used_count": 8,
+        "expert_feed_forward_length": 1536,
+        "expert_gating_func": 2,
+        "rope.dimension_count": 64,
+    }
+    return make_spec("minimax-m2", "MiniMax-M2", 200064, metadata, tensors)
+
+
 PROGRAMS: dict[str, Callable[[], Spec]] = {
     "falcon-7b-q4_k_m": falcon_7b,
     "starcoder-q4_k_m": starcoder,
@@ -175,4 +195,6 @@ PROGRAMS: dict[str, Callable[[], Spec]] = {
     "exaone-4.0-1.2b-q4_k_m": exaone4,
     "nemotron-h-8b-q4_k_m": nemotron_h,
     "smallthinker-21b-q4_k_m": smallthinker,
+    "llama-4-scout-q4_k_m": llama4_scout,
+    "minimax-m2-q4_k_m": minimax_m2,
 }

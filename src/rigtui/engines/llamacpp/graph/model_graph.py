@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro, Parts, Weights, needed
-from rigtui.engines.llamacpp.graph.recurrent import delta_net, mamba2, short_convolution
+from rigtui.engines.llamacpp.graph.recurrent import delta_net, mamba, mamba2, short_convolution
 from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.graph.unknown import estimated, is_drawn
@@ -134,7 +134,7 @@ class _Drawing:
 
         def find(name: str) -> Tensor | None:
             if name not in made:
-                tensor = stored.get(name)
+                tensor = stored.get(name) or stored.get(name.removesuffix(".weight"))  # Falcon-H1's `ffn_norm`
                 if tensor is None:
                     made[name] = None
                 else:
@@ -176,6 +176,9 @@ class _Drawing:
             return self._picked(x) if last else x
         if self.traits.encoder:
             return self._encoder_block(block, x, w, home, last=last)
+        return self._decoder_block(block, x, w, home, last=last)
+
+    def _decoder_block(self, block: BlockAt, x: Tensor, w: Weights, home: int | None, *, last: bool) -> Tensor:
         pick = last and not self.traits.late_outputs
         logits = self.parts.linear(x, w, "ffn_gate_inp") if self.traits.early_router else None
         normed = self.parts.norm(x, w, "attn_norm", home) if w("attn_norm.weight") else x
@@ -184,6 +187,8 @@ class _Drawing:
         heads, state = self.source.heads[block.layer], self.model.recurrent
         if not heads.key_value and not (state is not None and state.layers[block.layer]):
             return self._sum(x, self._feed_forward(normed, w), "f")  # a layer of this part alone
+        if self.traits.attends_beside_state:
+            return self._both(block, x, normed, w, home, pick=pick)
         own = self.parts.norm(x, w, "attn_norm_2", home) if w("attn_norm_2.weight") else normed
         y = self._mixer(block, own, w, home)
         if self.traits.parallel:
@@ -199,6 +204,17 @@ class _Drawing:
         if not (w("ffn_down.weight") or w("ffn_down_exps.weight")):
             return x
         return self._after(x, self._second_norm(x, w, home), w, logits)
+
+    def _both(self, block: BlockAt, x: Tensor, normed: Tensor, w: Weights, home: int | None, *, pick: bool) -> Tensor:
+        """Attention and a state side by side, each with the norm for itself."""
+        state = self.model.recurrent
+        assert state is not None
+        y = self._attended(block, normed, w, home)
+        z = mamba2(self.parts, self.parts.norm(x, w, "attn_norm", home), w, state, block.cache, home)
+        x = self.g.like("add", self.g.like("add", y, z), x)
+        if pick:
+            x = self._picked(x)
+        return self._after(x, self._second_norm(x, w, home), w, None)
 
     def _second_norm(self, x: Tensor, w: Weights, home: int | None) -> Tensor:
         if w("ffn_norm.weight"):
@@ -256,11 +272,16 @@ class _Drawing:
                 return short_convolution(self.parts, x, w, state, block.cache)
             if self.traits.gated_attention:
                 return delta_net(self.parts, x, w, state, block.cache, home)
-            return mamba2(self.parts, x, w, state, block.cache, home)
+            scan = mamba if w("ssm_x.weight") else mamba2
+            return scan(self.parts, x, w, state, block.cache, home)
         if self.model.mla:
             return self._latent(x, w, heads, block.cache, home)
         if self.traits.gated_attention:
             return self._gated(x, w, block, home)
+        return self._attended(block, x, w, home)
+
+    def _attended(self, block: BlockAt, x: Tensor, w: Weights, home: int | None) -> Tensor:
+        heads = self.source.heads[block.layer]
         q, k, v = self.parts.projected(x, w, heads)
         return self.parts.attend(self._ready(q, "q", w, block, home), self._ready(k, "k", w, block, home), v, heads, w, block.cache)
 
@@ -278,6 +299,10 @@ class _Drawing:
         if self.traits.rotates and self.model.rotates and (heads.cells is Cells.WINDOW or not self.traits.rotates_window_only):
             outer = self._outer(block.home)
             x = self.parts.rotate(x, outer("rope_freqs.weight") or outer("rope_factors_long.weight"))
+            if self.traits.unit_heads:
+                x = g.like("rms_norm", x)
+        elif self.traits.unit_heads and name == "q":
+            x = g.like("mul", x, self.parts.input("scales", 1, 1, tokens))
         return g.like("scale", x) if name == "q" and self.traits.scaled_query else x
 
     def _gated(self, x: Tensor, w: Weights, block: BlockAt, home: int | None) -> Tensor:

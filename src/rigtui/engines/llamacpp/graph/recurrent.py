@@ -1,4 +1,4 @@
-"""Layers that keep a state instead of a cache: Mamba-2, gated delta-net, short convolution.
+"""Layers that keep a state instead of a cache: Mamba, Mamba-2, gated delta-net, short convolution.
 
 Source: llama.cpp 0.5.0-dev (0c1e57098), src/models/mamba-base.cpp, delta-net-base.cpp, qwen3next.cpp, qwen35.cpp, lfm2.cpp and
 build_rs in src/llama-graph.cpp.
@@ -10,6 +10,8 @@ from rigtui.engines.llamacpp.graph.parts import Parts, Weights, needed
 from rigtui.engines.llamacpp.graph.tensors import Tensor
 from rigtui.models.model import Recurrent
 
+_SCAN_STATE = 16
+"""State size for which ggml-cuda scans Mamba."""
 _SCAN_STATES = (96, 128, 256)
 """State sizes for which ggml-cuda scans Mamba-2."""
 _CONVOLUTION_STEP = 128
@@ -68,17 +70,50 @@ class States:
         result.computed_on_gpu = self.channels % _CONVOLUTION_STEP == 0
         return result
 
-    def scanned(self, x: Tensor, *more: Tensor) -> Tensor:
-        """Mamba's scan: outputs, and the new states after them."""
+    def scanned(self, x: Tensor, *more: Tensor, heads: int) -> Tensor:
+        """Mamba's scan by heads: outputs, and the new states after them."""
         g, state = self.parts.g, self.state
         self._clear(self.summed)
         width = state.inner_size * self.parts.tokens + state.inner_size * state.state_size * self.slots
         states = g.reshape(self.summed, *self.summed.ne)
         result = g.op("ssm_scan", (width,), states, x, *more, self._ids())
-        head = state.inner_size // max(state.time_step_rank, 1)
-        result.computed_on_gpu = state.state_size in _SCAN_STATES and head % 16 == 0
+        if heads == state.inner_size:
+            result.computed_on_gpu = state.state_size == _SCAN_STATE and heads % _CONVOLUTION_STEP == 0
+        else:
+            result.computed_on_gpu = state.state_size in _SCAN_STATES and state.inner_size // heads % 16 == 0
         g.expand(result)
         return result
+
+
+def mamba(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
+    """Mamba: a head per channel; step, B and C are projected from the convolved input."""
+    g, states = parts.g, States(parts, state, device)
+    inner, size, rank, each, slots = state.inner_size, state.state_size, state.time_step_rank, states.each, states.slots
+    before = g.reshape(states.load(states.convolved), states.kept, inner, slots)
+    both = parts.linear(g.reshape(x, int(x.ne[0]), each, slots), w, "ssm_in")
+    value, z = (g.view("view", both, (inner, each, slots), packed=False) for _ in range(2))
+    turned = g.view("permute", value, (each, inner, slots), packed=False)
+    joined = g.op("concat", (states.kept + each, inner, slots), before, turned)
+    states.store(states.convolved, g.view("view", joined, (states.kept, inner, slots), packed=False))
+    mixed = states.convolve(joined, needed(w, "ssm_conv1d.weight"))
+    if bias := w("ssm_conv1d.bias"):
+        mixed = g.like("add", mixed, bias)
+    mixed = g.like("unary", mixed)
+    found = parts.linear(mixed, w, "ssm_x")
+    step = g.view("view", found, (rank, each, slots), packed=False)
+    b, c = (g.view("view", found, (size, 1, each, slots), packed=False) for _ in range(2))
+    if w("ssm_dt_norm.weight"):
+        step, b, c = (parts.norm(one, w, f"ssm_{name}_norm", home) for one, name in ((step, "dt"), (b, "b"), (c, "c")))
+    else:
+        step = g.op("cont", step.ne, step)
+    step = parts.linear(step, w, "ssm_dt")
+    decay, skip = needed(w, "ssm_a"), needed(w, "ssm_d", 1)
+    scanned = states.scanned(g.reshape(mixed, 1, inner, each, slots), step, decay, b, c, heads=inner)
+    states.store(states.summed, g.view("view", scanned, (size * inner, slots)))
+    y = g.view("view", scanned, (inner, each, slots))
+    y = g.like("add", y, g.like("mul", mixed, skip))
+    y = parts.linear(g.like("glu", g.op("cont", z.ne, z), y), w, "ssm_out")
+    return g.reshape(y, int(y.ne[0]), parts.tokens)
 
 
 def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
@@ -109,7 +144,7 @@ def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, h
     c = g.view("view", mixed, (state.state_size, state.group_count, each, slots), packed=False)
     step, decay, skip = (needed(w, name, 1) for name in ("ssm_dt.bias", "ssm_a", "ssm_d"))
     dt = g.like("add", g.op("cont", dt.ne, dt), step)
-    scanned = states.scanned(value, dt, decay, b, c)
+    scanned = states.scanned(value, dt, decay, b, c, heads=heads)
     states.store(states.summed, g.view("view", scanned, (state.state_size * inner, slots, 1)))
     y = g.view("view", scanned, (head, heads, each, slots))
     y = g.like("add", y, g.like("mul", value, skip))

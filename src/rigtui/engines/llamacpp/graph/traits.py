@@ -34,6 +34,10 @@ class Traits(Struct, frozen=True, kw_only=True):
     """Experts are chosen by what enters the block."""
     weighted_input: bool = False
     """Experts' weights are applied before the experts."""
+    unit_heads: bool = False
+    """Queries and keys that are rotated are then normed without weights, others' queries scaled by where the token is."""
+    attends_beside_state: bool = False
+    """Layers have both, side by side."""
     gated_attention: bool = False
     """The query carries a gate of its own width; other layers keep a delta-net state."""
     encoder: bool = False
@@ -76,7 +80,13 @@ TRAITS: dict[str, Traits] = {
     "qwen35moe": _DELTA_NET,
     "lfm2": Traits(residual_first="af", output_norm="token_embd_norm"),
     "lfm2moe": Traits(residual_first="af", output_norm="token_embd_norm"),
+    "falcon-h1": Traits(attends_beside_state=True),
+    "jamba": Traits(residual_first="af", rotates=False, normed_weights=False),
+    "llama4": Traits(weighted_input=True, normed_weights=False, rotates_window_only=True, unit_heads=True),
+    "mamba": Traits(),
     "mamba2": Traits(),
+    "minimax-m2": Traits(),
+    "nemotron_h_moe": replace(_LATE, rotates=False),
     "smallthinker": Traits(early_router=True, rotates_window_only=True),
     "nemotron_h": replace(_LATE, rotates=False),
     "bert": Traits(encoder=True, layer_norm=True, rotates=False),

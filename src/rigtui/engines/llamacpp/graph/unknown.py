@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rigtui.engines.llamacpp.graph.parts import Heads, Parts, Weights
 from rigtui.engines.llamacpp.graph.tensors import F16, Tensor
-from rigtui.engines.llamacpp.graph.traits import TRAITS
+from rigtui.engines.llamacpp.graph.traits import TRAITS, Traits
 from rigtui.models.model import Model
 from rigtui.models.model import Tensor as Stored
 
@@ -24,24 +24,25 @@ def is_drawn(model: Model, layer: int, stored: Mapping[str, Stored], heads: Head
         tensor = stored.get(f"{name}.weight")
         return tensor.shape[1] if tensor is not None and len(tensor.shape) >= _MATRIX else 0
 
-    return _mixes(model, layer, width, heads, gated=traits.gated_attention) and _feeds_forward(
-        model, width, "ffn_gate_inp.weight" in stored
-    )
+    return _mixes(model, layer, width, heads, traits) and _feeds_forward(model, width, "ffn_gate_inp.weight" in stored)
 
 
-def _mixes(model: Model, layer: int, width: Callable[[str], int], heads: Heads, *, gated: bool) -> bool:
+def _mixes(model: Model, layer: int, width: Callable[[str], int], heads: Heads, traits: Traits) -> bool:
     """Attention, or what a layer has in its place."""
     state = model.recurrent
     if state is not None and state.layers[layer]:
-        sizes = state.group_count and state.time_step_rank and state.state_size and width("ssm_out")
-        return state.known and bool(sizes or width("shortconv.in_proj"))
+        sizes = (state.group_count or width("ssm_x")) and state.time_step_rank and state.state_size and width("ssm_out")
+        if not (heads.key_value and traits.attends_beside_state):
+            return state.known and bool(sizes or width("shortconv.in_proj"))
+        if not (state.known and sizes):
+            return False
     if model.mla:
         return bool(heads.query) and all(map(width, ("attn_kv_a_mqa", "attn_k_b", "attn_v_b", "attn_output")))
     if not heads.key_value:
-        return bool(width("ffn_up"))
+        return bool(width("ffn_up") or width("ffn_gate_inp"))
     if not (heads.query and heads.key and heads.value and width("attn_output")):
         return False
-    query = heads.query * heads.key * (2 if gated else 1)
+    query = heads.query * heads.key * (2 if traits.gated_attention else 1)
     key, value = heads.key_value * heads.key, heads.key_value * heads.value
     return bool(width("attn_qkv")) or (width("attn_q"), width("attn_k"), width("attn_v")) == (query, key, value)
 
