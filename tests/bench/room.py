@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=200, help="how many")
     parser.add_argument("--seed", type=int, default=1, help="of the first trial")
     parser.add_argument("--seconds", type=float, default=3600, help="stop after that long, with what there is")
+    parser.add_argument("--only", choices=("fits", "tight", "offload"), help="load only plans of this status")
     options = parser.parse_args(arguments)
     os.nice(5)
     home = llamacpp()
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rig = VirtualRig(Path(folder) / "rig", home, library, shown, wish.cards, 65536)
             path = model_file(wish.model, Path(folder))
             plan = chosen(rig, wish, path)
+            if options.only not in (None, plan.status):
+                continue
             against = objections(rig, wish, plan, path)
         plans[plan.status] += 1
         borne_out[plan.status] += not against
