@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from rigtui.rig.process_facts import ProcessFacts
-from tui.fakes import MODELS, World, busy_cards, candidates, eight_cards, run_state, wsl_rig
+from tui.fakes import MODELS, World, busy_cards, candidates, eight_cards, run_state, two_cards, wsl_rig
 
 BLOB = replace(MODELS[1], path="/ollama/blobs/sha256-1")
 KNOWN = {
@@ -62,6 +62,12 @@ async def test_a_click_on_the_bars_opens_it_and_it_follows_the_readings(cockpit)
         world.rig = replace(world.rig, gpus=(replace(first, processes=()), second))
         await screen.until(lambda: "ollama" not in screen.text())
         assert "pid 2210" in screen.text(), "the cursor stays on its process"
+
+
+async def test_a_simulated_rig_says_that_nobody_can_be_named(cockpit):
+    async with cockpit(World(two_cards(simulated=True)), size=(80, 24)) as screen:
+        await screen.press("v")
+        await screen.until(lambda: "a rig file does not say which programs" in screen.part("#holder"))
 
 
 async def test_under_wsl_it_says_why_nobody_is_named(cockpit):

@@ -9,6 +9,7 @@ from textual.widgets import Input
 from rigtui.engines.live import Live
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides
+from rigtui.planning.plan import Reason
 from rigtui.runs.state import LaunchRequest, OfferedStep
 from rigtui.tui.app import started_as
 from rigtui.tui.messages import LogRead
@@ -591,3 +592,11 @@ def test_a_program_that_is_not_on_the_path_is_named_as_it_was_started(monkeypatc
     monkeypatch.setenv("PATH", "")
     assert started_as(".venv/bin/rigtui") == ".venv/bin/rigtui"
     assert started_as("/src/rigtui/__main__.py").endswith(" -m rigtui")
+
+
+async def test_cards_that_the_engine_does_not_see_are_said_at_once(cockpit):
+    world = World(two_cards())
+    blind = Reason("cpu_build", "embedded (CPU only) sees no GPU, so everything runs on the CPU")
+    world.derive = lambda *asked: replace(plan_for(*asked), warnings=(blind,))
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.until(lambda: "The engine here sees no GPU, models run on the CPU; d says what mends it." in screen.text())

@@ -73,3 +73,40 @@ async def test_the_filter_opens_by_its_hint(cockpit):
     async with cockpit(World(two_cards()), size=(80, 24)) as screen:
         await click_words(screen, "/ filter")
         await screen.until(lambda: isinstance(screen.app.focused, Input))
+
+
+async def test_what_a_dialog_says_of_its_keys_can_be_clicked(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.press("x")
+        await screen.until(lambda: "f shows sh" in screen.text())
+        await click_words(screen, "f shows sh")
+        await screen.until(lambda: "not started by a command" in screen.text())
+        await click_words(screen, "Esc closes")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+        await screen.press("p")
+        await screen.until(lambda: "Enter takes it" in screen.text())
+        await click_words(screen, "Enter takes it")
+        await screen.until(lambda: world.saved)
+
+
+async def test_what_the_engines_panel_says_of_its_keys_can_be_clicked(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(120, 36)) as screen:
+        await click_words(screen, "launches this plan")
+        await screen.until(lambda: world.launched)
+        world.runs = (run_state("new1"),)
+        await screen.until(lambda: "asks a test question" in screen.text())
+        await click_words(screen, "copies a curl command")
+        await screen.until(lambda: "curl http://" in screen.told)
+        await click_words(screen, "asks a test question")
+        await screen.until(lambda: "Enter asks" in screen.text())
+        await click_words(screen, "Enter asks")
+        await screen.until(lambda: world.asked)
+
+
+async def test_more_of_a_plan_than_there_is_room_for_is_said_in_its_border(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        assert "Plan · Tab ↓ for more" in screen.text()
+        await screen.press("tab", "tab", "end")
+        await screen.until(lambda: "why" in screen.part("#plan") or "instead" in screen.part("#plan"))

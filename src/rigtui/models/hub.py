@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from rigtui import paths
 from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.files import locked
-from rigtui.models import shards
+from rigtui.models import download, shards
 from rigtui.models.gguf import read_gguf
 from rigtui.models.gguf_header import MAX_HEADER_BYTES, ShortHeaderError, read_header
 from rigtui.models.model import Model
@@ -115,9 +115,8 @@ def fetch(repository: str, wanted: str) -> Model:
     os.utime(folder.parent)
     _tidy(folder.parent.parent)
     model = read_gguf(folder / found.files[0])
-    note = f"not downloaded ({gib(found.size_bytes)}); get it with: hf download {repository} {' '.join(found.files[:3])}" + (
-        " …" if len(found.files) > 3 else ""
-    )
+    more = " …" if len(found.files) > 3 else ""
+    note = f"not downloaded ({gib(found.size_bytes)}); get it with: {download.command(repository, *found.files[:3])}{more}"
     # The path is that of no file here: what it will be is up to who downloads it.
     return replace(model, path=found.ref, files=(found.ref,), notes=(*model.notes, clean(note)))
 

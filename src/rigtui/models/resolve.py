@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rigtui.errors import MissingError, RigtuiError, UsageError
-from rigtui.models import hub_cache, ollama_store, shards
+from rigtui.models import download, hub_cache, ollama_store, shards
 from rigtui.models.gguf import NotAModelError, read_gguf
 from rigtui.models.library import LibraryEntry, model_files, read_model, scan
 from rigtui.models.model import Model
@@ -104,10 +104,8 @@ def _from_hub(reference: str) -> Model:
 
 
 def _download(name: str, wanted: str) -> str:
-    if not wanted:
-        return f"get it with: hf download {clean(name)}"
-    pattern = wanted if wanted.endswith(".gguf") else f"*{wanted}*"
-    return f"get it with: hf download {clean(name)} --include '{clean(pattern)}'"
+    include = None if not wanted else wanted if wanted.endswith(".gguf") else f"*{wanted}*"
+    return f"get it with: {download.command(name, include=include)}"
 
 
 def _from_ollama(name: str) -> Model:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 
-from rigtui.tui.actions import ACTIONS
+from rigtui.tui.actions import ACTIONS, BY_ID
 from rigtui.tui.keys import Keys, key_text
 from rigtui.tui.read_only import WRITES
 from rigtui.tui.rows import literal
@@ -42,6 +42,16 @@ def offered(node: DOMNode, actions: Iterable[str]) -> tuple[str, ...]:
     return tuple(action for action in actions if not (shows_only and action in WRITES))
 
 
+def clickable(method: str, text: str) -> str:
+    """Text for a border that does what a method of the screen does when it is clicked."""
+    return f"[@click=screen.{method}()]{literal(text)}[/]"
+
+
+def key_words(node: DOMNode, action: str, words: str) -> str:
+    """`y copies`, for a border; a click does it as well."""
+    return clickable(BY_ID[action].method, f"{keys_of(node).shown(action)} {words}")
+
+
 def close_line(node: DOMNode, closes: str, *before: str) -> str:
-    """What a dialog's border says of its keys: some texts, then how it is closed."""
-    return literal(" · ".join([*before, f"{keys_of(node).shown(closes)} closes"]))
+    """What a dialog's border says of its keys: some words as markup, then how it is closed."""
+    return " · ".join([*before, key_words(node, closes, "closes")])

@@ -1,4 +1,4 @@
-"""What the plan panel says while there is no plan: what is missing and which key or command comes next. Pure."""
+"""What the plan panel says while there is no plan: what is missing and which key or command comes next."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from rigtui.models import download
 from rigtui.text import clean
 from rigtui.tui.rows import hang, row, wrapped
 
@@ -47,7 +48,7 @@ def no_models(folders: tuple[str, ...], width: int, keys: Keys, program: str) ->
             width,
         ),
         *_key(keys.shown("model.rescan"), "search again, for example after", width),
-        *hang(Content("      "), "hf download OWNER/REPO FILE.gguf --local-dir ~/models", width, "$foreground-muted"),
+        *hang(Content("      "), f"{download.command('OWNER/REPO', 'FILE.gguf')} --local-dir ~/models", width, "$foreground-muted"),
         *_key(keys.shown("app.quit"), "leave, then see everything with no GPU and no download:", width),
         *hang(Content("      "), f"{program} demo", width, "$foreground-muted"),
         Content(""),

@@ -16,7 +16,7 @@ from rigtui.tui.segments import card_key, label, short_name
 from rigtui.tui.widgets.bar_lines import sparkline
 
 if TYPE_CHECKING:
-    from rigtui.rig.rig import Gpu, GpuProcess, Platform
+    from rigtui.rig.rig import Gpu, GpuProcess, Rig
     from rigtui.tui.state import Cockpit
 
 WSL_UNKNOWN = (
@@ -24,6 +24,7 @@ WSL_UNKNOWN = (
     "close browsers and games in Windows; its Task Manager shows them under Details, column Dedicated GPU memory."
 )
 NOT_LISTED = "The driver gives no list of processes for this card."
+SIMULATED = "This rig is simulated: a rig file does not say which programs hold the memory of its cards."
 HISTORY_CELLS = 12
 
 
@@ -70,21 +71,22 @@ def _head(holder: Holder, width: int) -> Content:
     name = f"{gpu.index} {short_name(gpu.name)}"
     if gpu.error is not None:
         return Content.assemble((name, "bold"), ("  cannot be read", "$error"))
-    spark = f"held {sparkline(holder.history, HISTORY_CELLS)}" if holder.history else ""
-    room = width - len(name) - len(spark) - 4
     kinds = {"desktop": gpu.desktop_bytes, "others": gpu.others_bytes, "engines": gpu.engines_bytes, "unknown": gpu.unknown_bytes}
     parts = [f"{gib(gpu.free_bytes)} of {gib(gpu.total_bytes)} free"]
     parts += [f"{label(kind)} {size(count)}" for kind, count in kinds.items() if count]
-    facts = joined(parts, room)
+    facts = joined(parts, width - len(name) - 2)
+    spark = f"held {sparkline(holder.history, HISTORY_CELLS)}" if holder.history else ""
+    # Who holds it now is worth more than how much was held before.
+    spark = spark if len(name) + len(facts) + len(spark) + 4 <= width else ""
     gap = " " * max(2, width - len(name) - len(facts) - len(spark) - 2)
     return Content.assemble((name, "bold $accent"), "  ", (facts, "$foreground-muted"), gap, (spark, "$foreground-muted"))
 
 
-def holder_lines(holder: Holder, platform: Platform, width: int, now: datetime) -> list[Content]:
+def holder_lines(holder: Holder, rig: Rig, width: int, now: datetime) -> list[Content]:
     """All about one row: who it is and what frees its memory."""
     gpu, process = holder.gpu, holder.process
     if process is None or holder.freeing is None:
-        return [Content.styled(f"GPU {gpu.index} {short_name(gpu.name)}", "bold"), *_about_card(gpu, platform, width)]
+        return [Content.styled(f"GPU {gpu.index} {short_name(gpu.name)}", "bold"), *_about_card(gpu, rig, width)]
     facts = holder.facts
     who = [f"pid {process.pid}", process.kind, f"user {clean(facts.user)}" if facts.user else "", _since_words(facts.started, now)]
     head = Content.assemble((middle(clean(process.name), width - 12), "bold"), f"  {_bytes(process)}")
@@ -95,11 +97,12 @@ def holder_lines(holder: Holder, platform: Platform, width: int, now: datetime) 
     return lines
 
 
-def _about_card(gpu: Gpu, platform: Platform, width: int) -> list[Content]:
+def _about_card(gpu: Gpu, rig: Rig, width: int) -> list[Content]:
     if gpu.error is not None:
         return wrapped(clean(gpu.error), width, "$error")
     if gpu.processes is None:
-        return wrapped(WSL_UNKNOWN if platform == "wsl2" else NOT_LISTED, width)
+        text = SIMULATED if rig.simulated else WSL_UNKNOWN if rig.platform == "wsl2" else NOT_LISTED
+        return wrapped(text, width)
     if not gpu.processes:
         return wrapped("Nobody holds memory on this card but the driver itself.", width, "$foreground-muted")
     count = len(gpu.processes)

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.style import Style
 
 from rigtui.text import clean
+from rigtui.tui.actions import BY_ID
 from rigtui.tui.rows import joined, middle, wrapped
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def run_lines(
         if waits:
             return waits
         line = Content.styled("No engine is running.", "$foreground-muted")
-        line += Content("  ") + _hint("", keys.shown("engine.launch"), "launches this plan") if planned else Content("")
-        return [line + Content("  ") + _hint("", keys.shown("engine.next"), "shows the last run") if runs else line]
+        line += Content("  ") + _hint("", keys, "engine.launch", "launches this plan") if planned else Content("")
+        return [line + Content("  ") + _hint("", keys, "engine.next", "shows the last run") if runs else line]
     lines = [*waits, *([tabs(runs, run, width, keys)] if len(runs) > 1 else [])]
     lines.append(_status_line(run, width))
     lines += _ladder(run, width, keys)
@@ -90,7 +91,7 @@ def run_lines(
         lines += _failure(run.failure, width, keys)
     elif run.phase == "stopped":
         lines.append(
-            _hint("Its result is kept.", keys.shown("engine.launch"), "launches this plan") if planned else Content("Its result is kept.")
+            _hint("Its result is kept.", keys, "engine.launch", "launches this plan") if planned else Content("Its result is kept.")
         )
     lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
     return lines
@@ -98,7 +99,7 @@ def run_lines(
 
 def tabs(runs: Sequence[RunState], shown: RunState, width: int, keys: Keys) -> Content:
     """All runs side by side, the shown one marked; each can be clicked. What does not fit is counted."""
-    hint = _hint("", keys.shown("engine.next"), "next")
+    hint = _hint("", keys, "engine.next", "next")
     room = width - hint.cell_length - 8
     each = max(8, min(24, room // len(runs) - 5))
     parts: list[Content] = []
@@ -132,16 +133,14 @@ def _ladder(run: RunState, width: int, keys: Keys) -> list[Content]:
     """What each attempt after the first changed, and why; once it is ready that there was something is enough."""
     failed = sum(attempt.failure is not None for attempt in run.attempts[: run.attempt - 1])
     if run.phase == "ready" and failed:
-        return [_hint(f"after {failed} failed attempt{'s' if failed > 1 else ''}", keys.shown("engine.runs"), "tells what was changed")]
+        return [_hint(f"after {failed} failed attempt{'s' if failed > 1 else ''}", keys, "engine.runs", "tells what was changed")]
     lines: list[Content] = []
     for number, attempt in enumerate(run.attempts, start=1):
         if attempt.change:
             color = "$foreground" if number == run.attempt else "$foreground-muted"
             lines += [Content.styled(part, color) for part in wrap(clean(f"attempt {number}: {attempt.change}"), width)]
     if run.live and (count := len(other_steps(run))):
-        lines.append(
-            _hint(f"{count} other step{'s' if count > 1 else ''} of the ladder", keys.shown("engine.stop"), "offers them, or stops")
-        )
+        lines.append(_hint(f"{count} other step{'s' if count > 1 else ''} of the ladder", keys, "engine.stop", "offers them, or stops"))
     return lines
 
 
@@ -166,9 +165,7 @@ def _ready(run: RunState, width: int, keys: Keys, live: Live | None) -> list[Con
         lines += wrapped("measured on this machine, planned for another rig", width, "$foreground-muted")
     if live is not None and (now := live_text(live, width - 10)):
         lines.append(Content.assemble(("now       ", "$accent"), now))
-    lines.append(
-        _hint("", keys.shown("engine.ask"), "asks a test question  ") + _hint("", keys.shown("engine.copy"), "copies a curl command")
-    )
+    lines.append(_hint("", keys, "engine.ask", "asks a test question  ") + _hint("", keys, "engine.copy", "copies a curl command"))
     return [line if line.cell_length <= width else line.truncate(width, ellipsis=True) for line in lines]
 
 
@@ -178,7 +175,7 @@ def measured_text(run: RunState, width: int) -> str:
     if measured is None:
         return ""
     parts = (
-        f"{measured.decode_tok_s:.1f} tok/s" if measured.decode_tok_s else "",
+        f"{measured.decode_tok_s:,.1f} tok/s" if measured.decode_tok_s else "",
         f"prefill {measured.prefill_tok_s:,.0f} tok/s" if measured.prefill_tok_s else "",
         f"first token {measured.ttft_s:.2f} s" if measured.ttft_s else "",
         f"loaded in {measured.load_s:.1f} s" if measured.load_s else "",
@@ -205,8 +202,11 @@ def _failure(failure: Failure, width: int, keys: Keys) -> list[Content]:
     lines = [Content.styled(part, "$error") for part in wrap(clean(failure.text), width)]
     if failure.line:
         lines += [Content.styled(part, "$foreground-muted") for part in wrap(clean(failure.line), width)[:2]]
-    return [*lines, _hint("", keys.shown("engine.log"), "shows the whole log")]
+    return [*lines, _hint("", keys, "engine.log", "shows the whole log")]
 
 
-def _hint(text: str, key: str, what: str) -> Content:
-    return Content.assemble((f"{text}  " if text else "", "$foreground-muted"), (key, "$accent bold"), (f" {what}", "$foreground-muted"))
+def _hint(text: str, keys: Keys, action: str, what: str) -> Content:
+    """A text, then a key and what it does; a click on it does the same."""
+    click = Style.from_meta({"@click": f"screen.{BY_ID[action].method}()"})
+    does = Content.assemble((keys.shown(action), "$accent bold"), (f" {what}", "$foreground-muted")).stylize(click)
+    return Content.assemble((f"{text}  " if text else "", "$foreground-muted"), does)

@@ -18,6 +18,7 @@ from rigtui.tui.widgets.model_rows import ModelRow, row_of, shown_name
 
 if TYPE_CHECKING:
     from rigtui.models.library import LibraryEntry
+    from rigtui.rig.rig import Rig
 
 
 def choice_rows(state: Cockpit) -> tuple[ChoiceRow, ...]:
@@ -141,11 +142,21 @@ def remark(state: Cockpit) -> str:
         return "Reading the cards …"
     if state.machine is not None:
         return f"Simulated: what if this were {clean(rig.name)}? Nothing is launched on it; {state.keys.shown('rig.other')} goes back."
+    if on_cpu := _on_cpu(state, rig):
+        return on_cpu
+    if rig.platform == "wsl2":
+        return "WSL: the driver names no processes here; unknown is what Windows and other WSL programs hold."
+    return ""
+
+
+def _on_cpu(state: Cockpit, rig: Rig) -> str:
+    """Why no GPU is used at all; empty: one can be."""
+    doctor = state.keys.shown("doctor.open")
     if (rig.problem or not rig.gpus) and state.candidates:
-        return f"No GPU can be used, models run on the CPU; {state.keys.shown('doctor.open')} says why."
+        return f"No GPU can be used, models run on the CPU; {doctor} says why."
     if rig.problem or not rig.gpus:
         head = f"No GPU can be used: {clean(rig.problem)}" if rig.problem else "This rig has no GPU"
         return f"{head}. Models run on the CPU; `{state.program} demo` shows a rig with cards."
-    if rig.platform == "wsl2":
-        return "WSL: the driver names no processes here; unknown is what Windows and other WSL programs hold."
+    if state.plan is not None and not rig.simulated and any(warning.code == "cpu_build" for warning in state.plan.warnings):
+        return f"The engine here sees no GPU, models run on the CPU; {doctor} says what mends it."
     return ""

@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from rigtui.text import clean
 from rigtui.tui import tasks
-from rigtui.tui.bindings import bindings, close_line
+from rigtui.tui.bindings import bindings, clickable, close_line
 from rigtui.tui.messages import Answered
 from rigtui.tui.rows import joined, literal
 from rigtui.tui.run_text import QUESTION, base_url
@@ -59,7 +59,7 @@ class AskScreen(Dialog[None]):
         """Question and answers."""
         with Vertical(classes="box tall") as box:
             box.border_title = literal(f"Ask {clean(self._served.model)}")
-            box.border_subtitle = close_line(self, "line.close", "Enter asks")
+            box.border_subtitle = close_line(self, "line.close", clickable("ask", "Enter asks"))
             yield Static(f"POST {base_url(self._served)}/chat/completions", markup=False, classes="quiet")
             yield Input(QUESTION, id="question")
             with VerticalScroll(id="answer-box"):
@@ -68,6 +68,10 @@ class AskScreen(Dialog[None]):
     def on_mount(self) -> None:
         """A caret that stands still."""
         self.query_one(Input).cursor_blink = False
+
+    def action_ask(self) -> None:
+        """Ask what stands there."""
+        self.call_later(self.query_one("#question", Input).action_submit)
 
     @on(Input.Submitted)
     def _asked(self, event: Input.Submitted) -> None:

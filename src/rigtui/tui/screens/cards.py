@@ -114,7 +114,7 @@ class CardsPage(Page):
         row, text = self._here, self.query_one("#holder-text", Static)
         rig = self._state.rig
         if row is not None and rig is not None:
-            text.update(Content("\n").join(holder_lines(row, rig.platform, max(20, self.size.width - 6), self._now())))
+            text.update(Content("\n").join(holder_lines(row, rig, max(20, self.size.width - 6), self._now())))
         self.show_hints()
 
     def useful(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.tui.bindings import bindings, close_line, keys_of
+from rigtui.tui.bindings import bindings, clickable, close_line, key_words
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialog import Dialog
 
@@ -63,7 +63,7 @@ class LineScreen(Dialog[str | None]):
         """Text, line, and what is wrong with it."""
         with Vertical(classes="box") as box:
             box.border_title = literal(self._title)
-            box.border_subtitle = close_line(self, "line.close", "Enter takes it")
+            box.border_subtitle = close_line(self, "line.close", clickable("take", "Enter takes it"))
             yield Static(self._text, markup=False, classes="say")
             yield Input(self._value)
             yield Static("", markup=False, id="wrong")
@@ -71,6 +71,11 @@ class LineScreen(Dialog[str | None]):
     def on_mount(self) -> None:
         """A caret that stands still."""
         self.query_one(Input).cursor_blink = False
+
+    def action_take(self) -> None:
+        """Take what stands there."""
+        # Later: a message that is sent while the box handles a click does not come further up than to the box.
+        self.call_later(self.query_one(Input).action_submit)
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
@@ -98,7 +103,7 @@ class TextScreen(Dialog[None]):
         """The text, which scrolls."""
         with VerticalScroll(classes="box tall") as box:
             box.border_title = literal(self._title)
-            box.border_subtitle = close_line(self, "dialog.close", *([f"{keys_of(self).shown('text.copy')} copies"] if self._copy else []))
+            box.border_subtitle = close_line(self, "dialog.close", *([key_words(self, "text.copy", "copies")] if self._copy else []))
             yield Static(self._text, markup=False)
 
     def on_mount(self) -> None:

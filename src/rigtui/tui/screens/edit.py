@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.widgets import Static, TextArea
 
 from rigtui.errors import RigtuiError
-from rigtui.tui.bindings import bindings, close_line, keys_of
+from rigtui.tui.bindings import bindings, close_line, key_words
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialog import Dialog
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
@@ -30,7 +30,7 @@ class EditScreen(Dialog[str | None]):
         """Text, and what is wrong with it."""
         with Vertical(classes="box tall") as box:
             box.border_title = literal(self._title)
-            box.border_subtitle = close_line(self, "line.close", f"{keys_of(self).shown('edit.store')} stores it")
+            box.border_subtitle = close_line(self, "line.close", key_words(self, "edit.store", "stores it"))
             yield TextArea(self._text, soft_wrap=True, show_line_numbers=True, tab_behavior="focus")
             yield Static("", markup=False, id="wrong")
 

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.text import clean
-from rigtui.tui.bindings import bindings, close_line, keys_of
+from rigtui.tui.bindings import bindings, close_line, key_words
 from rigtui.tui.messages import Noted
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
@@ -49,12 +49,12 @@ class ExportScreen(TextScreen):
         return (self._at + 1) % len(self._texts)
 
     def _show(self) -> None:
-        here, keys = self._here, keys_of(self)
+        here = self._here
         self._copy = here.text or None
         shown = Content(here.text) if here.text else Content.styled(clean(here.problem), "$error")
         self.query_one(Static).update(shown)
-        says = [f"{keys.shown('export.format')} shows {self._texts[self._following].format}"] if len(self._texts) > 1 else []
-        says += [f"{keys.shown('export.write')} writes a file", f"{keys.shown('text.copy')} copies"] if here.text else []
+        says = [key_words(self, "export.format", f"shows {self._texts[self._following].format}")] if len(self._texts) > 1 else []
+        says += [key_words(self, "export.write", "writes a file"), key_words(self, "text.copy", "copies")] if here.text else []
         box = self.query_one(".box")
         box.border_title = literal(f"Export · {here.format}")
         box.border_subtitle = close_line(self, "dialog.close", *says)

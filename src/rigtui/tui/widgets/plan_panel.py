@@ -28,6 +28,7 @@ class PlanPanel(VerticalScroll):
         super().__init__(id=id)
         self.border_title = "Plan"
         self._shown: tuple[object, ...] | None = None
+        self._lines = 0
         self._what: Plan | Cockpit | None = None
         self._rig: Rig | None = None
         self._marks = Marks()
@@ -57,4 +58,8 @@ class PlanPanel(VerticalScroll):
         if key != self._shown:
             self._shown = key
             lines = plan_lines(what, self._rig, width, self._marks) if isinstance(what, Plan) else guide(what, width)
+            self._lines = len(lines)
             self.query_one("#plan-text", Static).update(Content("\n").join(lines))
+        title = "Plan · Tab ↓ for more" if self._lines > self.scrollable_content_region.height else "Plan"
+        if title != self.border_title:
+            self.border_title = title
