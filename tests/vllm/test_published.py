@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rigtui.engines.vllm.arguments import read
-from rigtui.engines.vllm.preview import RefusedError, preview
+from rigtui.engines.vllm.arguments import RefusedError, read
+from rigtui.engines.vllm.preview import preview
 from rigtui.engines.vllm.published import MEASURED, TENSOR_PARALLEL_2
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.use_cases import use_case
@@ -166,3 +166,7 @@ def test_a_preview_changes_nothing_and_refuses_what_vllm_refuses(coder: Model) -
     for own, words in ((("-tp", "3"), "KV heads"), (("-pp", "4"), "World size"), (("--max-model-len", "999999"), "config.json")):
         with pytest.raises(RefusedError, match=words):
             serve(coder, cards, *own)
+    with pytest.raises(RefusedError, match="adds up to 3 layers"):
+        serve(coder, cards, "-pp", "2", VLLM_PP_LAYER_PARTITION="1,2")
+    with pytest.raises(RefusedError, match="--kv-cache-dtype has no 'q8_0'"):
+        serve(coder, cards, "--kv-cache-dtype", "q8_0")

@@ -91,16 +91,16 @@ def _gguf(path: str | None, repository: str | None) -> Model:
 
 
 def _vllm(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...]) -> Plan:
-    from rigtui.engines.vllm.arguments import read
-    from rigtui.engines.vllm.preview import RefusedError, preview
+    from rigtui.engines.vllm.arguments import RefusedError, read
+    from rigtui.engines.vllm.preview import preview
     from rigtui.models.safetensors import read_safetensors
 
-    own = read(command[2:] if command[1:2] == ("serve",) else command[1:])
-    if own.model is None:
-        raise UsageError("the command names no model; add the folder after `serve`")
-    if not Path(own.model).is_dir():
-        raise UsageError(f"{clean(own.model)} is no folder here; a preview reads the files of a checkpoint")
     try:
+        own = read(command[2:] if command[1:2] == ("serve",) else command[1:])
+        if own.model is None:
+            raise UsageError("the command names no model; add the folder after `serve`")
+        if not Path(own.model).is_dir():
+            raise UsageError(f"{clean(own.model)} is no folder here; a preview reads the files of a checkpoint")
         return preview(current_rig(args), read_safetensors(own.model), own, env, command)
     except RefusedError as refused:
         raise _Refused(str(refused)) from refused

@@ -15,6 +15,10 @@ from rigtui.errors import UsageError
 from rigtui.text import clean
 
 
+class RefusedError(UsageError):
+    """vLLM would not start with this, whatever the memory; the message says why, in its own terms where it has some."""
+
+
 class Own(Struct, frozen=True, kw_only=True):
     """What the arguments say; None: nothing."""
 
@@ -41,11 +45,13 @@ class Own(Struct, frozen=True, kw_only=True):
 _SHORT = {"-tp": "--tensor-parallel-size", "-pp": "--pipeline-parallel-size", "-q": "--quantization", "-cc": "--compilation-config"}
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)([kKmMgG]?)")
 _KV = {"auto": None, "bfloat16": "bf16", "float16": "f16", "fp8": "fp8", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
+_OTHER_KV = ("fp8", "int8", "nvfp4", "turboquant")
+"""How the names of its further cache types begin."""
 _DTYPES = {"auto": None, "half": "f16", "float16": "f16", "bfloat16": "bf16", "float": "f32", "float32": "f32"}
 
 
 def read(arguments: Sequence[str]) -> Own:
-    """What `arguments` set; the last one wins. Raises UsageError for a number that is none."""
+    """What `arguments` set; the last one wins. Raises RefusedError for a value that cannot be."""
     own = Own()
     flags: set[str] = set()
     words = list(arguments)
@@ -90,7 +96,9 @@ def _set(own: Own, name: str, value: str) -> Own:
     if name == "--max-model-len":
         auto = value in ("auto", "-1")
         return replace(own, context=None if auto else _whole(name, value), context_auto=auto)
-    words = {"--kv-cache-dtype": ("kv_type", _KV.get(value, "bf16")), "--dtype": ("dtype", _DTYPES.get(value)), "--model": ("model", value)}
+    if name == "--kv-cache-dtype":
+        return replace(own, kv_type=_kv(value))
+    words = {"--dtype": ("dtype", _DTYPES.get(value)), "--model": ("model", value)}
     if name in words:
         field, word = words[name]
         return replace(own, **{field: word})
@@ -106,15 +114,24 @@ def _set(own: Own, name: str, value: str) -> Own:
     return replace(own, **{numbers[name]: _whole(name, value)}) if name in numbers else own
 
 
+def _kv(value: str) -> str | None:
+    """What rigtui calls a cache type; one that it does not count with is taken for the largest. Raises RefusedError for none of vLLM's."""
+    if value in _KV:
+        return _KV[value]
+    if not value.startswith(_OTHER_KV):
+        raise RefusedError(f"--kv-cache-dtype has no '{clean(value)}'; known are {', '.join(_KV)}")
+    return "bf16"
+
+
 def _whole(name: str, value: str) -> int:
     found = _NUMBER.fullmatch(value)
     if not found:
-        raise UsageError(f"{name} must be a whole number, not '{clean(value)}'")
+        raise RefusedError(f"{name} must be a whole number, not '{clean(value)}'")
     unit = found[2]
     power = "kmg".find(unit.lower()) + 1 if unit else 0
     number = int(float(found[1]) * (1024 if unit.isupper() else 1000) ** power)
     if number < 1:
-        raise UsageError(f"{name} must be at least 1, not '{clean(value)}'")
+        raise RefusedError(f"{name} must be at least 1, not '{clean(value)}'")
     return number
 
 
@@ -124,23 +141,23 @@ def _share(name: str, value: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share <= 1:
-        raise UsageError(f"{name} must be above 0 and at most 1, not '{clean(value)}'")
+        raise RefusedError(f"{name} must be above 0 and at most 1, not '{clean(value)}'")
     return share
 
 
 def partition_of(env: str | None, stages: int, layers: int) -> tuple[int, ...] | None:
     """`VLLM_PP_LAYER_PARTITION` as numbers, None where it is not set.
 
-    Raises UsageError for a partition that vLLM would refuse (distributed/utils.py:214).
+    Raises RefusedError for a partition that vLLM would refuse (distributed/utils.py:214).
     """
     if env is None:
         return None
     try:
         found = tuple(int(part) for part in env.split(","))
     except ValueError:
-        raise UsageError(f"VLLM_PP_LAYER_PARTITION must be layers per stage such as 20,12, not '{clean(env)}'") from None
+        raise RefusedError(f"VLLM_PP_LAYER_PARTITION must be layers per stage such as 20,12, not '{clean(env)}'") from None
     if len(found) != stages:
-        raise UsageError(f"VLLM_PP_LAYER_PARTITION names {len(found)} stages, --pipeline-parallel-size {stages}")
+        raise RefusedError(f"VLLM_PP_LAYER_PARTITION names {len(found)} stages, --pipeline-parallel-size {stages}")
     if sum(found) != layers or min(found) < 0:
-        raise UsageError(f"VLLM_PP_LAYER_PARTITION adds up to {sum(found)} layers; the model has {layers}")
+        raise RefusedError(f"VLLM_PP_LAYER_PARTITION adds up to {sum(found)} layers; the model has {layers}")
     return found

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from rigtui.engines.vllm import explain, rules
-from rigtui.engines.vllm.arguments import Own, partition_of
+from rigtui.engines.vllm.arguments import Own, RefusedError, partition_of
 from rigtui.engines.vllm.command import PARTITION
 from rigtui.engines.vllm.derive import Candidate
 from rigtui.engines.vllm.devices import engine_view, plan_devices, split_mode
@@ -26,10 +26,6 @@ from rigtui.planning.plan import Alternative, Expected, Plan, Reason, Status, pl
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.select import select
 from rigtui.text import clean
-
-
-class RefusedError(Exception):
-    """vLLM would not start with these arguments, whatever the memory; the message says why in its own terms."""
 
 
 def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: tuple[str, ...]) -> Plan:
