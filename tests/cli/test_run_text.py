@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from rigtui.cli.run_text import Progress
+from rigtui.cli.run_text import Progress, measured_lines, ready_lines
 from rigtui.engines.engine import Failure
-from rigtui.runs.state import AttemptState, RunState
+from rigtui.runs.state import AttemptState, Measured, RunState
 from runs.support import a_plan
 
 STATE = RunState(
@@ -17,6 +17,14 @@ FAILED = AttemptState(
     outcome="failed", failure=Failure(code="out_of_vram", text="CUDA1 had no VRAM left", line="cudaMalloc failed: out of memory")
 )
 CHANGE = "RTX 5070 Ti ran out by 372 MiB: headroom 1,024 → 1,536 MiB"
+
+
+def test_what_the_cards_hold_stands_beside_what_was_planned() -> None:
+    sizes = {"GPU-1": 100 << 20, "GPU-2": 60 << 20}
+    state = replace(STATE, phase="ready", planned_bytes={"GPU-1": 98 << 20}, logged_bytes=sizes, measured=Measured(peak_bytes=sizes))
+    names = {"GPU-1": "RTX 4090", "GPU-2": "RTX 3060"}
+    assert ready_lines(state, names)[0] == "buffers: RTX 4090 100 MiB of 98 MiB planned, RTX 3060 60 MiB"
+    assert measured_lines(state, names) == ["peak VRAM: RTX 4090 100 MiB of 98 MiB planned, RTX 3060 60 MiB"]
 
 
 def test_every_attempt_says_once_why_the_one_before_failed_and_what_it_changes() -> None:

@@ -61,7 +61,7 @@ def ready_lines(state: RunState, names: Mapping[str, str]) -> list[str]:
     """Where it answers, and a command to copy."""
     body = json.dumps({"model": state.model_id, "messages": [{"role": "user", "content": _QUESTION}]}, ensure_ascii=False)
     url = f"{state.url}/v1"
-    held = ", ".join(f"{names.get(card, card)} {mib(size)}" for card, size in state.logged_bytes.items())
+    held = _beside_the_plan(state, state.logged_bytes, names)
     return [
         *([f"buffers: {held}"] if held else []),
         f"ready: base URL {url}, model {clean(state.model_id)}",
@@ -81,5 +81,14 @@ def measured_lines(state: RunState, names: Mapping[str, str]) -> list[str]:
         (measured.load_s, "loaded in {:.1f} s"),
     ]
     speeds = ", ".join(text.format(value) for value, text in parts if value is not None)
-    peaks = ", ".join(f"{names.get(card, card)} {mib(size)}" for card, size in measured.peak_bytes.items())
+    peaks = _beside_the_plan(state, measured.peak_bytes, names)
     return [*([f"measured: {speeds}"] if speeds else []), *([f"peak VRAM: {peaks}"] if peaks else [])]
+
+
+def _beside_the_plan(state: RunState, held: Mapping[str, int], names: Mapping[str, str]) -> str:
+    """What each card holds, of what was planned for it."""
+    planned = state.planned_bytes
+    return ", ".join(
+        f"{names.get(card, card)} {mib(size)}" + (f" of {mib(planned[card])} planned" if card in planned else "")
+        for card, size in held.items()
+    )
