@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError, UsageError
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ def convert(data: Any, kind: type[T], path: Path | str) -> T:
     import msgspec
 
     try:
-        return msgspec.convert(data, kind)
+        return msgspec.convert(data, known(kind))
     except msgspec.ValidationError as error:
         from rigtui._validation import sentence
 

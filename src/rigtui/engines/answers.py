@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from rigtui.decoding import known
 from rigtui.engines.engine import BuildDevice
 from rigtui.errors import RigtuiError
 
@@ -31,7 +32,7 @@ class Cache:
         self._changed = False
         try:
             with path.open("rb") as stream:
-                self._known = msgspec.msgpack.decode(stream.read(_MAX_CACHE_BYTES), type=dict[str, Answers])
+                self._known = msgspec.msgpack.decode(stream.read(_MAX_CACHE_BYTES), type=known(dict[str, Answers]))
         except (OSError, msgspec.DecodeError):
             self._known = {}
 

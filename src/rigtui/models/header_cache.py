@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from rigtui import __version__
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError
 from rigtui.files import locked, write_atomic
 from rigtui.models.model import Model
@@ -47,7 +48,7 @@ class HeaderCache:
     def _load(self) -> dict[str, Known]:
         try:
             with open(self._path, "rb") as stream:
-                stored = msgspec.msgpack.decode(stream.read(MAX_CACHE_BYTES), type=_Stored)
+                stored = msgspec.msgpack.decode(stream.read(MAX_CACHE_BYTES), type=known(_Stored))
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             # It can be read again at a price, so a damaged cache is simply begun anew.
             return {}

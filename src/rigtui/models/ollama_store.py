@@ -12,6 +12,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from rigtui.decoding import known
+
 WEIGHTS = "application/vnd.ollama.image.model"
 DEFAULT_HOST = "registry.ollama.ai"
 DEFAULT_NAMESPACE = "library"
@@ -61,7 +63,7 @@ def _name(parts: tuple[str, ...]) -> str:
 def _blob(root: Path, path: Path) -> Path | None:
     try:
         with open(path, "rb") as stream:
-            manifest = msgspec.json.decode(stream.read(MAX_MANIFEST_BYTES), type=_Manifest)
+            manifest = msgspec.json.decode(stream.read(MAX_MANIFEST_BYTES), type=known(_Manifest))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     digest = next((layer.digest for layer in manifest.layers if layer.mediaType == WEIGHTS), "")

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError
 from rigtui.models import hf_config
 from rigtui.models.build import Origin, build
@@ -129,7 +130,7 @@ def _json(path: Path, kind: type[Any]) -> Any:
 
 def _decoded(data: bytes | msgspec.Raw, kind: type[Any], path: Path) -> Any:
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.json.decode(data, type=known(kind))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise RigtuiError(f"{clean(str(path))} is damaged: {clean(str(error))}; download it again") from error
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError
 from rigtui.rig.rig import Gpu
 from rigtui.text import GIB
@@ -99,6 +100,6 @@ def _rows() -> tuple[tuple[str, float, float, str], ...]:
         cards: tuple[tuple[str, float, float, str], ...]
 
     try:
-        return msgspec.convert(tomllib.loads(_TABLE.read_text(encoding="utf-8")), Table).cards
+        return msgspec.convert(tomllib.loads(_TABLE.read_text(encoding="utf-8")), known(Table)).cards
     except (OSError, ValueError) as error:
         raise RigtuiError(f"rigtui's own table of cards cannot be read ({error}): install rigtui again") from error

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from rigtui import files, paths
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult, without_secrets
 from rigtui.text import slug
@@ -91,7 +92,7 @@ def results_of_profile(name: str) -> list[RunResult]:
 def read_runs(path: Path) -> list[RunResult]:
     """All runs of one results file, oldest first; none is an empty list. Raises RigtuiError when the file is damaged."""
     try:
-        return msgspec.convert(_runs(path), list[RunResult])
+        return msgspec.convert(_runs(path), known(list[RunResult]))
     except msgspec.ValidationError as error:
         raise RigtuiError(f"{path} holds a run that cannot be read ({error}); correct it or move the file away") from error
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from rigtui import files, paths
+from rigtui.decoding import known
 from rigtui.engines.engine import Event
 from rigtui.errors import RigtuiError
 from rigtui.rig.rig import Rig
@@ -110,7 +111,7 @@ class RunDirectory:
         """`run.toml`. Raises RigtuiError when it is missing or damaged."""
         data = files.read_toml(self.path / "run.toml")
         try:
-            return msgspec.convert(data, Asked)
+            return msgspec.convert(data, known(Asked))
         except msgspec.ValidationError as error:
             raise RigtuiError(f"{self.path / 'run.toml'} is damaged: {error}") from error
 
@@ -123,7 +124,7 @@ class RunDirectory:
     def read_last_asked(self) -> Asked:
         """What the last attempt was launched with. Raises RigtuiError when it is missing or damaged."""
         with contextlib.suppress(OSError, msgspec.DecodeError), open(self.path / "attempt.json", "rb") as stream:
-            return msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=Asked)
+            return msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=known(Asked))
         return self.read_asked()
 
     def read_request(self) -> LaunchRequest:
@@ -138,7 +139,7 @@ class RunDirectory:
         """The rig as it was before the first attempt; None while nothing was launched."""
         try:
             with open(self.path / "rig.json", "rb") as stream:
-                return msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=Rig)
+                return msgspec.json.decode(stream.read(_MAX_JSON_BYTES), type=known(Rig))
         except (OSError, msgspec.DecodeError):
             return None
 
@@ -148,8 +149,8 @@ class RunDirectory:
         with contextlib.suppress(OSError), open(self.events, "rb") as stream:
             for line in stream:
                 with contextlib.suppress(msgspec.DecodeError):
-                    if msgspec.json.decode(line, type=_Entry).attempt == attempt:
-                        found.append(msgspec.json.decode(line, type=Event))
+                    if msgspec.json.decode(line, type=known(_Entry)).attempt == attempt:
+                        found.append(msgspec.json.decode(line, type=known(Event)))
         return found
 
     def read_state(self) -> RunState | None:
@@ -157,7 +158,7 @@ class RunDirectory:
         try:
             with open(self.path / "state.json", "rb") as stream:
                 data = stream.read(_MAX_JSON_BYTES)
-            state = msgspec.json.decode(data, type=RunState)
+            state = msgspec.json.decode(data, type=known(RunState))
         except (OSError, msgspec.DecodeError):
             return None
         return state if state.schema == STATE_SCHEMA else None
@@ -215,7 +216,7 @@ class RunDirectory:
             path = self.path / "requests" / name
             request = None
             with contextlib.suppress(OSError, msgspec.DecodeError), open(path, "rb") as stream:
-                request = msgspec.json.decode(stream.read(_MAX_REQUEST_BYTES), type=Request)
+                request = msgspec.json.decode(stream.read(_MAX_REQUEST_BYTES), type=known(Request))
             with contextlib.suppress(OSError):
                 path.unlink()
             yield name, request if request is None or request.action in ACTIONS else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from rigtui import files, paths
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError
 from rigtui.tui.shelf import Shelf
 
@@ -25,7 +26,7 @@ def read_shelf() -> Shelf:
     path = _path()
     try:
         with open(path, "rb") as stream:
-            return msgspec.json.decode(stream.read(MOST_BYTES), type=Shelf)
+            return msgspec.json.decode(stream.read(MOST_BYTES), type=known(Shelf))
     except FileNotFoundError:
         return Shelf()
     except msgspec.DecodeError as error:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from rigtui import __version__
+from rigtui.decoding import known
 from rigtui.errors import RigtuiError
 from rigtui.files import locked, write_atomic
 from rigtui.paths import cache_dir
@@ -34,7 +35,7 @@ def load() -> Known:
     """All of it; nothing where there is no file or none that can be used: it can be asked again at a price."""
     try:
         with open(_file(), "rb") as stream:
-            stored = msgspec.msgpack.decode(stream.read(_MAX_BYTES), type=_Stored)
+            stored = msgspec.msgpack.decode(stream.read(_MAX_BYTES), type=known(_Stored))
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return NOTHING
     return stored.known if stored.version == _VERSION else NOTHING
