@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rigtui.tui.services import TuningView
 
 AXES = {"gpus": "cards and their order", "kv_type": "KV type", "ubatch": "micro-batch", "fit_target_mib": "headroom"}
-COLUMNS = (("decode", 7, 1), ("prefill", 8, 0), ("first", 6, 2), ("splits", 7, 0), ("context", 8, 0))
+COLUMNS = (("decode", 8, 1), ("prefill", 8, 0), ("first", 6, 2), ("splits", 7, 0), ("context", 8, 0))
 """Of the table: name, cells, decimals."""
 BAR = 8
 PARTS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
