@@ -43,6 +43,7 @@ IN_RAM = (
     ("llama-3.1-8b-q4_k_m", 1, "-c 65536 -ngl 20"),
     ("olmo-2-7b-q4_k_m", 1, "-np 8 -ngl 20"),
     ("glm-4.5-air-q4_k_m", 4, "-c 2048 -ncmoe 30"),
+    ("nemotron-h-8b-q4_k_m", 1, "-c 8192 -ngl 34"),  # a GPU would compute attention of a layer in RAM: no flash attention at all
 )
 
 

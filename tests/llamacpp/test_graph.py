@@ -160,6 +160,16 @@ def test_bounds_hold_wherever_the_layers_lie(name: str, ubatch: int) -> None:
                 assert most is None or buffer <= most
 
 
+@pytest.mark.parametrize(("in_ram", "lost"), [(18, False), (19, True), (20, True), (21, False)])
+def test_flash_attention_is_lost_where_a_gpus_states_follow_attention_in_ram(in_ram: int, lost: bool) -> None:
+    known = model("nemotron-h-8b-q4_k_m")  # block 18 is attention, 20 has the next state
+    placement = Placement((HOST,) * in_ram + (0,) * (known.layers + 1 - in_ram))
+    with_, without = (
+        computation(known, Settings(flash_attention=flash), (), 8192).buffer(placement, 0, 8192, pipeline=False) for flash in (True, False)
+    )
+    assert (with_ == without) == lost
+
+
 def test_what_is_not_rotated_needs_no_positions() -> None:
     known = model("granite-4.0-h-tiny-q4_k_m")
     assert alone(replace(known, rotates=False), Settings(), 8192, pipeline=True) < alone(known, Settings(), 8192, pipeline=True)

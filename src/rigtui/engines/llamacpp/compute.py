@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from msgspec import Struct
+from msgspec.structs import replace as settings_replace
 
 from rigtui.engines.llamacpp.graph.allocator import Tape
 from rigtui.engines.llamacpp.graph.attention import flash_on_gpu
 from rigtui.engines.llamacpp.graph.model_graph import BlockAt, Drawn, Elsewhere, ModelGraph, contents
 from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
-from rigtui.engines.llamacpp.graph.schedule import tapes
+from rigtui.engines.llamacpp.graph.schedule import assign, tapes
 from rigtui.engines.llamacpp.graph.tensors import Cells
 from rigtui.engines.llamacpp.graph.traits import traits_of
 from rigtui.engines.llamacpp.kv import BLOCKS, cells, is_sliding, widths
@@ -84,16 +86,24 @@ class Computation:
         self.pinned = [self._pinned(layer) for layer in range(model.layers)]
         self.moved: dict[tuple[int, Part], tuple[str, ...]] = {}
         self.drawings: dict[object, list[Tape]] = {}
+        self.tokens = tokens
+        self.losing: dict[tuple[tuple[int, bool], ...], bool] = {}
+        self.plain: Computation | None = None
+        """The same without flash attention."""
         self.lowest: dict[tuple[int, tuple[int, int]], int] = {}
 
     def buffer(self, placement: Placement, device: int, context: int, *, pipeline: bool, projected: bool = False) -> int:
         """Bytes that `placement` needs on one GPU; `projected`: as `--fit` measures it, which forgets where norms were to be computed."""
+        if self._loses_flash(placement):
+            return self._without_flash().buffer(placement, device, context, pipeline=pipeline, projected=projected)
         copies = PIPELINE_COPIES if pipeline else 1
         forced = HOST not in placement.home and not projected
         return self._recorded(self._scene(placement, device), copies, forced=forced).peak(*self._cells(context))
 
     def host_buffer(self, placement: Placement, devices: int, context: int, *, pipeline: bool) -> int:
         """Bytes in RAM: inputs and their copies, and what is computed there."""
+        if self._loses_flash(placement):
+            return self._without_flash().host_buffer(placement, devices, context, pipeline=pipeline)
         copies = PIPELINE_COPIES if pipeline else 1
         scenes = [self._scene(placement, 0)] if devices else []
         if HOST not in placement.home or not devices:
@@ -117,6 +127,8 @@ class Computation:
         No part of a model needs much more than all of it does on one GPU, or behind another one: at most a third more in some thousand
         placements of all kinds of model. What is copied from RAM comes on top.
         """
+        if self._loses_flash(placement):
+            return self._without_flash().bounds(placement, device, context, pipeline=pipeline)
         home, moved, count = placement.home, placement.moved, self.model.layers
         if self.overrides or not count:
             return 0, None
@@ -135,6 +147,39 @@ class Computation:
             blocks = BlockAt(layer, 0, 0), BlockAt(layer, 1, 1)
             yield self._recorded(_Scene(blocks[:1], None, 1, 0), copies, forced=True)
             yield self._recorded(_Scene(blocks, None, 2, 1), copies, forced=True)
+
+    def _loses_flash(self, placement: Placement) -> bool:
+        """Whether the engine switches flash attention off because a GPU would compute it for a layer in RAM.
+
+        It asks so of a graph of single tokens (llama-context.cpp, resolve_fused_ops): the first states on a GPU draw the attention before
+        them to where they are. A quantised V needs it all the same.
+        """
+        state, home = self.model.recurrent, placement.home
+        if state is None or HOST not in home or not self.graph.micro.flash or BLOCKS[self.settings.kv_type[1]][0] > 1:
+            return False
+        first = next((layer for layer, has in enumerate(state.layers) if has and home[layer] != HOST), 0)
+        before = first - 1
+        while before > 0 and not self.graph.heads[before].key_value and not state.layers[before]:
+            before -= 1  # a feed-forward part alone
+        if before < 0 or state.layers[before] or home[before] != HOST:
+            return False
+        row = tuple((self.kinds[layer], home[layer] == HOST) for layer in range(before, first + 1))
+        if row not in self.losing:
+            places = [int(in_ram) for _, in_ram in row]
+            self.losing[row] = self._computed_elsewhere([BlockAt(before + n, place, place) for n, place in enumerate(places)])
+        return self.losing[row]
+
+    def _computed_elsewhere(self, blocks: list[BlockAt]) -> bool:
+        micro = replace(self.graph.micro, tokens=self.settings.slots, outputs=self.settings.slots)
+        single = ModelGraph(self.model, self.graph.traits, micro, self.graph.layout, self.graph.heads)
+        graph = single.draw(Drawn(tuple(blocks), head=None, host=1, forced=False))
+        assign(graph, 1)
+        return any(node.op == "flash" and node.device != 1 for node in graph.nodes)
+
+    def _without_flash(self) -> Computation:
+        if self.plain is None:
+            self.plain = Computation(self.model, settings_replace(self.settings, flash_attention=False), self.overrides, self.tokens)
+        return self.plain
 
     def _cells(self, context: int) -> tuple[int, int]:
         full, window, _ = cells(self.model, self.settings, context)

@@ -36,7 +36,7 @@ def tapes(graph: Graph, gpus: int, copies: int) -> list[Tape]:
     The graph is used up: sources are replaced by their copies.
     """
     host = gpus
-    _assign(graph, host)
+    assign(graph, host)
     splits, copied = _split(graph, copies)
     nodes: list[Tensor] = []
     for split in splits:
@@ -51,7 +51,8 @@ def tapes(graph: Graph, gpus: int, copies: int) -> list[Tape]:
     return record(nodes, leafs + graph.leafs, [GPU_ALIGNMENT] * gpus + [HOST_ALIGNMENT])
 
 
-def _assign(graph: Graph, host: int) -> None:
+def assign(graph: Graph, host: int) -> None:
+    """Give every node its device."""
     for leaf in graph.leafs:
         if leaf.device is None:
             leaf.device = host
