@@ -10,9 +10,7 @@ import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 
 from msgspec.structs import replace
 
@@ -123,8 +121,8 @@ class PacedRigs:
         if plan.status == "no_fit":
             return None
         asked = demand(plan)
-        every = ways(pair, asked, most=HEAD)
         first = foreseen(pair, plan.command[3:])
+        every = [way for way in ways(pair, asked, most=HEAD) if way.spread != first.spread]
         head = [way for way in every if way.seconds * NO_FASTER <= first.seconds][:HEAD]
         slower = [way for way in every if way not in head]
         plainly = foreseen(pair, asked)
@@ -167,7 +165,7 @@ def _speed(trial: Trial) -> float:
 
 
 def _seconds(server: LlamaServer) -> float:
-    """Of a token, by the server's own clock: the median of some, as a busy machine makes one late, and the rig the next one early."""
+    """Of a token, by the server's own clock: the mean of some, as a busy machine makes one late, and the rig the next one early."""
     body = {"prompt": [1] * FILLED, "n_predict": TOKENS, "ignore_eos": True, "cache_prompt": False}
     body |= {"stream": True, "timings_per_token": True, "samplers": ["top_k"], "top_k": 1}
     body |= {"logit_bias": [[WORD, 100]]}  # a whole word each time: parts of a letter would be kept back
@@ -176,7 +174,7 @@ def _seconds(server: LlamaServer) -> float:
         said = [json.loads(line[5:]) for line in answer if line.startswith(b"data:")]
     until = [one["timings"]["predicted_ms"] for one in said if not one["stop"]]
     assert len(until) > 1, f"no tokens: {said}\n{server.log[-1500:]}"
-    return median(after - before for before, after in pairwise(until)) / 1000
+    return (until[-1] - until[0]) / (len(until) - 1) / 1000
 
 
 def demand(plan: Plan) -> tuple[str, ...]:
