@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -156,17 +157,17 @@ def derived(text: str) -> bool:
     return bool(re.search(r"tiny.*\n.*(fits|tight|offload|no fit)", text))
 
 
-def keyed(terminal: Terminal, count: int, chance: random.Random) -> list[float]:
-    """Type into the filter; seconds from each key to the moment its letter stands there."""
-    terminal.keys("/")
-    terminal.wait(lambda text: "filter:" in text, "the filter")
+def keyed(terminal: Terminal, count: int, chance: random.Random, opens: str = "/", empty: str = "filter:") -> list[float]:
+    """Type into the line that a key opens and that says `empty` first; seconds from each key to the moment its letter stands there."""
+    terminal.keys(opens)
+    terminal.wait(lambda text: empty in text, "the filter")
     waits, typed = [], ""
     for at in range(count):
         letter = "abcdefgh"[at % 8]
         typed = typed + letter if len(typed) < 8 else letter
         if len(typed) == 1 and at:
             terminal.keys("\x15")
-            terminal.wait(lambda text: "filter:" in text, "an empty filter")
+            terminal.wait(lambda text: empty in text, "an empty filter")
         began = time.monotonic()
         terminal.keys(letter)
         shown = f" {typed} "
@@ -180,7 +181,7 @@ def main() -> int:
     """Print the figures; 1 when one is above its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="how long each state of rest is watched")
-    parser.add_argument("--only", default="", help="paint, still, moving, log or models")
+    parser.add_argument("--only", default="", help="paint, still, moving, log, logpage or models")
     options = parser.parse_args()
     parts: dict[str, Callable[[Bench], None]] = {
         "paint": Bench.first_paint,
@@ -188,6 +189,7 @@ def main() -> int:
         "moving": lambda bench: bench.rest("8 cards, all of them move at 1 Hz", 1.5, 4000, moving=True),
         "moving256": lambda bench: bench.rest("the same in 256 colours", 1.5, 4000, moving=True, COLORTERM=""),
         "log": log_storm,
+        "logpage": partial(log_storm, page=True),
         "models": Bench.many_models,
     }
     failed = False
@@ -200,8 +202,8 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def log_storm(bench: Bench) -> None:
-    """Keys while an engine says ten thousand lines a second, and what becomes of the lines."""
+def log_storm(bench: Bench, *, page: bool = False) -> None:
+    """Keys while an engine says ten thousand lines a second, on the cockpit or on the page of the log, and what becomes of the lines."""
     os.environ.update({"HOME": str(bench.home)})
     for name in [name for name in os.environ if name.startswith("XDG_")]:
         del os.environ[name]
@@ -217,18 +219,23 @@ def log_storm(bench: Bench) -> None:
     try:
         with bench.program() as terminal:
             terminal.wait(lambda text: "loading" in text or "starting" in text, "the run")
+            if page:
+                terminal.keys("o")
+                terminal.wait(lambda text: "Line" in text and "Esc back" in text, "the page of the log")
+            opens, empty = ("f", "only lines with") if page else ("/", "filter:")
             before = terminal.resident_bytes()
             start.touch()
             began = time.monotonic()
             waits: list[float] = []
             while time.monotonic() - began < LOG_S:
-                waits += keyed(terminal, 8, random.Random(len(waits)))
+                waits += keyed(terminal, 8, random.Random(len(waits)), opens, empty)
                 terminal.keys("\x1b")
-                terminal.wait(lambda text: "filter:" not in text and " abcdefgh " not in text, "the filter closed")
+                terminal.wait(lambda text: empty not in text and " abcdefgh " not in text, "the filter closed")
             time.sleep(2)
             written = sum(1 for line in (spawned.directory / "engine.log").read_bytes().splitlines() if b"load_tensors" in line)
             self_bytes = (terminal.resident_bytes() - before) / (1 << 20)
-            bench.figure(f"key to paint at {LINES:,} log lines a second, p95 of {len(waits)}", 1000 * p95(waits), "ms", 100)
+            where = "on the log's page" if page else "in the cockpit"
+            bench.figure(f"key to paint at {LINES:,} lines a second {where}, p95 of {len(waits)}", 1000 * p95(waits), "ms", 100)
             bench.figure("lines missing in the file", LINES * LOG_S - written, "", 0)
             bench.figure("memory grown by", self_bytes, "MiB", 32)
     finally:

@@ -109,3 +109,13 @@ async def test_the_cockpit_sends_little_when_little_changes(cockpit, rig):
             await screen.press(key)
             await screen.pilot.pause(0.05)
         await screen.until(sink.in_step, "the terminal shows what is drawn")
+
+
+async def test_what_changes_below_a_dialog_is_drawn_again_and_below_a_page_it_is_not(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        await screen.press("f")
+        await screen.until(lambda: "Add a model folder" in screen.text())
+        assert screen.app._background_screens == [screen.app.cockpit]
+        await screen.press("escape", "P")
+        await screen.until(lambda: "Profiles" in screen.text() and screen.app.screen is not screen.app.cockpit)
+        assert screen.app._background_screens == []

@@ -8,11 +8,12 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import BindingType
+from textual.screen import Screen
 from textual.theme import Theme
 
 from rigtui.errors import RigtuiError, UsageError
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 WEB_DRIVER = "textual.drivers.web_driver:WebDriver"
 """What textual-serve (1.1.3) asks for: the screen then talks to its parent, not to a terminal."""
+SWITCH_S = 0.001
+"""How long a thread may compute before one that waits has its turn: a key passes through many hands, and waits for each of them."""
 PLAIN_THEME = "ansi-dark"
 """Without colours: only the themes of the terminal's own colours can be drawn with none at all."""
 
@@ -170,6 +173,11 @@ class RigtuiApp(KeysInTurn):
         return CockpitScreen(self._services, self.keys, self._program)
 
     @property
+    def _background_screens(self) -> list[Screen[Any]]:
+        """None below a page that hides them: Textual 8.2.8 draws the whole page again whenever something below it changes."""
+        return [] if self.screen.styles.background.a == 1 else super()._background_screens
+
+    @property
     def cockpit(self) -> CockpitScreen:
         """The one screen that is always there."""
         screen = self.screen_stack[0]
@@ -225,6 +233,7 @@ def main(args: argparse.Namespace) -> int:
     in_browser = os.environ.get("TEXTUAL_DRIVER") == WEB_DRIVER
     if not in_browser and not (sys.__stdin__ and sys.__stdin__.isatty() and sys.__stderr__ and sys.__stderr__.isatty()):
         raise UsageError("the screen needs a terminal; `rigtui gpus`, `rigtui models` and `rigtui plan MODEL` print the same facts as text")
+    sys.setswitchinterval(SWITCH_S)
     theme = load_config().theme
     app = RigtuiApp(
         _services(args),

@@ -78,10 +78,10 @@ def changed(old: Sequence[Cell | None], new: Sequence[Cell]) -> list[range]:
             continue
         start = at - 1 if new[at][0] == "" and at else at
         stop = at + 2 if at + 1 < len(new) and new[at + 1][0] == "" else at + 1
-        if runs and start - runs[-1].stop <= BRIDGE and _alike(new[runs[-1].stop - 1 : start + 1]):
-            runs[-1] = range(runs[-1].start, stop)
-        elif runs and start <= runs[-1].stop:
+        if runs and start <= runs[-1].stop:
             runs[-1] = range(runs[-1].start, max(stop, runs[-1].stop))
+        elif runs and start - runs[-1].stop <= BRIDGE and _alike(new[runs[-1].stop - 1 : start + 1]):
+            runs[-1] = range(runs[-1].start, stop)
         else:
             runs.append(range(start, stop))
     return runs

@@ -60,7 +60,7 @@ class LogBook:
             self.dropped += chunk.dropped
             self._lines.append(LogLine(f"… {chunk.dropped:,} lines left out here; engine.log has them all"))
         self._lines += chunk.lines
-        self._shown += [at for at in range(start, len(self._lines)) if self._passes(self._lines[at])]
+        self._shown += self._passing(range(start, len(self._lines)))
         if len(self._lines) > KEPT * 5 // 4:
             self._let_go(len(self._lines) - KEPT)
         if self.following:
@@ -73,17 +73,23 @@ class LogBook:
         self.cursor = max(0, self.cursor - gone)
         self.dropped += count
 
-    def _passes(self, line: LogLine) -> bool:
-        if _RANK[line.level] < _RANK[self.least] and self.least is not None:
-            return False
-        text = line.text.lower() if self.filter else ""
-        return all(word in text for word in words_of(self.filter))
+    def _passing(self, positions: Iterable[int]) -> list[int]:
+        """Those of these positions whose lines are to be shown."""
+        lines, words = self._lines, words_of(self.filter)
+        if self.least is not None:
+            least = _RANK[self.least]
+            positions = [at for at in positions if _RANK[lines[at].level] >= least]
+        for word in words:
+            positions = [at for at in positions if word in lines[at].text.lower()]
+        return list(positions)
 
     def show_only(self, *, least: Level | None, words: str) -> None:
         """Another level or filter; the cursor stays on its line, or goes to the nearest one before it."""
         here = self._shown[self.cursor] if self._shown else 0
+        # A letter more leaves fewer lines of those that are shown: the others need no look.
+        narrower = least == self.least and words.startswith(self.filter)
         self.least, self.filter = least, words
-        self._shown = [at for at, line in enumerate(self._lines) if self._passes(line)]
+        self._shown = self._passing(self._shown if narrower else range(len(self._lines)))
         before = sum(1 for at in self._shown if at <= here)
         self.cursor = max(0, (len(self._shown) if self.following else before) - 1)
 

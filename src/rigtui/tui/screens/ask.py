@@ -20,6 +20,7 @@ from rigtui.tui.rows import joined, literal
 from rigtui.tui.run_text import QUESTION, base_url
 from rigtui.tui.screens.dialog import Dialog
 from rigtui.tui.services import Conversation, Speed, Turn
+from rigtui.tui.widgets.entry import Entry
 
 if TYPE_CHECKING:
     from rigtui.runs.state import RunState
@@ -61,7 +62,7 @@ class AskScreen(Dialog[None]):
             box.border_title = literal(f"Ask {clean(self._served.model)}")
             box.border_subtitle = close_line(self, "line.close", clickable("ask", "Enter asks"))
             yield Static(f"POST {base_url(self._served)}/chat/completions", markup=False, classes="quiet")
-            yield Input(QUESTION, id="question")
+            yield Entry(QUESTION, id="question")
             with VerticalScroll(id="answer-box"):
                 yield Static("", markup=False, id="answer")
 

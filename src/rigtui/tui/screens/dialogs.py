@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 from rigtui.tui.bindings import bindings, clickable, close_line, key_words
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialog import Dialog
+from rigtui.tui.widgets.entry import Entry
 
 
 class Answer(Struct, frozen=True):
@@ -65,7 +66,7 @@ class LineScreen(Dialog[str | None]):
             box.border_title = literal(self._title)
             box.border_subtitle = close_line(self, "line.close", clickable("take", "Enter takes it"))
             yield Static(self._text, markup=False, classes="say")
-            yield Input(self._value)
+            yield Entry(self._value)
             yield Static("", markup=False, id="wrong")
 
     def on_mount(self) -> None:

@@ -21,6 +21,7 @@ from rigtui.tui.log_text import log_title
 from rigtui.tui.messages import LinesRead, Noted
 from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.screens.page import Page
+from rigtui.tui.widgets.entry import Entry
 from rigtui.tui.widgets.log_view import LogView
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class LogPage(Page):
         self._book = LogBook()
         self._search = ""
         self._title = ""
+        self._rows = 0
+        """Of the line below the log."""
         self._entry: Callable[[str], None] | None = None
 
     def parts(self) -> ComposeResult:
@@ -54,7 +57,7 @@ class LogPage(Page):
         with VerticalScroll(id="log-line", classes="panel details", can_focus=False) as details:
             details.border_title = "Line"
             yield Static("", id="log-line-text", classes="details-text", markup=False)
-        yield Input(classes="entry", select_on_focus=False)
+        yield Entry(classes="entry", select_on_focus=False)
 
     def on_mount(self) -> None:
         """Read it until the page is left."""
@@ -84,8 +87,10 @@ class LogPage(Page):
             view.border_title = literal(title)
         view.show(self._search)
         line = self._book.here
-        text = Content("\n").join(wrapped(line.text, max(20, self.size.width - 6))) if line is not None else Content("nothing to show")
-        self.query_one("#log-line-text", Static).update(text)
+        rows = wrapped(line.text, max(20, self.size.width - 6)) if line is not None else [Content("nothing to show")]
+        # While it follows a pouring log, another line of as many rows must not lay the page out again.
+        self.query_one("#log-line-text", Static).update(Content("\n").join(rows), layout=len(rows) != self._rows)
+        self._rows = len(rows)
         self.show_hints()
 
     def on_resize(self) -> None:
