@@ -13,7 +13,6 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from rigtui.text import clean
-from rigtui.tui.widgets.entry import Entry
 from rigtui.tui.widgets.model_list import ModelList, items_of
 from rigtui.tui.widgets.model_rows import ModelRow
 
@@ -55,7 +54,7 @@ class ModelPicker(Vertical):
         self._selected: str | None = None
         self._told: str | None = None
         """A pick whose answer is still to come: what is shown before it does not move the cursor back."""
-        self._filter: Entry | None = None
+        self._filter: Input | None = None
         """The line to type into, once it was asked for."""
         self._sort: Sort = "used"
 
@@ -96,7 +95,7 @@ class ModelPicker(Vertical):
     def open_filter(self) -> None:
         """Show the filter line and type into it: what is typed right behind the key belongs there."""
         if self._filter is None:
-            self._filter = Entry(placeholder="filter: name, quantization, family", id="model-filter", select_on_focus=False)
+            self._filter = Input(placeholder="filter: name, quantization, family", id="model-filter", select_on_focus=False)
             self.mount(self._filter, before=0)
         self._filter.display = True
         self.screen.set_focus(self._filter)
