@@ -17,6 +17,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager  # noqa:
 import pytest  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
+from rigtui.models import download  # noqa: E402
 from rigtui.tui.app import RigtuiApp  # noqa: E402
 from rigtui.tui.theme import load_themes  # noqa: E402
 from tui.fakes import World  # noqa: E402
@@ -83,6 +84,8 @@ class Screen:
 def cockpit(monkeypatch: pytest.MonkeyPatch) -> Cockpit:
     """`async with cockpit(world, size=(80, 24)) as screen`: a cockpit over a made-up world."""
     monkeypatch.delenv("NO_COLOR", raising=False)
+    # Where `hf` lies differs from machine to machine.
+    monkeypatch.setattr(download, "program", lambda: "hf")
 
     @asynccontextmanager
     async def opened(world: World, size: tuple[int, int] = (120, 36), color_system: str = "truecolor", **more) -> AsyncIterator[Screen]:
