@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import nvml_stub as stub
 # How long drawing and testing take says how busy the machine is, not whether rigtui is right.
 settings.register_profile("rigtui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rigtui")
+
+# A shell that starts the tests in the background lets them, and with them all they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _DIRECTORIES = {
     "XDG_CONFIG_HOME": ".config",
