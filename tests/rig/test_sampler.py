@@ -11,7 +11,7 @@ from rigtui.rig.division import Engines
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Sampler, read_rig
 
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 TOY = Rig(name="toy", platform="linux")
 
 

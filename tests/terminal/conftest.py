@@ -45,15 +45,20 @@ class Terminal:
         """Type."""
         self._tmux("send-keys", "-t", "main", "-l", words)
 
-    def wait(self, *words: str, gone: str | None = None) -> str:
-        """Wait until all of `words` are on the screen (and `gone` is not) and return it."""
+    def wait(self, *words: str, gone: str | None = None, fault: Callable[[str], str] = lambda _: "") -> str:
+        """Wait until all of `words` are on the screen (and `gone` is not), without a `fault`, and return it.
+
+        A fault is waited out, too: a capture may show a screen that is only half painted.
+        """
         deadline = time.monotonic() + DEADLINE_S
         while True:
             screen = self.screen()
-            if all(word in screen for word in words) and (gone is None or gone not in screen):
+            there = all(word in screen for word in words) and (gone is None or gone not in screen)
+            wrong = fault(screen) if there else ""
+            if there and not wrong:
                 return screen
             if time.monotonic() > deadline:
-                raise AssertionError(f"never came: {words} (gone: {gone})\n{screen}")
+                raise AssertionError(f"never came: {words} (gone: {gone}) {wrong}\n{screen}")
             time.sleep(0.1)
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"
 
 import asyncio  # noqa: E402
 import inspect  # noqa: E402
+import time  # noqa: E402
 from collections.abc import AsyncIterator, Callable  # noqa: E402
 from contextlib import AbstractAsyncContextManager, asynccontextmanager  # noqa: E402
 
@@ -21,6 +22,9 @@ from rigtui.models import download  # noqa: E402
 from rigtui.tui.app import RigtuiApp  # noqa: E402
 from rigtui.tui.theme import load_themes  # noqa: E402
 from tui.fakes import World  # noqa: E402
+
+DEADLINE_S = 120.0
+"""Only a broken program needs it all: the tests share the machine with others."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -67,7 +71,8 @@ class Screen:
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait for a condition, with a deadline that only a broken program reaches."""
-        for _ in range(500):
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
             if condition():
                 await self.pilot.pause()
                 return
