@@ -154,7 +154,7 @@ def test_watch_prints_reading_after_reading_until_ctrl_c(nvml_stub):
         assert first["gpus"][0]["free_bytes"] - changed["gpus"][0]["free_bytes"] == 4000 * MIB
     finally:
         child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate(timeout=120)
     assert (child.returncode, errors) == (130, "")
 
 

@@ -208,7 +208,7 @@ def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path
         ready = runs.wait(directory, "ready", measured=True)
     finally:
         os.close(parent)  # the terminal hangs up
-    assert launcher.wait(30) == -signal.SIGHUP
+    assert launcher.wait(120) == -signal.SIGHUP
     assert identity.is_running(ready.pid, ready.pid_started)
     assert identity.is_running(ready.supervisor_pid, ready.supervisor_started)
     os.kill(ready.supervisor_pid or 0, signal.SIGHUP)

@@ -639,7 +639,7 @@ class World:
         return ended.set
 
     def derive(self, rig: Rig, chosen: Model, intent: Intent, builds: tuple[Build, ...]) -> Plan:
-        self.derive_gate.wait(10)
+        self.derive_gate.wait(120)
         plan = plan_for(rig, chosen, intent, builds)
         return replace(plan, basis="verified") if intent in self.verified else plan
 
@@ -656,7 +656,7 @@ class World:
     def launch(self, candidate: LibraryEntry, intent: Intent, plan: Plan, others: Others, say: Callable[[str], object]) -> Launch:
         if self.launch_says:
             say(self.launch_says)
-        self.launch_gate.wait(10)
+        self.launch_gate.wait(120)
         if self.launch_problem:
             raise RigtuiError(self.launch_problem)
         self.launched.append((candidate.path, intent, others))

@@ -167,14 +167,14 @@ def test_closing_wakes_whoever_waits(server):
         stream("first", end=False)(handler, body)
         handler.wfile.flush()
         reached.set()
-        leave.wait(30)
+        leave.wait(120)
 
     server.answer = hang
     conversation = chat(server)
     got: list[str] = []
     waiting = threading.Thread(target=lambda: got.extend(conversation))
     waiting.start()
-    assert reached.wait(10)
+    assert reached.wait(120)
     conversation.close()
     waiting.join(10)
     leave.set()

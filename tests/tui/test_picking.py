@@ -84,7 +84,7 @@ async def test_answers_for_an_older_choice_are_dropped(cockpit):
         def derive(rig, chosen, intent, builds):
             if intent.use_case.name == "coding" and chosen is not MODELS[0]:
                 seen.append(chosen.name)
-                held.wait(10)
+                held.wait(120)
             return plan_for(rig, chosen, intent, builds)
 
         force_setattr(screen.app.cockpit.services, "derive", derive)

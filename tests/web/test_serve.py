@@ -32,7 +32,7 @@ class Served:
     def end(self) -> str:
         """End it; what it said."""
         self.process.terminate()
-        _, said = self.process.communicate(timeout=30)
+        _, said = self.process.communicate(timeout=120)
         return said.decode()
 
 
