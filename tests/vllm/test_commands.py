@@ -58,6 +58,42 @@ def test_what_does_not_fit_ends_with_3_and_what_is_refused_with_1(coder: str, ca
     assert plan["context"] == 8192
 
 
+def test_a_preview_says_for_which_vllm_it_holds(
+    coder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one named, else the one installed, else the newest known; the verdict and the exit code are that one's."""
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+
+    def preview(*before: str) -> tuple[int, str]:
+        words = ("vllm", "serve", coder, "--max-model-len", "4096", "--gpu-memory-utilization", "0.85")
+        code = call("--rig", str(RIGS / "one-4090.toml"), "preview", *before, "--", *words)
+        return code, capsys.readouterr().out
+
+    code, text = preview()
+    assert code == 3
+    assert "under vLLM 0.33, the newest that rigtui knows" in text
+    assert "vLLM 0.33 does not start; --max-num-seqs" in text
+    code, text = preview("--vllm-version", "0.19")
+    assert code == 0
+    assert "under vLLM 0.19, which you named" in text
+    assert "does not start" not in text
+    installed(tmp_path / "env", "0.18.1")
+    code, text = preview()
+    assert code == 0
+    assert f"under vLLM 0.18.1, the one at {tmp_path / 'env' / 'bin' / 'vllm'}" in text
+    assert call("--rig", str(RIGS / "one-4090.toml"), "preview", "--vllm-version", "new", "--", "vllm", "serve", coder) == 2
+    assert "--vllm-version takes a version such as 0.19.1, not 'new'" in capsys.readouterr().err
+
+
+def installed(folder: Path, version: str) -> None:
+    """An environment with a vLLM in it, as far as looking at names goes."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "vllm").write_text(f"#!{folder}/bin/python\n")
+    (folder / "bin" / "vllm").chmod(0o755)
+    (folder / "lib" / "python3.12" / "site-packages" / f"vllm-{version}.dist-info").mkdir(parents=True)
+
+
 def test_a_refused_utilization_is_no_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(write(tmp_path / "m", *dense(8)))
     own = ("--engine-arg=--gpu-memory-utilization", "--engine-arg=0.99")

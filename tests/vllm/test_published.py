@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from rigtui.engines.vllm.arguments import RefusedError, read
-from rigtui.engines.vllm.preview import preview
+from rigtui.engines.vllm.preview import Meant, preview
 from rigtui.engines.vllm.published import MEASURED, TENSOR_PARALLEL_2
+from rigtui.engines.vllm.releases import NEWEST, release
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.use_cases import use_case
 from rigtui.models.model import Model
@@ -49,8 +50,10 @@ def described(*cards: Gpu) -> Rig:
     return Rig(name="fleet", platform="linux", gpus=cards, simulated=True)
 
 
-def serve(model: Model, cards: Rig, *own: str, **env: str) -> Plan:
-    return preview(cards, model, read(("/m", *own)), env, ("vllm", "serve", "/m", *own))
+def serve(model: Model, cards: Rig, *own: str, meant: str | None = None, **env: str) -> Plan:
+    found = release(meant) if meant else NEWEST
+    assert found is not None
+    return preview(cards, model, read(("/m", *own)), env, ("vllm", "serve", "/m", *own), Meant(found))
 
 
 def derived(model: Model, cards: Rig, name: str) -> Plan:
@@ -73,21 +76,58 @@ def test_by_default_an_even_split_over_two_dies_at_the_head(coder: Model) -> Non
     assert "LM head" in text
 
 
-def test_by_default_four_fit_and_hold_more_than_the_one_large_card(coder: Model) -> None:
-    four = serve(coder, described(*(small(index) for index in range(4))), "-pp", "4", "--max-model-len", "3072", "--enforce-eager")
-    one = serve(coder, described(LARGE), "--max-model-len", "3072", "--enforce-eager")
-    graphs = serve(coder, described(LARGE), "--max-model-len", "3072")
-    assert all(plan.status in ("fits", "tight") for plan in (four, one, graphs))
-    tokens = [plan.engine_view.kv_tokens or 0 for plan in (four, one, graphs)]
+@pytest.mark.parametrize("meant", ["0.19", "0.33"])
+def test_by_default_four_fit_and_hold_more_than_the_one_large_card(coder: Model, meant: str) -> None:
+    eager = ("--max-model-len", "3072", "--enforce-eager")
+    four = serve(coder, described(*(small(index) for index in range(4))), "-pp", "4", *eager, meant=meant)
+    one = serve(coder, described(LARGE), *eager, meant=meant)
+    assert all(plan.status in ("fits", "tight") for plan in (four, one))
+    tokens = [plan.engine_view.kv_tokens or 0 for plan in (four, one)]
     assert tokens == sorted(tokens, reverse=True)
     published = [measured.kv_tokens for measured in (MEASURED[2], MEASURED[1], MEASURED[0])]
     assert published == sorted(published, reverse=True)
-    assert "tokens of KV" in why(graphs, "graphs_cost_kv")
-    # 256 requests with a state each, while graphs are captured: today's vLLM asks for as many blocks.
-    assert "--max-num-seqs" in why(graphs, "state_blocks")
-    assert "state_blocks" not in codes(one) | codes(four)
     # The last stage of the four is the poorest: the head lies there.
     assert "the last stage" in why(four, "kv_min_over_stages")
+
+
+def test_before_0_20_graphs_lie_beside_the_share_and_cost_kv_by_making_it_smaller(coder: Model) -> None:
+    """The published 3,136 tokens against 8,624: default share, graphs on top of it, less than that is free."""
+
+    def one(*own: str) -> Plan:
+        return serve(coder, described(LARGE), "--max-model-len", "3072", *own, meant="0.19")
+
+    eager, graphs = one("--enforce-eager"), one()
+    assert (eager.status, graphs.status) == ("tight", "no_fit")
+    passes = why(graphs, "graphs_over_free").partition(" passes")[0].rsplit(" ", 1)[1]
+    smaller = one("--gpu-memory-utilization", passes)
+    assert smaller.status == "tight"
+    lost = (eager.engine_view.kv_tokens or 0) - (smaller.engine_view.kv_tokens or 0)
+    assert lost >= 3 * 784
+    assert lost % 784 == 0
+    assert "beside its share" in why(smaller, "graphs_cost_kv")
+
+
+def test_more_requests_than_state_blocks_end_a_start_with_graphs_and_the_number_that_passes_is_said(coder: Model) -> None:
+    """One verdict: the headline is what the release does (vLLM 0.33, config/compilation.py:1526)."""
+    asked = ("--max-model-len", "3072")
+    graphs, eager = serve(coder, described(LARGE), *asked), serve(coder, described(LARGE), *asked, "--enforce-eager")
+    assert (graphs.status, eager.status) == ("no_fit", "tight")
+    assert (graphs.engine_view.kv_tokens or 0) < (eager.engine_view.kv_tokens or 0)
+    assert "tokens of KV" in why(graphs, "graphs_cost_kv")
+    text = why(graphs, "state_blocks")
+    assert "vLLM 0.33 does not start" in text
+    passes = text.partition("--max-num-seqs ")[2].split()[0]
+    assert serve(coder, described(LARGE), *asked, "--max-num-seqs", passes).status == "tight"
+    assert not any(warning.code == "state_blocks" for plan in (graphs, eager) for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(("meant", "said"), [("0.17.1", True), ("0.18.0", False), ("0.19.1", False), ("0.20.0", True), ("0.32.0", True)])
+def test_only_releases_that_fail_for_too_few_state_blocks_are_said_to(coder: Model, meant: str, said: bool) -> None:
+    """0.17 asserts while it captures (vllm#34094), 0.18 and 0.19 capture smaller batches, 0.20 and later refuse."""
+    plan = serve(coder, described(LARGE), "--max-model-len", "3072", "--gpu-memory-utilization", "0.85", meant=meant)
+    assert ("state_blocks" in codes(plan)) is said
+    assert plan.status == ("no_fit" if said else "tight")
+    assert plan.engine_build == meant
 
 
 def test_what_is_never_divided_is_about_five_gib_a_card(coder: Model) -> None:
@@ -102,7 +142,7 @@ def test_a_utilization_of_95_percent_is_refused_before_launch_with_one_that_pass
     assert plan.status == "no_fit"
     passes = why(plan, "util_over_free").rsplit(" passes", 1)[0].rsplit(" ", 1)[1]
     assert 0.88 < float(passes) < 0.95
-    again = serve(coder, described(LARGE), "--gpu-memory-utilization", passes, "--max-model-len", "4096")
+    again = serve(coder, described(LARGE), "--gpu-memory-utilization", passes, "--max-model-len", "4096", "--enforce-eager")
     assert again.status == "tight"
     assert "util_over_free" not in codes(again)
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from rigtui.cli.output import print_json
 from rigtui.cli.plan_command import plan_lines
-from rigtui.cli.target import current_rig
+from rigtui.cli.target import current_rig, installed_builds
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT, RigtuiError, UsageError
 from rigtui.models.model import Model
 from rigtui.planning.plan import PLAN_SCHEMA, Plan
 from rigtui.text import clean
 
+if TYPE_CHECKING:
+    from rigtui.engines.vllm.preview import Meant
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("--json", action="store_true", help="the whole plan as JSON (rigtui.plan/1)")
+    parser.add_argument("--vllm-version", metavar="VERSION", help="the vLLM that is meant, such as 0.19 (default: the installed one)")
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="llama-server ARGS… or vllm serve ARGS…, after --")
 
 
@@ -101,6 +106,22 @@ def _vllm(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...
             raise UsageError("the command names no model; add the folder after `serve`")
         if not Path(own.model).is_dir():
             raise UsageError(f"{clean(own.model)} is no folder here; a preview reads the files of a checkpoint")
-        return preview(current_rig(args), read_safetensors(own.model), own, env, command)
+        return preview(current_rig(args), read_safetensors(own.model), own, env, command, _meant(args))
     except RefusedError as refused:
         raise _Refused(str(refused)) from refused
+
+
+def _meant(args: argparse.Namespace) -> Meant:
+    """The vLLM that was named, else the one found here, else the newest known."""
+    from rigtui.engines.vllm.preview import Meant
+    from rigtui.engines.vllm.releases import release
+
+    if args.vllm_version is not None:
+        named = release(args.vllm_version)
+        if named is None:
+            raise UsageError(f"--vllm-version takes a version such as 0.19.1, not '{clean(args.vllm_version)}'")
+        return Meant(named, "which you named")
+    for build in installed_builds():
+        if build.engine == "vllm" and build.gpu and (found := release(build.version)) is not None:
+            return Meant(found, f"the one at {clean(build.argv[0])}")
+    return Meant()

@@ -49,6 +49,8 @@ class Cache(Struct, frozen=True, kw_only=True):
     in_flight: int
     states: int
     """State blocks a request holds in every group of them."""
+    whole_requests: bool = True
+    """Whether vLLM logs the size of its cache by the requests that fit (`Release.logs_whole_requests`)."""
 
     def block_bytes(self, first: int, count: int) -> int:
         """Bytes of one block on the worker with layers `first` … `first + count - 1`; 0 where none of them keeps anything."""
@@ -78,9 +80,15 @@ class Cache(Struct, frozen=True, kw_only=True):
         return -(-context // group.block_tokens)
 
     def tokens(self, blocks: int, context: int) -> int:
-        """What vLLM (0.28 and later) logs as the size of its cache: requests that fit at once times their length."""
+        """What vLLM logs as "GPU KV cache size"; the requests that fit at once are `requests`, whatever it logs."""
         needed = self.blocks(context)
-        return int(blocks / needed * context) if needed else 0
+        if not needed:
+            return 0
+        if self.whole_requests:
+            return int(blocks / needed * context)
+        # A state's block is as long as the longest request.
+        smallest = min(context if group.kind == "state" else group.block_tokens for group in self.groups)
+        return blocks // sum(group.tables for group in self.groups) * smallest
 
     def longest(self, blocks: int, requests: int, most: int) -> int:
         """The longest context, up to `most` tokens, of which `requests` at once fit `blocks`; 0 where not even one token does."""
@@ -114,6 +122,7 @@ def cache(model: Model, settings: Settings) -> Cache:
         sliding_window=model.sliding_window,
         in_flight=settings.tokens_in_flight,
         states=STATES_WITH_PREFIXES if settings.prefix_caching else 1,
+        whole_requests=settings.release.logs_whole_requests,
     )
 
 

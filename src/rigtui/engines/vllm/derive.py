@@ -11,10 +11,11 @@ from rigtui.engines.engine import Build
 from rigtui.engines.vllm import layouts, rules
 from rigtui.engines.vllm.arguments import Own, partition_of
 from rigtui.engines.vllm.cache_types import kv_types
-from rigtui.engines.vllm.footprint import NOTHING_LEARNED, Demand, Learned, budget, demand, most_utilization, room
+from rigtui.engines.vllm.footprint import NOTHING_LEARNED, Demand, Learned, budget, demand, graphs_beside_share, most_utilization, room
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import best, even, least_blocks
-from rigtui.engines.vllm.refusals import over_free, too_few_blocks
+from rigtui.engines.vllm.refusals import refusal
+from rigtui.engines.vllm.releases import NEWEST, Release, release
 from rigtui.engines.vllm.reserve import headroom_bytes
 from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, Settings
 from rigtui.engines.vllm.speed import decode_tok_s
@@ -61,8 +62,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
     @property
     def kv_tokens(self) -> int:
-        """What vLLM will log as the size of its cache."""
-        return self.demand.cache.tokens(self.blocks, self.settings.context) if self.blocks > 0 else 0
+        """What vLLM will log as the size of its cache; 0 where not one request fits, which it refuses before it logs that."""
+        return self.demand.cache.tokens(self.blocks, self.settings.context) if self.blocks > 0 and self.requests else 0
 
 
 class Derivation(Struct, frozen=True, kw_only=True):
@@ -99,9 +100,10 @@ def derive(
     if not cards:
         return Derivation(wants=want, own=own, cards=(), left_out=left_out)
     wanted_free = _headrooms(named or rig.usable_gpus, intent.overrides.fit_target_mib, constraints)
-    search = _Search(rig, model, intent, want, own, constraints, wanted_free, learned)
-    found = search.all(cards, ordered=named is not None)
-    return Derivation(wants=want, own=own, cards=cards, left_out=left_out, candidates=tuple(found))
+    spoken = (release(build.version) if build else None) or NEWEST
+    start = Derivation(wants=want, own=own, cards=cards, left_out=left_out)
+    search = _Search(rig, model, intent, start, constraints, wanted_free, learned, spoken)
+    return replace(start, candidates=tuple(search.all(cards, ordered=named is not None)))
 
 
 def _usable(
@@ -140,20 +142,21 @@ class _Search:
         rig: Rig,
         model: Model,
         intent: Intent,
-        want: Wants,
-        own: Own,
+        start: Derivation,
         constraints: Sequence[Constraint],
         headrooms: dict[int, int],
         learned: Learned,
+        release: Release,
     ) -> None:
         self.rig = rig
         self.model = model
         self.intent = intent
-        self.want = want
-        self.own = own
+        self.want = start.wants
+        self.own = start.own
         self.constraints = constraints
         self.headrooms = headrooms
         self.learned = learned
+        self.release = release
         self.loaded: Weights = weights(model)
         self._demands: dict[Settings, Demand] = {}
         self.least_stages = int(largest(constraints, "stages") or 1)
@@ -273,7 +276,8 @@ class _Search:
         settings = self._settings(layout, eager, kv)
         if settings not in self._demands:
             self._demands[settings] = demand(self.model, settings, self.loaded, self.learned)
-        utilization = self._utilization(layout.cards, self._headroom(layout))
+        beside = graphs_beside_share(settings, -(-self.model.layers // settings.stages))
+        utilization = self._utilization(layout.cards, [keep + beside for keep in self._headroom(layout)])
         return self._demands[settings], [min(budget(card, utilization) for card in stage) for stage in layout.stages], utilization
 
     def _headroom(self, layout: Layout) -> tuple[int, ...]:
@@ -294,7 +298,7 @@ class _Search:
             demand=needs,
             blocks=blocks,
             requests=0,
-            refusal=over_free(self.rig, cards, utilization) or too_few_blocks(needs, blocks),
+            refusal=refusal(self.rig, cards, needs, utilization, blocks),
         )
         return self._rated(self._with_context(candidate))
 
@@ -317,7 +321,8 @@ class _Search:
             dtype=own.dtype or dtype,
             kv_type=kv,
             block_tokens=own.block_tokens or BLOCK_TOKENS,
-            prefix_caching=own.prefix_caching is not False,
+            prefix_caching=self.release.keeps_prefixes(own.prefix_caching, hybrid=self.model.recurrent is not None),
+            release=self.release,
         )
 
     def _utilization(self, cards: Sequence[Gpu], headroom: Sequence[int]) -> float:

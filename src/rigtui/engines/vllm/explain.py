@@ -243,14 +243,22 @@ def _even_failure(candidate: Candidate, usual: Sequence[int]) -> str:
 
 
 def graphs_cost(candidate: Candidate) -> str:
-    """What CUDA graphs take, in GiB and in tokens of KV."""
-    settings = candidate.settings
+    """What CUDA graphs take, in GiB and in tokens of KV.
+
+    Where a release takes them beside its share of the card, they cost as much: the share must be so much smaller.
+    """
+    settings, held = candidate.settings, candidate.demand.cache
     learned = candidate.demand.learned
-    size = graph_bytes(replace(settings, eager=False), max(candidate.partition)) * learned.graphs
-    other = demand(candidate.demand.model, replace(settings, eager=not settings.eager), candidate.demand.weights, learned)
-    blocks = least_blocks(other, _budgets(candidate), candidate.partition)
-    lost = abs(candidate.demand.cache.tokens(max(blocks, 0), settings.context) - candidate.kv_tokens)
-    return f"CUDA graphs cost about {gib(int(size))}, {lost:,} tokens of KV"
+    sizes = [int(graph_bytes(replace(settings, eager=False), count) * learned.graphs) for count in candidate.partition]
+    without = demand(candidate.demand.model, replace(settings, eager=True), candidate.demand.weights, learned)
+    budgets = _budgets(candidate)
+    most = least_blocks(without, budgets, candidate.partition)
+    least = least_blocks(without, [budget - size for budget, size in zip(budgets, sizes, strict=True)], candidate.partition)
+    lost = held.tokens(max(most, 0), settings.context) - held.tokens(max(least, 0), settings.context)
+    beside = (
+        "" if settings.release.graphs_in_share else f": vLLM {settings.release.label} takes them beside its share, which must be smaller"
+    )
+    return f"CUDA graphs cost about {gib(max(sizes))}, {lost:,} tokens of KV{beside}"
 
 
 def _graphs(candidate: Candidate) -> list[Reason]:

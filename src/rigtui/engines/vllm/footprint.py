@@ -1,8 +1,8 @@
 """What every vLLM worker takes on its card, and what is left there for the KV cache. Pure.
 
-A worker may take `utilization` of its card's total; weights, activations and CUDA graphs come out of that, the rest becomes KV blocks, and
-all workers keep as many as the poorest of them (vLLM 0.33, v1/worker/gpu_worker.py:639, v1/core/kv_cache_planning.py:1576). The CUDA
-context and NCCL are taken before, and come on top.
+A worker may take `utilization` of its card's total; weights, activations and (since 0.20) CUDA graphs come out of that, the rest becomes
+KV blocks, and all workers keep as many as the poorest of them (vLLM 0.33, v1/worker/gpu_worker.py:639, v1/core/kv_cache_planning.py:1576).
+The CUDA context and NCCL are taken before, and come on top.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Demand(Struct, frozen=True, kw_only=True):
     def blocks(self, budget: int, first: int, count: int) -> int:
         """KV blocks that fit beside everything else in `budget` bytes; negative where not even that fits."""
         use = self.use(first, count)
-        left = budget - use.weights - use.compute - use.graphs
+        left = budget - use.weights - use.compute - use.graphs + graphs_beside_share(self.settings, count)
         size = self.cache.block_bytes(first, count)
         if left < 0 or not size:
             return left if left < 0 else UNBOUNDED
@@ -139,6 +139,11 @@ def demand(model: Model, settings: Settings, loaded: Weights | None = None, lear
 def graph_bytes(settings: Settings, layers: int) -> int:
     """CUDA graphs of a worker with so many layers."""
     return 0 if settings.eager else GRAPH_BASE + settings.graph_sizes * layers * GRAPH_LAYER
+
+
+def graphs_beside_share(settings: Settings, layers: int) -> int:
+    """CUDA graphs of a worker with so many layers, where its release takes them beside its share of the card instead of out of it."""
+    return 0 if settings.release.graphs_in_share else graph_bytes(settings, layers)
 
 
 def cuda_total(gpu: Gpu) -> int:

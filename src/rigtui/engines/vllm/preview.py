@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.vllm import explain, rules
@@ -15,9 +16,10 @@ from rigtui.engines.vllm.footprint import budget, demand
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import even, least_blocks
 from rigtui.engines.vllm.plans import plans
-from rigtui.engines.vllm.refusals import over_free, too_few_blocks
+from rigtui.engines.vllm.refusals import refusal
+from rigtui.engines.vllm.releases import NEWEST, Release
 from rigtui.engines.vllm.reserve import headroom_bytes
-from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, DEFAULT_SEQUENCES, DEFAULT_UTILIZATION, Settings
+from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, DEFAULT_SEQUENCES, Settings
 from rigtui.engines.vllm.speed import decode_tok_s
 from rigtui.errors import UsageError
 from rigtui.intent.intent import Intent, Overrides, UseCase
@@ -28,8 +30,16 @@ from rigtui.rig.select import select
 from rigtui.text import clean
 
 
-def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: tuple[str, ...]) -> Plan:
-    """The plan that `command` amounts to with the variables `env`.
+class Meant(Struct, frozen=True):
+    """The vLLM that a command is looked at for."""
+
+    release: Release = NEWEST
+    why: str = "the newest that rigtui knows (none is installed; --vllm-version names another)"
+    """Why this one, to stand behind its name."""
+
+
+def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: tuple[str, ...], meant: Meant) -> Plan:
+    """The plan that `command` amounts to with the variables `env` under the vLLM that is `meant`.
 
     Raises UsageError for what cannot be followed here, RefusedError for what vLLM refuses before it looks at the memory.
     """
@@ -37,11 +47,12 @@ def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: t
     context = own.context or model.context_trained
     if context > model.context_trained and "VLLM_ALLOW_LONG_MAX_MODEL_LEN" not in env:
         raise RefusedError(f"max_model_len ({context:,}) is greater than the {model.context_trained:,} of the model's config.json")
-    candidate = _judged(rig, model, own, env, layout, context)
+    candidate = _judged(rig, model, own, env, layout, context, meant.release)
     settings = candidate.settings
     return Plan(
         status=candidate.status,
         engine="vllm",
+        engine_build=meant.release.label,
         model=plan_model(model),
         use_case="",
         context=settings.context,
@@ -54,7 +65,7 @@ def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: t
         command=command,
         env=dict(env),
         expected=Expected(decode_tok_s=candidate.decode_tok_s, basis="estimated" if model.experts else "calibrated"),
-        reasons=_reasons(candidate),
+        reasons=_reasons(candidate, meant),
         warnings=_warnings(rig, model, candidate),
         alternatives=_own_way(rig, model, candidate),
     )
@@ -79,7 +90,7 @@ def _layout(rig: Rig, model: Model, own: Own, env: Mapping[str, str]) -> Layout:
     return Layout(stages=tuple(tuple(cards[at : at + size]) for at in range(0, size * stages, size)))
 
 
-def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: Layout, context: int) -> Candidate:
+def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: Layout, context: int, release: Release) -> Candidate:
     cards, stages = layout.cards, len(layout.stages)
     dtype = own.dtype or (model.transformers.dtype if model.transformers else "bf16")
     settings = Settings(
@@ -92,10 +103,11 @@ def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: La
         dtype=dtype,
         kv_type=own.kv_type or dtype,
         block_tokens=own.block_tokens or BLOCK_TOKENS,
-        prefix_caching=own.prefix_caching is not False,
+        prefix_caching=release.keeps_prefixes(own.prefix_caching, hybrid=model.recurrent is not None),
+        release=release,
     )
     needs = demand(model, settings)
-    utilization = own.utilization or DEFAULT_UTILIZATION
+    utilization = own.utilization or release.utilization
     partition = partition_of(env.get(PARTITION), stages, model.layers) or even(model.layers, stages)
     budgets = [min(budget(card, utilization) for card in stage) for stage in layout.stages]
     blocks = least_blocks(needs, budgets, partition)
@@ -112,7 +124,7 @@ def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: La
         demand=needs,
         blocks=blocks,
         requests=needs.cache.requests(blocks, context) if blocks > 0 else 0,
-        refusal=over_free(rig, cards, utilization),
+        refusal=refusal(rig, cards, needs, utilization, blocks),
         decode_tok_s=decode_tok_s(needs, layout.stages, partition),
     )
     return replace(candidate, status=_status(rig, candidate, longest >= context))
@@ -125,17 +137,29 @@ def _status(rig: Rig, candidate: Candidate, holds: bool) -> Status:
     return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
 
 
-def _reasons(candidate: Candidate) -> tuple[Reason, ...]:
-    found = [Reason("preview", "what this command does as it stands; rigtui has derived nothing")]
+def _reasons(candidate: Candidate, meant: Meant) -> tuple[Reason, ...]:
+    what = f"what this command does as it stands under vLLM {meant.release.label}, {meant.why}; rigtui has derived nothing"
+    found = [Reason("preview", what)]
     found += [candidate.refusal] if candidate.refusal else []
-    if candidate.status == "no_fit" and candidate.refusal is None:
+    if candidate.requests == 0:
         found.append(Reason("no_fit", explain.shortfall(candidate)))
     found += explain.partition(candidate)
     if candidate.blocks > 0:
-        tokens, requests = candidate.kv_tokens, candidate.requests
-        text = f"{tokens:,} tokens of KV: {requests} requests of {candidate.settings.context:,} at once"
-        found += [Reason("kv", text), Reason("graphs_cost_kv", explain.graphs_cost(candidate))]
+        found += [*_cache(candidate), Reason("graphs_cost_kv", explain.graphs_cost(candidate))]
     return tuple(found)
+
+
+def _cache(candidate: Candidate) -> list[Reason]:
+    """What vLLM logs of its cache and what can be used of it, which for a hybrid model of before 0.20.1 are two things."""
+    settings, held, requests = candidate.settings, candidate.demand.cache, candidate.requests
+    if requests == 0:
+        return []
+    longest = held.longest(candidate.blocks, 1, candidate.demand.model.context_trained)
+    text = (
+        f'vLLM logs "GPU KV cache size: {candidate.kv_tokens:,} tokens": {requests} requests of {settings.context:,} at once, '
+        f"or a single one of {longest:,}"
+    )
+    return [Reason("kv", text)]
 
 
 def _warnings(rig: Rig, model: Model, candidate: Candidate) -> tuple[Reason, ...]:
@@ -144,10 +168,6 @@ def _warnings(rig: Rig, model: Model, candidate: Candidate) -> tuple[Reason, ...
     if any(rules.tensor_parallel_problem(model, len(stage)) is None and len(stage) > 1 for stage in candidate.layout.stages):
         unlike = next((stage for stage in candidate.layout.stages if len({card.total_bytes for card in stage}) > 1), None)
         found += [Reason("tp_smallest_card", explain.smallest_card_text(unlike))] if unlike else []
-    too_few = too_few_blocks(candidate.demand, candidate.blocks)
-    if too_few is not None:
-        # Versions before captured graphs for fewer requests and started.
-        found.append(replace(too_few, text=f"since 0.32: {too_few.text}"))
     if len({card.name for card in rig.usable_gpus}) > 1 and cards:
         found.append(Reason("device_order", "cards differ: without CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA may number them otherwise than here"))
     return tuple(found)

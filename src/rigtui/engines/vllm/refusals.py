@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rigtui.engines.vllm.footprint import Demand, budget, most_utilization, room
+from rigtui.engines.vllm.footprint import Demand, budget, graphs_beside_share, most_utilization, room
+from rigtui.engines.vllm.releases import States
 from rigtui.planning.plan import Reason
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import gib
@@ -24,16 +25,43 @@ def over_free(rig: Rig, cards: Sequence[Gpu], utilization: float) -> Reason | No
     return None
 
 
-def too_few_blocks(needs: Demand, blocks: int) -> Reason | None:
-    """Why vLLM would not capture CUDA graphs: each request of a model with recurrent layers holds a block then.
+def graphs_over_free(rig: Rig, cards: Sequence[Gpu], needs: Demand, utilization: float) -> Reason | None:
+    """Why vLLM would run out of memory while it captures CUDA graphs: releases that take them beside their share must find room there."""
+    graphs = graphs_beside_share(needs.settings, -(-needs.model.layers // needs.settings.stages))
+    for card in cards if graphs else ():
+        left = room(card, rig, len(cards)) - budget(card, utilization)
+        if left < graphs:
+            most = most_utilization(cards, rig, (graphs,) * len(cards))
+            text = (
+                f"vLLM {needs.settings.release.label} takes CUDA graphs of about {gib(graphs)} beside its share, and "
+                f"--gpu-memory-utilization {utilization:g} leaves {gib(left)} of {card.name}: it would run out of memory; {most:g} passes, "
+                "and so does --enforce-eager"
+            )
+            return Reason("graphs_over_free", text)
+    return None
 
-    Source: vLLM 0.32, config/compilation.py:1519.
+
+_OUTCOMES: dict[States, str] = {"refused": "does not start", "asserted": "fails while it captures them"}
+
+
+def too_few_blocks(needs: Demand, blocks: int) -> Reason | None:
+    """Why this release would not get through with CUDA graphs: each request of a model with recurrent layers holds a block then.
+
+    Without graphs, or where a release captures smaller batches instead, there is nothing to say.
     """
-    sequences = needs.settings.sequences
-    if needs.settings.eager or not any(group.kind == "state" for group in needs.cache.groups) or not 0 < blocks < sequences:
+    sequences, release = needs.settings.sequences, needs.settings.release
+    outcome = _OUTCOMES.get(release.fewer_states)
+    if outcome is None or needs.settings.eager or not 0 < blocks < sequences:
+        return None
+    if not any(group.kind == "state" for group in needs.cache.groups):
         return None
     text = (
-        f"with CUDA graphs each of {sequences} requests at once needs a cache block for its state, and {blocks} fit: vLLM would not start; "
-        f"--max-num-seqs {blocks} passes, and so does --enforce-eager"
+        f"with CUDA graphs each of {sequences} requests at once needs a cache block for its state, and {blocks} fit: vLLM {release.label} "
+        f"{outcome}; --max-num-seqs {blocks} passes, and so does --enforce-eager"
     )
     return Reason("state_blocks", text)
+
+
+def refusal(rig: Rig, cards: Sequence[Gpu], needs: Demand, utilization: float, blocks: int) -> Reason | None:
+    """The first reason why vLLM would not get ready with this share of the cards and so many cache blocks, or None."""
+    return over_free(rig, cards, utilization) or graphs_over_free(rig, cards, needs, utilization) or too_few_blocks(needs, blocks)

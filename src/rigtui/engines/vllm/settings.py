@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-DEFAULT_UTILIZATION = 0.92
-"""0.90 up to 0.19."""
+from rigtui.engines.vllm.releases import NEWEST, Release
+
 DEFAULT_SEQUENCES = 256
 DEFAULT_BATCHED_TOKENS = 2048
 LARGEST_GRAPH = 512
@@ -34,6 +34,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kv_type: str = "bf16"
     block_tokens: int = BLOCK_TOKENS
     prefix_caching: bool = True
+    release: Release = NEWEST
 
     @property
     def workers(self) -> int:
