@@ -18,12 +18,16 @@ import pytest
 
 from engine import tiny_checkpoint
 from engine.build_vllm import vllm
-from engine.vllm_runs import SMALL_CACHE, VllmRuns, ask, processes_of
+from engine.vllm_runs import SMALL_CACHE, USE_CASE, VllmRuns, ask, processes_of
+from rigtui.cli.target import installed_builds
 from rigtui.engines.engine import Build
 from rigtui.engines.vllm import builds
+from rigtui.intent.intent import Intent
 from rigtui.models.gguf import read_gguf
+from rigtui.models.safetensors import read_safetensors
 from rigtui.paths import config_dir
-from rigtui.runs import ports, watch
+from rigtui.rig.sampler import read_rig
+from rigtui.runs import memory, ports, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from runs.support import Runs, first_port
@@ -226,7 +230,7 @@ def unknown(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_vllm_cannot_load_llamacpp_serves_from_the_gguf_beside_it(run: VllmRuns, unknown: Path) -> None:
+def test_what_vllm_cannot_load_llamacpp_serves_from_the_gguf_beside_it(run: VllmRuns, build: Build, unknown: Path) -> None:
     beside = tiny_llama(
         unknown.parent / "tiny-F16.gguf",
         layers=tiny_checkpoint.LAYERS,
@@ -250,6 +254,10 @@ def test_what_vllm_cannot_load_llamacpp_serves_from_the_gguf_beside_it(run: Vllm
     (result,) = load_results("tiny")
     assert [attempt.outcome for attempt in result.attempt] == ["failed", "ready"]
     assert result.fingerprint == read_gguf(beside).fingerprint, "what was measured is about the file that was served"
+    intent = Intent(use_case=USE_CASE, engine="auto")
+    again = memory.derive(read_rig(), read_safetensors(unknown), intent, (build, *installed_builds()))
+    assert (again.plan.engine, again.plan.model.path) == ("llama.cpp", str(beside))
+    assert "vLLM 0.32.0 (CPU only) could not serve this model here" in again.plan.reasons[0].text
 
 
 def test_without_another_file_of_the_model_the_ladder_ends_with_what_to_get(run: VllmRuns, unknown: Path) -> None:

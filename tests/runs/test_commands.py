@@ -51,6 +51,7 @@ class Target:
         self.constraints = ()
         self.plan = a_plan(command=(*BUILD.argv, *engine_args), **plan)
         self.model = type("Model", (), {"name": "tiny", "fingerprint": "abc", "embedding_model": False})()
+        self.served, self.given_up = self.model, None
 
 
 @pytest.fixture

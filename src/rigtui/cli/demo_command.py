@@ -69,7 +69,7 @@ def _target(args: argparse.Namespace, model: Path) -> Target:
     if not builds:
         raise MissingError("the demo needs the embedded engine: pip install 'rigtui[engine]'")
     rig, read, intent = current_rig(args), read_gguf(model), Intent(use_case=use_case("chat"))
-    return Target(rig=rig, model=read, intent=intent, builds=builds, plan=choose(rig, read, intent, builds, here=True))
+    return Target(rig=rig, model=read, served=read, intent=intent, builds=builds, plan=choose(rig, read, intent, builds, here=True))
 
 
 def _serve(found: Target) -> RunState:

@@ -58,7 +58,7 @@ def _verified(found: Target) -> Plan:
     from rigtui.runs.verify import verified
 
     hole = hole_of(found.model.path) if found.model.path.startswith("hf:") else None
-    plan, problem = verified(found.plan, found.rig, found.model, found.intent, found.builds, file=hole)
+    plan, problem = verified(found.plan, found.rig, found.served, found.intent, found.builds, file=hole)
     return replace(plan, warnings=(*plan.warnings, Reason("verify_failed", problem))) if problem else plan
 
 

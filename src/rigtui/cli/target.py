@@ -16,6 +16,7 @@ from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profile import Profile
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.outcomes import GivenUp
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
 
@@ -28,6 +29,9 @@ class Target(Struct, frozen=True, kw_only=True):
     intent: Intent
     builds: tuple[Build, ...]
     plan: Plan
+    served: Model
+    """`model`, or another file of it where the engine of `model` was given up on an earlier run."""
+    given_up: GivenUp | None = None
     constraints: tuple[Constraint, ...] = ()
     """What the plan respects beside the user's settings."""
     profile: str | None = None
@@ -101,7 +105,15 @@ def target(args: argparse.Namespace, *, here: bool = False) -> Target:
     builds = builds_for(model, intent, needed=here, say=note)
     derived = derive(rig, model, intent, builds, here=here)
     return Target(
-        rig=rig, model=model, intent=intent, builds=builds, plan=derived.plan, constraints=derived.constraints, profile=intent.profile
+        rig=rig,
+        model=model,
+        intent=intent,
+        builds=builds,
+        plan=derived.plan,
+        served=derived.model,
+        given_up=derived.given_up,
+        constraints=derived.constraints,
+        profile=intent.profile,
     )
 
 

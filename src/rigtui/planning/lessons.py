@@ -31,7 +31,7 @@ from rigtui.text import MIB, clean, mib
 UNNEEDED_RUNS = 3
 LEAST_BYTES = 256 * MIB
 """Differences in free memory below this are the rig's everyday noise."""
-LEARNED = frozenset({"remembered", "learned", "tuned", "lesson", "lesson_dropped", "lessons_set_aside", "regression"})
+LEARNED = frozenset({"given_up", "remembered", "learned", "tuned", "lesson", "lesson_dropped", "lessons_set_aside", "regression"})
 """Codes of the reasons that earlier runs gave."""
 _LEARNED = ("failure", "spill")
 
@@ -89,6 +89,10 @@ class Lessons(Struct, frozen=True, kw_only=True):
             tuned=tuning.trial.settings if tuning is not None and tuning.trial is not None else None,
         )
 
+    def on_this_rig(self, rig: Rig) -> list[RunResult]:
+        """The runs with just these cards and this driver, whatever engine they were of; oldest first."""
+        return [run for run in self.runs if self._made_here(run, rig) and not _other_rig(run, rig)]
+
     def _made_here(self, run: RunResult, rig: Rig) -> bool:
         return run.node == self.node or bool(cards_of(run) & _cards(rig))
 
@@ -104,14 +108,19 @@ def learn(results: Iterable[RunResult], node: str) -> Lessons:
 
 def differences(run: RunResult, rig: Rig, build: Build) -> tuple[str, ...]:
     """What is not as it was then, for people; empty: the run was made on this rig as it is."""
+    found = _other_rig(run, rig)
+    if run.build != build.label:
+        found.append(f"the engine is {build.label} instead of {run.build}")
+    return tuple(clean(text) for text in found)
+
+
+def _other_rig(run: RunResult, rig: Rig) -> list[str]:
     found = []
     if cards_of(run) != _cards(rig):
         found.append("the cards are not the same")
     if None not in (run.driver, rig.driver) and run.driver != rig.driver:
         found.append(f"the driver is {rig.driver} instead of {run.driver}")
-    if run.build != build.label:
-        found.append(f"the engine is {build.label} instead of {run.build}")
-    return tuple(clean(text) for text in found)
+    return found
 
 
 def _cards(rig: Rig) -> frozenset[str]:

@@ -114,6 +114,19 @@ class Trial(Struct, frozen=True, kw_only=True):
     """What it tried beside the user's own settings; empty: nothing, to have something to compare with."""
 
 
+class GivenUp(Struct, frozen=True, kw_only=True):
+    """An engine that could not serve a model, in whose place another one serves another file of the same model."""
+
+    engine: str
+    build: str
+    """As people know it."""
+    fingerprint: str
+    """Of the file that it could not serve."""
+    instead: str
+    """The file that is served."""
+    why: str = ""
+
+
 class RunResult(Struct, frozen=True, kw_only=True):
     """One `[[run]]`."""
 
@@ -136,6 +149,8 @@ class RunResult(Struct, frozen=True, kw_only=True):
     trial: Trial | None = None
     chosen: bool = False
     """The best trial of its tuning: later plans begin with its settings."""
+    given_up: GivenUp | None = None
+    """What this run is in the place of."""
     forgotten: bool = False
     """The user said so: it is shown, and teaches nothing any more."""
     outcome: str

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui import paths
 from rigtui.engines.engine import Build
@@ -14,10 +15,12 @@ from rigtui.engines.llamacpp import dryrun_store
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
-from rigtui.planning.choose import choose
+from rigtui.models.resolve import resolve
+from rigtui.planning import given_up
+from rigtui.planning.choose import choose, engine_for
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.lessons import Lessons, learn
-from rigtui.planning.outcomes import RunResult
+from rigtui.planning.outcomes import GivenUp, RunResult
 from rigtui.planning.plan import Plan
 from rigtui.planning.regression import regressions
 from rigtui.planning.remembered import with_constraints
@@ -35,6 +38,9 @@ class Derived(Struct, frozen=True, kw_only=True):
     """A plan, and all bounds that it respects beside the user's settings."""
 
     plan: Plan
+    model: Model
+    """What is served: the model that was asked for, or another file of it where its engine was given up before."""
+    given_up: GivenUp | None = None
     constraints: tuple[Constraint, ...] = ()
 
 
@@ -81,6 +87,27 @@ def derive(
     `here` and `constraints` as in `choose`. Raises what `choose` raises.
     """
     known = lessons()
+    if not constraints and (instead := _instead(known, rig, model, intent, builds, here)) is not None:
+        return instead
     plan = choose(rig, model, intent, builds, here=here, constraints=constraints, lessons=known, known=dryrun_store.load())
     build = next((build for build in builds if build.engine == plan.engine), None)
-    return Derived(plan=plan, constraints=with_constraints(constraints, known.about(rig, model, intent, build)))
+    return Derived(plan=plan, model=model, constraints=with_constraints(constraints, known.about(rig, model, intent, build)))
+
+
+def _instead(known: Lessons, rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], here: bool) -> Derived | None:
+    """The plan for the engine that took the place of the model's own, as long as its file is still there and fits."""
+    own = next((build for build in builds if build.engine == engine_for(model, intent)), None)
+    run = given_up.given_up(known, rig, model, intent, own)
+    if run is None or run.given_up is None:
+        return None
+    try:
+        other = resolve(run.given_up.instead)
+        plan = choose(rig, other, intent, builds, here=here, lessons=known, known=dryrun_store.load())
+    except RigtuiError:
+        return None
+    build = next((build for build in builds if build.engine == plan.engine), None)
+    if other.fingerprint != run.fingerprint or plan.status == "no_fit" or build is None:
+        return None
+    plan = replace(plan, reasons=(given_up.reason(run, run.profile or run.model), *plan.reasons))
+    bounds = known.about(rig, other, intent, build).constraints
+    return Derived(plan=plan, model=other, given_up=run.given_up, constraints=bounds)

@@ -10,14 +10,15 @@ from typing import Any
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from rigtui.planning.outcomes import AttemptResult, ResultDevice, ResultGpu, RunResult, requested
+from rigtui.models.model import Model
+from rigtui.planning.outcomes import AttemptResult, GivenUp, ResultDevice, ResultGpu, RunResult, requested
 from rigtui.planning.plan import Expected, PlanDevice
 from rigtui.planning.wants import batches
 from rigtui.rig.rig import Rig
 from rigtui.runs import identity, memory, results
 from rigtui.runs.observe import Observed
 from rigtui.runs.peaks import Peaks
-from rigtui.runs.state import Asked, AttemptState, Measured, RunState
+from rigtui.runs.state import Asked, AttemptState, LaunchRequest, Measured, RunState
 from rigtui.text import slug
 
 
@@ -113,6 +114,7 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
         platform=rig.platform if rig else None,
         simulated=request.simulated,
         trial=request.trial,
+        given_up=request.given_up,
         outcome=state.attempts[-1].outcome or "failed",
         gpus=tuple(
             ResultGpu(uuid=gpu.uuid, name=gpu.name, total_bytes=gpu.total_bytes, free_bytes=gpu.free_bytes)
@@ -123,6 +125,12 @@ def save(asked: Asked, state: RunState, attempts: Sequence[AttemptResult], rig: 
     )
     warning = results.record(results_name(asked), result)
     return "; ".join([*([warning] if warning else []), *memory.worse(result)]) or None
+
+
+def given_up(request: LaunchRequest, other: Model, why: str) -> GivenUp:
+    """What the run that was asked for by `request` leaves for another engine with the file `other`."""
+    build = request.build
+    return GivenUp(engine=build.engine, build=build.label, fingerprint=request.fingerprint, instead=other.path, why=why)
 
 
 def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Peaks) -> AttemptResult:

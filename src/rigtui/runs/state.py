@@ -9,7 +9,7 @@ from rigtui import __version__
 from rigtui.engines.engine import Build, Failure, Phase, Spawn
 from rigtui.intent.intent import Intent, with_settings
 from rigtui.planning.constraints import Constraint
-from rigtui.planning.outcomes import Trial
+from rigtui.planning.outcomes import GivenUp, Trial
 from rigtui.planning.plan import Plan, Status
 
 STATE_SCHEMA = "rigtui.state/1"
@@ -40,6 +40,8 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     """Planned on the rig of a rig file: what is measured here says nothing about that rig."""
     constraints: tuple[Constraint, ...] = ()
     """What the plan had to respect beside the user's settings: lessons, steps taken by hand."""
+    given_up: GivenUp | None = None
+    """The engine that could not serve the model, where another one does."""
     trial: Trial | None = None
     """What the run tries beside the intent; its plan has it already."""
     owner: tuple[int, int] | None = None

@@ -224,9 +224,12 @@ class Supervisor:
 
     def _launch(self, way: Way) -> None:
         """Make the next attempt out of `way`."""
-        request = replace(self._attempt.asked.request, plan=way.plan, build=way.build, constraints=way.constraints)
+        before = self._attempt.asked.request
+        request = replace(before, plan=way.plan, build=way.build, constraints=way.constraints)
         if way.model is not None:
-            request = replace(request, fingerprint=way.model.fingerprint)
+            failure = self._keeper.state.attempts[-1].failure
+            left = record.given_up(before, way.model, failure.text if failure else "")
+            request = replace(request, fingerprint=way.model.fingerprint, given_up=left)
         port = self._port(request.port)
         spawn = room(way.build.engine).spawn(way.plan, way.build, request.host, port, request.api_key_file)
         asked: Asked = replace(self._attempt.asked, spawn=spawn, request=request)

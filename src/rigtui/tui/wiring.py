@@ -12,6 +12,7 @@ from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.engines.rooms import HOW_TO_GET, room
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
+from rigtui.planning import given_up
 from rigtui.planning.choose import different, ranked
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
@@ -123,7 +124,8 @@ class Local:
 
     def can_verify(self, plan: Plan, builds: tuple[Build, ...]) -> bool:
         """On this machine's own cards, where the plan's engine offers a dry run."""
-        idle = self._fixed is None and not self.profiles.tuning.locked()
+        # A plan for another file than the one that is shown was made from an earlier run: there is nothing to ask.
+        idle = self._fixed is None and not self.profiles.tuning.locked() and all(reason.code != given_up.CODE for reason in plan.reasons)
         return idle and verify.can_verify(plan, next((build for build in builds if build.engine == plan.engine), None))
 
     def verify(self, plan: Plan, model: Model, intent: Intent, builds: tuple[Build, ...], cancelled: Callable[[], bool]) -> None:
@@ -181,8 +183,9 @@ class Local:
             build=build,
             model=candidate.model.name,
             profile=intent.profile,
-            fingerprint=candidate.model.fingerprint,
-            embedding=intent.use_case.embedding or candidate.model.embedding_model,
+            fingerprint=derived.model.fingerprint,
+            given_up=derived.given_up,
+            embedding=intent.use_case.embedding or derived.model.embedding_model,
             simulated=self._args.rig_file is not None,
             constraints=derived.constraints,
             rig_file=os.path.abspath(self._args.rig_file) if self._args.rig_file else None,  # noqa: PTH100 only made whole
