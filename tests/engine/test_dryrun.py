@@ -34,6 +34,7 @@ CASES = (
     ("desk-4070-2060", "qwen3-32b-q4_k_m", "chat"),  # layers in RAM
     ("desk-4090-5070ti", "qwen3-next-80b-q4_k_m", "chat"),  # experts in RAM, two cards, recurrent state
     ("one-3060", "gemma-3-27b-q4_k_m", "coding"),
+    ("desk-4070-2060", "glm-4.7-flash-q4_k_m", "chat"),  # a division that rigtui writes itself
 )
 Make = Callable[..., VirtualRig]
 

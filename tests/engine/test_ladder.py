@@ -45,8 +45,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     kept.end()
 
 
-def request(tmp_path: Path, use_case: UseCase = USE_CASE, **own: Any) -> LaunchRequest:
-    model = read_gguf(model_file(LLAMA, tmp_path))
+def request(tmp_path: Path, use_case: UseCase = USE_CASE, *, of: str = LLAMA, **own: Any) -> LaunchRequest:
+    model = read_gguf(model_file(of, tmp_path))
     build = find()[0]
     intent = Intent(use_case=use_case, overrides=Overrides(**own))
     derived = memory.derive(read_rig(), model, intent, [build])
@@ -110,6 +110,20 @@ def allocated(directory: RunDirectory, attempt: int) -> int:
 def left_free() -> int:
     """Bytes free on the first card, by NVML."""
     return read_rig().gpus[0].free_bytes or 0
+
+
+def test_a_division_that_rigtui_writes_itself_is_written_anew(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    """The engine does not fit it to what is free, so what is taken from the fast card is found out by failing."""
+    cards = [Card(name="NVIDIA GeForce RTX 5060 Ti", total_mib=16384, free_mib=16100, bandwidth_gb_s=448, context_mib=300), OTHER]
+    rig = virtual_rig(cards, compute=False)
+    asked = request(tmp_path, of="glm-4.7-flash-q4_k_m", context=16384, kv_type=("q8_0", "q8_0"))
+    assert asked.plan.engine_view.written is True
+    fast = next(device for device in asked.plan.devices if device.name == cards[0].name)
+    rig.take_later(0, 3000, after_mib=300 + fast.weights_bytes // MIB // 2)
+    ready = runs.wait(launched(runs, asked), "ready", measured=True)
+    assert [attempt.outcome for attempt in ready.attempts] == ["failed", "ready"]
+    assert "headroom" in (ready.attempts[1].change or "") or "free" in (ready.attempts[1].change or "")
+    assert all((gpu.free_bytes or 0) >= HEADROOM for gpu in read_rig().gpus)
 
 
 def test_the_first_request_that_finds_no_memory_is_mended_too(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ PLANS = (
     ("octo-3060", "qwen3-next-80b-q4_k_m", "chat"),
     ("wsl-4090", "gemma-3-27b-q4_k_m", "chat"),
     ("laptop-4060", "gpt-oss-20b-mxfp4", "chat"),  # experts in RAM
+    ("desk-4070-2060", "glm-4.7-flash-q4_k_m", "chat"),  # a division that --fit cannot reach, experts in RAM
+    ("desk-3090-3060", "glm-4.7-flash-q4_k_m", "long"),  # the same with all of it on the cards
 )
 
 

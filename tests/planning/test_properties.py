@@ -18,7 +18,7 @@ from rigtui.text import MIB
 cards = st.lists(st.tuples(st.integers(100, 5000), st.sampled_from([200.0, 500.0, 900.0]), st.booleans()), min_size=1, max_size=4).map(
     lambda found: tuple(gpu(i, free, bandwidth=speed, display=display, runtime_mib=50) for i, (free, speed, display) in enumerate(found))
 )
-models = st.builds(toy_model, st.integers(2, 24), experts=st.booleans())
+models = st.builds(toy_model, st.integers(2, 24), experts=st.booleans(), mtp=st.sampled_from([0, 0, 1]))
 intents = st.builds(
     intent,
     st.sampled_from([4096, 8192, 65536]),

@@ -16,10 +16,10 @@ def matrix(name: str, size: int) -> Tensor:
     return Tensor(name, (size // 2048, 1024), "f16", size)
 
 
-def toy_model(layers: int = 10, *, context: int = 65536, experts: bool = False, name: str = "toy") -> Model:
+def toy_model(layers: int = 10, *, context: int = 65536, experts: bool = False, mtp: int = 0, name: str = "toy") -> Model:
     """100 MiB a layer (of a mixture 20 MiB dense and three times 26.67 MiB experts), 50 MiB embedding, 50 MiB head.
 
-    One KV head of 256: 2 x 256 x 2 B = 1 KiB per token and layer in f16.
+    One KV head of 256: 2 x 256 x 2 B = 1 KiB per token and layer in f16. `mtp`: blocks that predict further tokens, which count in a split.
     """
     tensors = [matrix("token_embd.weight", HEAD), matrix("output.weight", HEAD)]
     for block in range(layers):
@@ -36,6 +36,7 @@ def toy_model(layers: int = 10, *, context: int = 65536, experts: bool = False, 
         format="gguf",
         architecture="qwen3moe" if experts else "llama",
         layers=layers,
+        mtp_layers=mtp,
         context_trained=context,
         embedding_length=256,
         vocabulary=1000,

@@ -90,7 +90,8 @@ def placed(profile: Profile, plan: Plan, gpus: Sequence[Gpu], args: list[str]) -
         # The CPU alone; with a GPU in the container llama.cpp would still use it for large batches.
         return Placed({"N_GPU_LAYERS": layers or "0", "FIT": fit or "off"}, ("--device", "none")), args
     found = cards(plan, gpus)
-    wanted = profile.overrides.gpus is not None and len(found) > 1
+    written = plan.engine_view.written is True
+    wanted = (profile.overrides.gpus is not None or written) and len(found) > 1
     if not wanted:
         found.sort(key=lambda card: card.number)
     extra: list[str] = []
@@ -103,6 +104,7 @@ def placed(profile: Profile, plan: Plan, gpus: Sequence[Gpu], args: list[str]) -
             extra += ["--device", ",".join(f"CUDA{card.number}" for card in found)]
     values = {"N_GPU_LAYERS": layers or "auto", "FIT": fit or "on", "FIT_TARGET": ",".join(card.target for card in found)}
     names = ", ".join(f"CUDA{card.number} {clean(card.device.name)}" for card in found)
-    order = "the order you chose" if wanted else "the order CUDA has in the container (fastest first)"
+    chosen = "the order of the division" if written else "the order you chose"
+    order = chosen if wanted else "the order CUDA has in the container (fastest first)"
     several = len(gpus) > 1 or len(found) > 1
     return Placed(values, tuple(extra), (f"FIT_TARGET in {order}: {names}",) if several else ()), args

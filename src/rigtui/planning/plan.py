@@ -94,6 +94,8 @@ class EngineView(Struct, frozen=True, kw_only=True):
 
     ngl: int | None = None
     tensor_split: tuple[int, ...] | None = None
+    written: bool | UnsetType = UNSET
+    """llama.cpp: rigtui writes the division itself, and `--fit` decides nothing."""
     override_tensor: tuple[str, ...] | None = None
     pipeline_parallel: bool | None = None
     flash_attention: bool | None = None
@@ -153,3 +155,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     warnings: tuple[Reason, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
+
+    @property
+    def decided_by(self) -> tuple[int, ...]:
+        """The targets, MiB per device, by which the engine divides the layers; empty where it is told the division."""
+        return () if self.engine_view.written is True else self.fit_target_mib

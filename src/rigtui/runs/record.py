@@ -157,7 +157,7 @@ def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Pea
         ubatch=ubatch,
         layers=measured.layers,
         host=plan.host,
-        fit_target_mib=plan.fit_target_mib,
+        fit_target_mib=plan.decided_by,
         pipeline=observed.pipeline,
         graph_splits=measured.graph_splits,
         kv_tokens=measured.kv_tokens,

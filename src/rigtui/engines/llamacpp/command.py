@@ -31,6 +31,10 @@ FIT_OFF = {
 """Options that make `--fit` give up when something must change (common/fit.cpp), and what they pin."""
 
 
+WRITTEN = ("--fit-target", "--tensor-split", "--n-cpu-moe")
+"""With these a build can be told a division that rigtui writes itself."""
+
+
 def offers(build: Build | None, option: str) -> bool:
     """Whether the build knows an option; an unknown build is taken for a current one."""
     return build is None or not build.options or option in build.options
@@ -74,6 +78,10 @@ def _placement(candidate: Candidate, build: Build | None, devices: Sequence[str]
     if candidate.gpus:
         targets = ",".join(str(target) for target in candidate.settings.fit_target_mib)
         argv += _first_offered(build, [["--fit-target", targets], ["-ngl", "999"]])
+    if candidate.written and candidate.settings.tensor_split:
+        argv += ["-ts", ",".join(f"{share:g}" for share in candidate.settings.tensor_split)]
+    if candidate.written and candidate.settings.experts_in_ram:
+        argv += ["-ncmoe", str(candidate.settings.experts_in_ram)]
     return argv
 
 

@@ -1,7 +1,7 @@
 """From a rig, a model and an intent to candidates: every sensible way to run the model with llama.cpp. Pure.
 
 llama.cpp's own `--fit` places the layers; what is chosen here is which cards it sees and in which order, the context, the KV type and the
-free memory it must leave. Never `-ngl`, `-ts` or `-ot`: each of them switches `--fit` off.
+free memory it must leave. `-ts` and `-ncmoe` switch `--fit` off: they are written only where it cannot reach what they do (`divide`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rigtui.engines.llamacpp import divide
 from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.search import Candidate, Search, serves
 from rigtui.engines.llamacpp.shown import Shown
@@ -49,6 +50,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     constraints: tuple[Constraint, ...] = ()
     known: Known = NOTHING
     build: str = ""
+    offered: frozenset[str] = frozenset()
+    """Options by which a division can be written that the build has (`command.WRITTEN`)."""
 
 
 def derive(
@@ -70,7 +73,7 @@ def derive(
         raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
     shown = Shown(model=model, known=evidence.known, build=evidence.build, own=own.engine_args)
     headrooms = _headrooms(cards, own.fit_target_mib, constraints)
-    search = Search(rig, model, want, headrooms, shown, own_targets=own.fit_target_mib is not None)
+    search = Search(rig, model, want, headrooms, shown, own_targets=own.fit_target_mib is not None, offered=evidence.offered)
     if not cards:
         found = _until_it_fits(want, lambda kv: _on_cpu(search, kv))
     else:
@@ -89,6 +92,7 @@ def _on_cards(search: Search, want: Wants, cards: tuple[Gpu, ...], *, free_order
                 break
     if free_order and len(cards) > 1:
         found += _together(search, want, cards, free_targets)
+    found += _written(search, found, free_order)
     if not any(candidate.status == "fits" for candidate in found):
         # With layers in RAM every card helps: all of them together are the only sensible choice.
         found += _offloaded(search, want, cards, free_order)
@@ -106,7 +110,7 @@ def _together(search: Search, want: Wants, cards: tuple[Gpu, ...], free_targets:
     if not found:
         found = [_in_vram_any_order(search, cards, kv) for kv in _worth_a_look(search, cards)]
     if free_targets:
-        found += [better for candidate in found if (better := steered(search, candidate)) is not None]
+        found += [better for candidate in found if not candidate.written and (better := steered(search, candidate)) is not None]
     return found
 
 
@@ -123,7 +127,36 @@ def _holding_all(search: Search, want: Wants, cards: tuple[Gpu, ...]) -> list[Ca
             candidate = search.serving(order, kv, want.context) if search.can_hold(order, kv, want.context) else None
             if candidate is not None and candidate.status == "fits":
                 return [candidate]
+        if (written := divide.whole(search, cards, kv, want.context)) is not None:
+            return [written]
     return []
+
+
+def _written(search: Search, found: Sequence[Candidate], free_order: bool) -> list[Candidate]:
+    """Divisions of rigtui's own with which cards hold clearly more, or are clearly faster, than with what `--fit` makes of them."""
+    by_fit: dict[tuple[frozenset[int], tuple[str, str]], list[Candidate]] = {}
+    for one in found:
+        if len(one.gpus) > 1 and not one.written:
+            by_fit.setdefault((frozenset(card.index for card in one.gpus), one.settings.kv_type), []).append(one)
+    better = (_better(search, alike, free_order) for alike in by_fit.values())
+    return [one for one in better if one is not None]
+
+
+def _better(search: Search, by_fit: Sequence[Candidate], free_order: bool) -> Candidate | None:
+    """The one that is better than all of `by_fit`, which have cards and KV type in common."""
+    cards, kv, want = by_fit[0].gpus, by_fit[0].settings.kv_type, search.want
+    serving = [search.rated(one) for one in by_fit if serves(one)]
+    reached = max(map(search.per_slot, serving), default=0)
+
+    def probe(context: int) -> Candidate | None:
+        return divide.whole(search, cards, kv, context, free_order=free_order)
+
+    if reached < want.context:
+        more = probe(min(max(int(reached * MORE_CONTEXT), want.context_least), want.context))
+        if more is not None:
+            return search.largest(probe, most=search.most_context(cards, kv), known=more) or more
+    faster = probe(reached) if reached else None
+    return faster if faster is not None and _speed(faster) >= max(map(_speed, serving)) * divide.WORTH_WRITING else None
 
 
 def _growing(cards: tuple[Gpu, ...]) -> list[tuple[Gpu, ...]]:
@@ -211,8 +244,18 @@ def _kind(card: Gpu) -> tuple[object, ...]:
 
 def _offloaded(search: Search, want: Wants, cards: tuple[Gpu, ...], free_order: bool) -> list[Candidate]:
     """A part in RAM, where less context means more layers on the cards: the wanted context and a quarter of it, each KV type, and the
-    orders of the cards, of which the first also holds what is copied from RAM.
+    orders of the cards, of which the first also holds what is copied from RAM. And of each what rigtui's own division makes of it.
     """
+    found = _offloaded_by_fit(search, want, cards, free_order)
+    best: dict[tuple[tuple[str, str], int], float] = {}
+    for one in found:
+        key = one.settings.kv_type, search.per_slot(one)
+        best[key] = max(best.get(key, 0.0), _speed(search.rated(one)) if one.status != "no_fit" else 0.0)
+    written = ((divide.spilled(search, cards, *key, free_order=free_order), speed) for key, speed in best.items())
+    return [*found, *(one for one, speed in written if one is not None and _speed(one) >= speed * divide.WORTH_WRITING)]
+
+
+def _offloaded_by_fit(search: Search, want: Wants, cards: tuple[Gpu, ...], free_order: bool) -> list[Candidate]:
     found = [_halved(search, cards, kv, want.context) for kv in want.kv_types]
     quarter = max(want.context // 4, want.context_least)
     if not want.context_fixed and quarter < want.context:

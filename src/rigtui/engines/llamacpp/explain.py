@@ -40,11 +40,15 @@ def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reaso
         why = "this rig has no GPU that can be used" if not rig.usable_gpus else "this build of the engine sees no GPU"
         why = f"your {derivation.own_cpu} leaves the GPUs out" if derivation.own_cpu else why
         return [Reason("cpu", f"{why}: the CPU computes and RAM holds all of it")]
+    if len(candidate.gpus) == 1 and not candidate.in_vram:
+        return [*_written(candidate), *_ram(candidate)]
     if len(candidate.gpus) == 1:
         text = f"all of it fits {candidate.gpus[0].name} with its headroom; one card alone spares every hand-over between cards"
-        return [Reason("single_card", text)] if candidate.in_vram else _ram(candidate)
+        return [Reason("single_card", text)]
     found = [Reason("all_cards", _why_several(derivation, candidate))]
-    if candidate.steered:
+    if candidate.written:
+        found += _written(candidate)
+    elif candidate.steered:
         found.append(Reason("fast_first", _fast_first(candidate)))
     elif candidate.in_vram:
         found.append(
@@ -80,6 +84,21 @@ def _fast_first(candidate: Candidate) -> str:
     fast = max(candidate.gpus, key=lambda gpu: gpu.bandwidth_gb_s or 0.0)
     targets = ",".join(map(str, candidate.settings.fit_target_mib))
     return f"{fast.name} is the fastest and is filled first: --fit-target {targets} asks for what the slower cards keep free anyway"
+
+
+def _written(candidate: Candidate) -> list[Reason]:
+    """Why `--fit` does not decide."""
+    if not candidate.written:
+        return []
+    settings = candidate.settings
+    shares = f"-ts {','.join(f'{share:g}' for share in settings.tensor_split)}" if settings.tensor_split else ""
+    moved = f"-ncmoe {settings.experts_in_ram}" if settings.experts_in_ram else ""
+    text = (
+        "llama.cpp's --fit does not count this model's blocks for predicting further tokens and would leave its first block in RAM, so "
+        f"rigtui writes the division itself ({' '.join(filter(None, (shares, moved)))}): the headroom is kept as planned, but should less "
+        "memory be free by then, llama.cpp moves nothing by itself"
+    )
+    return [Reason("written", text)]
 
 
 def _ram(candidate: Candidate) -> list[Reason]:

@@ -66,6 +66,11 @@ def fit_whole(model: Model, table: WeightTable, devices: Sequence[Device], setti
         return None
 
 
+def met_targets(model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings) -> tuple[int, ...]:
+    """The targets of `settings`, MiB per device, lowered where the default placement, measured on paper, would miss them."""
+    return _Fit(model, table, devices, settings).lowered()
+
+
 class _SpillsError(Exception):
     """Not everything lies on GPUs."""
 
@@ -111,6 +116,11 @@ class _Fit:
     def refilled(self) -> Fitted:
         return self._result(self._fill(), "ok")
 
+    def lowered(self) -> tuple[int, ...]:
+        measured = self.measure(self.default_placement())
+        over = [min(target - measured[device], 0) // MIB for device, target in enumerate(self.targets)]
+        return tuple(max(self.settings.target_mib(device) + size, 0) for device, size in enumerate(over))
+
     def need(self) -> Needs:
         if self.context not in self.measured:
             self.measured[self.context] = needs(self.model, self.table, self.settings, self.context)
@@ -125,7 +135,9 @@ class _Fit:
             # Shares beyond the devices say nothing; if none is left the free memory decides.
             shares = (self.settings.tensor_split or ())[: self.count]
             weights = shares if any(shares) else [float(d.free_bytes) for d in self.devices]
-        return Placement(split_home(blocks, ngl, weights))
+        first = enumerate(self.table.layers[: self.settings.experts_in_ram])
+        sparse = [block for block, layer in first if layer.moved[Part.EXPERTS].gpu]
+        return Placement(split_home(blocks, ngl, weights), dict.fromkeys(sparse, (Part.EXPERTS, HOST)))
 
     def _result(self, fills: tuple[Fill, ...] | None, status: str, message: str | None = None) -> Fitted:
         placement = self.default_placement() if fills is None else self.placed(fills)
@@ -224,7 +236,7 @@ class _Fit:
             raise _GivesUpError(f"n_gpu_layers already set by user to {self.settings.ngl}, abort")
         if self.count > 1 and self.settings.tensor_split is not None and any(self.settings.tensor_split):
             raise _GivesUpError("model_params::tensor_split already set by user, abort")
-        if self.table.overrides:
+        if self.table.overrides or self.settings.experts_in_ram:
             raise _GivesUpError("model_params::tensor_buft_overrides already set by user, abort")
 
     def _fill(self) -> tuple[Fill, ...]:

@@ -17,6 +17,11 @@ _PATTERNS = {
 }
 
 
+def whole(shares: Sequence[float] | None) -> tuple[int, ...] | None:
+    """The shares of `-ts` as numbers of layers."""
+    return tuple(round(share) for share in shares) if shares else None
+
+
 def plan_host(fitted: Fitted) -> PlanHost:
     """What lies in RAM."""
     taken = fitted.footprint

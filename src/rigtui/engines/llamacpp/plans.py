@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import explain
 from rigtui.engines.llamacpp.arguments import Asked, keeps_to_cpu
 from rigtui.engines.llamacpp.builds import build_id, device_names
-from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, server_command
+from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, WRITTEN, offers, server_command
 from rigtui.engines.llamacpp.derive import Derivation, Evidence, derive
 from rigtui.engines.llamacpp.own import as_pinned, as_wished, pins_of, said_of
-from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
+from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, whole
 from rigtui.engines.llamacpp.search import Candidate, Search
 from rigtui.engines.llamacpp.shown import Shown
 from rigtui.engines.llamacpp.weights import Override, weight_table
@@ -75,6 +75,8 @@ def plans(
         constraints=tuple(constraints),
         known=NOTHING if rig.simulated else known,
         build=build_id(build) if build else "",
+        # Beside what the user pins nothing is written.
+        offered=frozenset(option for option in WRITTEN if offers(build, option)) if not pins_of(asked) else frozenset(),
     )
     derivation = derive(
         replace(rig, gpus=tuple(gpu for gpu in rig.gpus if gpu.index in seen)),
@@ -129,7 +131,8 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         host=plan_host(fitted),
         engine_view=EngineView(
             ngl=fitted.ngl,
-            tensor_split=fitted.tensor_split,
+            tensor_split=fitted.tensor_split or (whole(settings.tensor_split) if candidate.written else None),
+            written=True if candidate.written else UNSET,
             override_tensor=overflow_patterns(fitted, names)
             or (scene.asked.written_overrides if scene.asked and candidate.pinned else None),
             pipeline_parallel=fitted.footprint.pipeline,

@@ -13,7 +13,7 @@ from rigtui.engines.llamacpp.fit import Fitted, fit
 from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.own import overrides_of
 from rigtui.engines.llamacpp.placement import HOST
-from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host
+from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, whole
 from rigtui.engines.llamacpp.settings import Device
 from rigtui.engines.llamacpp.weights import weight_table
 from rigtui.errors import UsageError
@@ -61,7 +61,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
         host=plan_host(fitted),
         engine_view=EngineView(
             ngl=fitted.ngl,
-            tensor_split=fitted.tensor_split or _whole(settings.tensor_split),
+            tensor_split=fitted.tensor_split or whole(settings.tensor_split),
             override_tensor=overflow_patterns(fitted, names) or asked.written_overrides,
             pipeline_parallel=fitted.footprint.pipeline,
             flash_attention=flash_in_use(model, settings),
@@ -86,10 +86,6 @@ def _cards(shown: Mapping[str, Gpu], asked: Asked) -> dict[str, Gpu]:
             raise RefusedError(f"--main-gpu {asked.main_gpu}: there are only {len(names)} devices, counted from 0")
         names = (names[asked.main_gpu],)
     return {name: shown[name] for name in names}
-
-
-def _whole(shares: tuple[float, ...] | None) -> tuple[int, ...] | None:
-    return tuple(round(share) for share in shares) if shares else None
 
 
 def _status(rig: Rig, rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:

@@ -44,6 +44,8 @@ class Candidate(Struct, frozen=True, kw_only=True):
     decode_tok_s: float | None = None
     steered: bool = False
     """Targets are raised and cards ordered so that `--fit` fills the fast cards first."""
+    written: bool = False
+    """rigtui writes the division itself, as `-ts` and `-ncmoe`: `--fit` cannot reach it."""
     pinned: bool = False
     """Arguments of the user's decide where things lie or how they are computed."""
     basis: Basis = "estimated"
@@ -87,10 +89,12 @@ class Search:
         *,
         own_targets: bool = False,
         table: WeightTable | None = None,
+        offered: frozenset[str] = frozenset(),
     ) -> None:
         """`headrooms`: wanted per card index, bytes; `own_targets`: they are the user's, and passed as they are.
 
-        `table`: the model's weights with overrides; left out, without.
+        `table`: the model's weights with overrides; left out, without. `offered`: options by which a division can be written that the
+        build has.
         """
         self.rig = rig
         self.model = model
@@ -99,6 +103,7 @@ class Search:
         self.shown = shown
         self.own_targets = own_targets
         self.table = table or plain_table(model)
+        self.offered = offered
 
     def settings(self, cards: Sequence[Gpu], kv: tuple[str, str], context: int) -> Settings:
         """For `context` tokens per request, with the wanted headroom as target."""

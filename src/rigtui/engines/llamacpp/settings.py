@@ -28,6 +28,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """`--fit-ctx`."""
     ngl: int | None = None
     tensor_split: tuple[float, ...] | None = None
+    experts_in_ram: int = 0
+    """`-ncmoe` as rigtui writes it: of so many blocks, from the first on, the experts lie in RAM."""
     kv_offload: bool = True
     swa_full: bool = False
     embedding: bool = False

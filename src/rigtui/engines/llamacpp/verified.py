@@ -64,7 +64,7 @@ def seen_in(answer: Answer, plan: Plan, model: Model, way: Way) -> Seen | None:
         basis="verified",
         way=way,
         context=settings.context or plan.context,
-        fit_target_mib=plan.fit_target_mib,
+        fit_target_mib=plan.decided_by,
         pipeline=answer.pipeline,
         devices=devices,
         host=PlanHost(
