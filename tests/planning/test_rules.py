@@ -346,3 +346,12 @@ def test_alternatives_differ_and_can_be_run() -> None:
     summaries = [other.summary for other in plan.alternatives]
     assert len(summaries) == len(set(summaries)) > 1
     assert all(other.status != "no_fit" for other in plan.alternatives)
+
+
+def test_a_coarser_cache_is_taken_where_reading_less_is_worth_more() -> None:
+    """16 slots with 4,096 tokens each: 640 MiB of cache beside 1,050 MiB of weights are read for a token, and half of it with q8_0."""
+    wanted = intent(4096, kv=("f16", "q8_0"), parallel=16)
+    tight, roomy = (choose(rig(gpu(0, free)), toy_model(), wanted, []) for free in (1700, 8000))
+    assert (tight.kv_type, roomy.kv_type) == (("q8_0", "q8_0"), ("q8_0", "q8_0"))
+    assert (roomy.expected.decode_tok_s or 0) >= (tight.expected.decode_tok_s or 0)
+    assert choose(rig(gpu(0, 8000)), toy_model(), intent(4096, kv=("f16", "q8_0")), []).kv_type == ("f16", "f16")

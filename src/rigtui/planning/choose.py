@@ -19,24 +19,11 @@ from rigtui.planning.lessons import NO_LESSONS, Lessons
 from rigtui.planning.plan import Alternative, Plan, Reason
 from rigtui.planning.remembered import Remembering
 from rigtui.planning.twin import twin
-from rigtui.planning.wants import Wants, wants
+from rigtui.planning.wants import KV_QUALITY, Wants, wants
 from rigtui.rig.rig import Rig
 from rigtui.text import clean, counted, gib
 
 STATUS_RANK = {"fits": 3, "tight": 2, "offload": 1, "no_fit": 0}
-KV_QUALITY = {
-    "f32": 1.0,
-    "f16": 1.0,
-    "bf16": 1.0,
-    "q8_0": 0.975,
-    "fp8": 0.96,
-    "q5_1": 0.95,
-    "q5_0": 0.94,
-    "q4_1": 0.92,
-    "q4_0": 0.9,
-    "iq4_nl": 0.92,
-}
-"""What a cache type is worth against speed: a coarser cache must buy a card less, or speed."""
 SEVERAL_CARDS = 0.97
 """One card alone leaves the others free: several must be faster by this much, as far as speeds can be told in advance."""
 WEIGHTS = {"context": (0.5, 1.0), "speed": (1.0, 0.25)}

@@ -15,11 +15,11 @@ from msgspec import Struct
 from msgspec.structs import asdict, replace
 
 from rigtui.intent.intent import Intent, Overrides
-from rigtui.planning.choose import KV_QUALITY, STATUS_RANK, WEIGHTS
+from rigtui.planning.choose import STATUS_RANK, WEIGHTS
 from rigtui.planning.outcomes import AttemptResult
 from rigtui.planning.plan import Plan
 from rigtui.planning.reserve import headroom_bytes
-from rigtui.planning.wants import Wants
+from rigtui.planning.wants import KV_QUALITY, Wants
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB
 

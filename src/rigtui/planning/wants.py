@@ -12,6 +12,20 @@ from rigtui.intent.intent import KV_TYPES, Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint, smallest
 
+KV_QUALITY = {
+    "f32": 1.0,
+    "f16": 1.0,
+    "bf16": 1.0,
+    "q8_0": 0.975,
+    "fp8": 0.96,
+    "q5_1": 0.95,
+    "q5_0": 0.94,
+    "q4_1": 0.92,
+    "q4_0": 0.9,
+    "iq4_nl": 0.92,
+}
+"""What a cache type is worth against speed: a coarser cache must buy a card less, or speed."""
+
 
 class Wants(Struct, frozen=True, kw_only=True):
     """What is wanted; contexts are tokens per request."""

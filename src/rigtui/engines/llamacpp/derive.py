@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp import divide
+from rigtui.engines.llamacpp.coarser import may_pay, paying
 from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.search import Candidate, Search, serves
 from rigtui.engines.llamacpp.shown import Shown
@@ -78,7 +79,9 @@ def derive(
         found = _until_it_fits(want, lambda kv: _on_cpu(search, kv))
     else:
         found = _on_cards(search, want, cards, free_order=not own.gpus, free_targets=own.fit_target_mib is None)
-    return Derivation(wants=want, cards=cards, candidates=tuple(map(search.rated, found)), own_cpu=own_cpu if not cards else None)
+    return Derivation(
+        wants=want, cards=cards, candidates=tuple(paying([search.rated(one) for one in found])), own_cpu=own_cpu if not cards else None
+    )
 
 
 def _on_cards(search: Search, want: Wants, cards: tuple[Gpu, ...], *, free_order: bool, free_targets: bool) -> list[Candidate]:
@@ -86,10 +89,11 @@ def _on_cards(search: Search, want: Wants, cards: tuple[Gpu, ...], *, free_order
     alone = [(card,) for card in _distinct(cards)] if free_order else [cards]
     found: list[Candidate] = []
     for group in alone:
+        serving: Candidate | None = None
         for kv in _worth_a_look(search, group):
-            found.append(_in_vram(search, group, kv))
-            if found[-1].status == "fits":
-                break
+            if serving is None or may_pay(search, serving, kv):
+                found.append(_in_vram(search, group, kv))
+                serving = serving or (found[-1] if found[-1].status == "fits" else None)
     if free_order and len(cards) > 1:
         found += _together(search, want, cards, free_targets)
     found += _written(search, found, free_order)
@@ -121,15 +125,22 @@ def _worth_a_look(search: Search, cards: tuple[Gpu, ...]) -> tuple[tuple[str, st
 
 
 def _holding_all(search: Search, want: Wants, cards: tuple[Gpu, ...]) -> list[Candidate]:
-    """The wanted context on these cards, with the finest KV type that allows it; nothing where none does."""
+    """The wanted context on these cards, with the finest KV type that allows it and coarser ones that may pay; nothing where none does."""
+    found: list[Candidate] = []
     for kv in want.kv_types:
-        for order in (cards, *_orders(cards)):
-            candidate = search.serving(order, kv, want.context) if search.can_hold(order, kv, want.context) else None
-            if candidate is not None and candidate.status == "fits":
-                return [candidate]
-        if (written := divide.whole(search, cards, kv, want.context)) is not None:
-            return [written]
-    return []
+        if (not found or may_pay(search, found[0], kv)) and (holding := _holding(search, cards, kv)):
+            found.append(holding)
+    return found
+
+
+def _holding(search: Search, cards: tuple[Gpu, ...], kv: tuple[str, str]) -> Candidate | None:
+    """The wanted context on these cards with this KV type, by `--fit`, or where that cannot be by rigtui's own division."""
+    context = search.want.context
+    for order in (cards, *_orders(cards)):
+        candidate = search.serving(order, kv, context) if search.can_hold(order, kv, context) else None
+        if candidate is not None and candidate.status == "fits":
+            return candidate
+    return divide.whole(search, cards, kv, context)
 
 
 def _written(search: Search, found: Sequence[Candidate], free_order: bool) -> list[Candidate]:
