@@ -17,7 +17,9 @@ from msgspec.structs import replace
 from engine.build_vllm import vllm
 from rigtui.engines.vllm import tools
 from rigtui.engines.vllm.cache import Cache, cache
+from rigtui.engines.vllm.footprint import demand
 from rigtui.engines.vllm.partition import even, firsts
+from rigtui.engines.vllm.refusals import too_few_blocks
 from rigtui.engines.vllm.settings import Settings
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.use_cases import load_use_cases
@@ -84,6 +86,19 @@ def test_every_tool_parser_is_one_of_the_engines() -> None:
 def test_the_even_split_is_the_engines() -> None:
     asked = [[layers, stages] for layers in (1, 7, 28, 61, 64, 65, 80) for stages in range(1, 9) if stages <= layers]
     assert ask({"splits": asked})["splits"] == [list(even(layers, stages)) for layers, stages in asked]
+
+
+def test_graphs_are_refused_where_the_engine_refuses_them(tmp_path: Path) -> None:
+    """Each request of a hybrid needs a block for its state, but only for graphs: the engine's own check, at the edges."""
+    coder = read_safetensors(write(tmp_path / "coder", *coder_27b()))
+    cases = [(blocks, requests, eager) for blocks in (1, 41, 255, 256, 257) for requests in (1, 41, 42, 256) for eager in (False, True)]
+    said = ask({"graphs": cases})["graphs"]
+    for (blocks, requests, eager), answer in zip(cases, said, strict=True):
+        refused = too_few_blocks(demand(coder, Settings(context=4096, sequences=requests, eager=eager)), blocks)
+        assert (refused is None) is (answer is None), (blocks, requests, eager)
+        if refused is not None:
+            assert f"max_num_seqs to at most {blocks}" in answer
+            assert f"--max-num-seqs {blocks} passes" in refused.text
 
 
 def shapes(folder: Path) -> Iterator[Model]:

@@ -2,6 +2,7 @@
 
 `arguments`: command lines after `vllm serve`; answered with what the parser makes of them, or its message.
 `splits`: layers and stages; answered with the layers of each stage.
+`graphs`: cache blocks and requests at once of a model with states; answered with None where graphs are captured, else the message.
 `caches`: layers with their specs, the memory of every worker, a length; answered with blocks per worker and the tokens that are logged.
 """
 
@@ -64,6 +65,25 @@ def caches(asked: list[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         tokens, _ = kv.get_kv_cache_capacity(config, configs[0])
         found.append({"blocks": [one.num_blocks for one in configs], "tokens": tokens})
+    return found
+
+
+def graphs(asked: list[list[int]]) -> list[str | None]:
+    """What stands in the way of capturing graphs, eager (None as mode) or not."""
+    from vllm.config import CompilationConfig, CUDAGraphMode
+    from vllm.v1.attention.backend import AttentionCGSupport
+
+    found: list[str | None] = []
+    for blocks, requests, eager in asked:
+        config = CompilationConfig(cudagraph_mode=CUDAGraphMode.NONE if eager else CUDAGraphMode.FULL_AND_PIECEWISE)
+        cache = SimpleNamespace(has_mamba_layers=True, num_blocks=blocks)
+        try:
+            config.resolve_cudagraph_mode_and_sizes(
+                AttentionCGSupport.UNIFORM_BATCH, "a backend", kv_cache_config=cache, max_num_reqs=requests
+            )
+            found.append(None)
+        except ValueError as error:
+            found.append(str(error))
     return found
 
 

@@ -38,6 +38,41 @@ def awq(name: str, rows: int, columns: int, group: int = 128) -> Shapes:
     }
 
 
+def coder_27b_with_eyes() -> tuple[dict[str, Any], Shapes]:
+    """`coder_27b` as a part of a model that also looks at images, through a tower of 27 blocks in bfloat16 (0.9 GB)."""
+    text, tensors = coder_27b()
+    wide, inner, merged, out = 1152, 4304, 4608, 5120
+    looks = {
+        "depth": 27,
+        "hidden_size": wide,
+        "intermediate_size": inner,
+        "out_hidden_size": out,
+        "patch_size": 16,
+        "spatial_merge_size": 2,
+    }
+    config = {
+        "architectures": ["Qwen3_5ForConditionalGeneration"],
+        "model_type": "qwen3_5",
+        "text_config": {**text, "model_type": "qwen3_5_text"},
+        "vision_config": looks,
+        "quantization_config": text["quantization_config"],
+    }
+    tower: Shapes = {
+        "model.visual.patch_embed.proj.weight": ("BF16", (wide, 3, 2, 16, 16)),
+        "model.visual.pos_embed.weight": ("BF16", (2304, wide)),
+        "model.visual.merger.linear_fc1.weight": ("BF16", (merged, merged)),
+        "model.visual.merger.linear_fc2.weight": ("BF16", (out, merged)),
+    }
+    for block in range(27):
+        at = f"model.visual.blocks.{block}"
+        tower[f"{at}.attn.qkv.weight"] = ("BF16", (3 * wide, wide))
+        tower[f"{at}.attn.proj.weight"] = ("BF16", (wide, wide))
+        tower[f"{at}.mlp.linear_fc1.weight"] = ("BF16", (inner, wide))
+        tower[f"{at}.mlp.linear_fc2.weight"] = ("BF16", (wide, inner))
+    named = {name.replace("model.", "model.language_model.", 1): shape for name, shape in tensors.items()}
+    return config, named | tower
+
+
 def coder_27b() -> tuple[dict[str, Any], Shapes]:
     """A dense coding model of 27B: 48 layers with a gated delta-net state, 16 with attention, AWQ-INT4, embedding and head undivided.
 

@@ -16,13 +16,19 @@ from rigtui.planning.choose import choose
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import GIB, MIB
-from tools.make_safetensors import coder_27b, write
+from tools.make_safetensors import coder_27b, coder_27b_with_eyes, write
 from tools.toy_checkpoints import codes, gpu, option, rig, why
 
 
 @pytest.fixture(scope="module")
 def coder(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return read_safetensors(write(tmp_path_factory.mktemp("models") / "coder-27b", *coder_27b()))
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The same with a tower for images, which is the only way 0.18 and 0.19 know this architecture (models/registry.py)."""
+    return read_safetensors(write(tmp_path_factory.mktemp("models") / "coder-27b-eyes", *coder_27b_with_eyes()))
 
 
 def small(index: int) -> Gpu:
@@ -88,6 +94,44 @@ def test_by_default_four_fit_and_hold_more_than_the_one_large_card(coder: Model,
     assert published == sorted(published, reverse=True)
     # The last stage of the four is the poorest: the head lies there.
     assert "the last stage" in why(four, "kv_min_over_stages")
+
+
+def test_what_0_19_would_log_is_held_against_what_was_published(coder: Model, eyes: Model) -> None:
+    """One card eager: between the shape with a tower and without. Four cards: more than was published, by what docs/design.md says."""
+    eager = ("--max-model-len", "3072", "--enforce-eager")
+
+    def logged(model: Model, cards: Rig, *own: str) -> int:
+        return serve(model, cards, *own, *eager, meant="0.19").engine_view.kv_tokens or 0
+
+    one = [logged(model, described(LARGE)) for model in (eyes, coder)]
+    assert one == [5488, 10976]
+    assert one[0] < (MEASURED[1].kv_tokens or 0) < one[1]
+    four = [logged(model, described(*(small(index) for index in range(4))), "-pp", "4") for model in (eyes, coder)]
+    assert four == [30576, 53312]
+    assert (MEASURED[2].kv_tokens or 0) < four[0]
+
+
+@pytest.mark.parametrize("meant", ["0.19", "0.33"])
+def test_a_tower_lies_on_every_stage_and_two_cards_die_at_the_head_even_without_graphs(eyes: Model, coder: Model, meant: str) -> None:
+    """vLLM 0.32, models/qwen3_5.py:513: the tower is built whatever the stage."""
+    four = [serve(model, described(*(small(index) for index in range(4))), "-pp", "4", meant=meant) for model in (eyes, coder)]
+    more = [seeing.weights_bytes - blind.weights_bytes for seeing, blind in zip(four[0].devices, four[1].devices, strict=True)]
+    assert len(set(more)) == 1
+    assert more[0] / GIB == pytest.approx(0.86, abs=0.01)
+    two = serve(eyes, described(small(0), small(1)), "-pp", "2", "--max-model-len", "3072", "--enforce-eager", meant=meant)
+    assert two.status == "no_fit"
+    assert "the last stage" in why(two, "no_fit")
+    assert "LM head" in why(two, "no_fit")
+
+
+def test_every_stage_looked_at_an_image_until_the_second_model_runner(eyes: Model) -> None:
+    compute = {}
+    for meant in ("0.28.0", "0.29.0"):
+        plan = serve(eyes, described(*(small(index) for index in range(4))), "-pp", "4", "--max-model-len", "3072", meant=meant)
+        compute[meant] = [device.compute_bytes for device in plan.devices]
+    before, after = compute.values()
+    assert before[0] == after[0]
+    assert all(then > now for then, now in zip(before[1:], after[1:], strict=True))
 
 
 def test_before_0_20_graphs_lie_beside_the_share_and_cost_kv_by_making_it_smaller(coder: Model) -> None:

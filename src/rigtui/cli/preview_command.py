@@ -104,11 +104,21 @@ def _vllm(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...
         own = read(command[2:] if command[1:2] == ("serve",) else command[1:])
         if own.model is None:
             raise UsageError("the command names no model; add the folder after `serve`")
-        if not Path(own.model).is_dir():
-            raise UsageError(f"{clean(own.model)} is no folder here; a preview reads the files of a checkpoint")
-        return preview(current_rig(args), read_safetensors(own.model), own, env, command, _meant(args))
+        return preview(current_rig(args), read_safetensors(_folder(own.model)), own, env, command, _meant(args))
     except RefusedError as refused:
         raise _Refused(str(refused)) from refused
+
+
+def _folder(model: str) -> str:
+    """Where the files of a checkpoint are: a folder, or a repository of the hub that is downloaded. Raises UsageError for neither."""
+    from rigtui.models.resolve import resolve
+
+    if Path(model).is_dir():
+        return model
+    try:
+        return resolve(f"hf:{model}").path
+    except RigtuiError:
+        raise UsageError(f"{clean(model)} is no folder here and not downloaded; a preview reads the files of a checkpoint") from None
 
 
 def _meant(args: argparse.Namespace) -> Meant:

@@ -124,7 +124,7 @@ class Demand(Struct, frozen=True, kw_only=True):
             chunks = settings.batched_tokens // STATE_CHUNK * state.inner_size * state.state_size * DTYPE_BYTES["f32"]
             rows = settings.batched_tokens * STATE_ROWS * state.inner_size * DTYPE_BYTES[settings.dtype]
             size += (chunks + rows) // settings.tensor_parallel
-        if is_first and self.weights.images.divided:
+        if self.weights.images.divided and (is_first or settings.release.images_on_every_stage):
             size += IMAGE_PROFILE
         if is_last:
             size += settings.sequences * model.vocabulary * LOGIT_BYTES

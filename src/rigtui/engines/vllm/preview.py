@@ -34,7 +34,7 @@ class Meant(Struct, frozen=True):
     """The vLLM that a command is looked at for."""
 
     release: Release = NEWEST
-    why: str = "the newest that rigtui knows (none is installed; --vllm-version names another)"
+    why: str = "the newest that rigtui knows (none for GPUs is installed; --vllm-version names another)"
     """Why this one, to stand behind its name."""
 
 
@@ -155,8 +155,9 @@ def _cache(candidate: Candidate) -> list[Reason]:
     if requests == 0:
         return []
     longest = held.longest(candidate.blocks, 1, candidate.demand.model.context_trained)
+    logs, many = "would log" if candidate.refusal else "logs", "request" if requests == 1 else "requests"
     text = (
-        f'vLLM logs "GPU KV cache size: {candidate.kv_tokens:,} tokens": {requests} requests of {settings.context:,} at once, '
+        f'vLLM {logs} "GPU KV cache size: {candidate.kv_tokens:,} tokens": {requests:,} {many} of {settings.context:,} at once, '
         f"or a single one of {longest:,}"
     )
     return [Reason("kv", text)]

@@ -1,7 +1,7 @@
 """Where vLLM puts each tensor of a checkpoint, and what tensor parallelism divides. Pure.
 
 Source: vLLM 0.33, model_executor/models/llama.py:378-510 (embedding on the first stage, again on the last when it is tied; norm and head on
-the last), qwen3_5.py and others for the image part (first stage).
+the last); towers are built on every stage: qwen3_5.py:513, qwen2_5_vl.py:1434, gemma3_mm.py:552, llava.py:552 (0.32; likewise in 0.19).
 """
 
 from __future__ import annotations
@@ -68,15 +68,16 @@ class Weights(Struct, frozen=True, kw_only=True):
     """Last stage: the head's own, with the final norm."""
     tied: bool
     images: Share
-    """Towers for images and sound: first stage."""
+    """Towers for images and sound: every stage has them, though only the first ever uses them."""
     kv_heads: int
     """Largest number in a layer: what the projections to K and V divide by."""
 
     def stage(self, first: int, count: int, tensor_parallel: int = 1) -> int:
         """Bytes on each rank of the stage with layers `first` … `first + count - 1`."""
         parts = self.layers(first, count)
+        parts += self.images
         if first == 0:
-            parts += self.embedding + self.images
+            parts += self.embedding
         if first + count == len(self.upto) - 1:
             parts += self.head
             if self.tied and first > 0:
