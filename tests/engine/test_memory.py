@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from engine.test_plans import rigtui, wait_for
 from engine.virtual_rig import Card, VirtualRig
 from rigtui.paths import config_dir
-from rigtui.runs import watch
+from rigtui.runs import identity, watch
 from rigtui.text import GIB, MIB, mib
 from runs.support import wait_until
 from terminal.conftest import Terminal
@@ -44,12 +45,17 @@ def profile(tmp_path: Path) -> Iterator[None]:
         watch.stop_and_wait(state, now=True)
 
 
-def served() -> dict[str, Any]:
-    """The profile launched, measured and stopped: its result."""
+def launched() -> str:
+    """The profile launched: its run."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    run = str(rigtui("run", "coder", "--detach", "--port", str(port))["run"])
+    return str(rigtui("run", "coder", "--detach", "--port", str(port))["run"])
+
+
+def served() -> dict[str, Any]:
+    """The profile launched, measured and stopped: its result."""
+    run = launched()
     wait_for(run, "ready")
     wait_until(lambda: any(one["attempt"][-1].get("decode_tok_s") for one in results() if one["run"] == run), "it is measured")
     subprocess.run([sys.executable, "-m", "rigtui", "stop", run], capture_output=True, check=True)
@@ -85,14 +91,19 @@ def codes(plan: dict[str, Any]) -> dict[str, str]:
     return {reason["code"]: reason["text"] for reason in plan["reasons"]}
 
 
+def rival_in_the_load(rig: VirtualRig, plan: dict[str, Any]) -> int:
+    """A program that takes more than `plan` leaves free, once the engine has half its cache; its process."""
+    device = plan["devices"][0]
+    held = CARD.context_mib + (device["weights_bytes"] + device["kv_bytes"] // 2) // MIB
+    return rig.take_later(0, device["free_after_bytes"] // MIB + 1000, after_mib=held)
+
+
 def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig) -> None:
     """Another program takes memory inside every load. The first launch fails once and is mended; the others know."""
     plan = planned()
-    held = CARD.context_mib + (plan["devices"][0]["weights_bytes"] + plan["devices"][0]["kv_bytes"] // 2) // MIB
-    taken = plan["devices"][0]["free_after_bytes"] // MIB + 1000
     attempts = []
     for _ in range(3):
-        rival = rig.take_later(0, taken, after_mib=held)
+        rival = rival_in_the_load(rig, plan)
         attempts.append([attempt["outcome"] for attempt in served()["attempt"]])
         rig.stub.release(rival)
     assert attempts == [["failed", "ready"], ["ready"], ["ready"]]
@@ -101,6 +112,21 @@ def test_a_third_launch_works_at_the_first_attempt(rig: VirtualRig) -> None:
     assert "lesson: from now on" in text
     assert "MiB less)" in text or "(as planned)" in text or "MiB more)" in text
     assert "from an earlier run" in codes(planned())["lesson"]
+
+
+def test_a_lesson_outlives_the_supervisor_that_learned_it(rig: VirtualRig) -> None:
+    """It is killed in the attempt after the failure, which need not keep free what the others hold by then."""
+    plan = planned()
+    rival = rival_in_the_load(rig, plan)
+    run = launched()
+    second = wait_until(lambda: (state := watch.find_run(run)).attempt == 2 and state, "the next attempt")
+    assert second.supervisor_pid is not None
+    os.kill(second.supervisor_pid, signal.SIGKILL)
+    wait_until(lambda: watch.live_runs() == [] and not any(map(identity.start_time, rig.holders(0))), "the engine died with it")
+    rig.stub.release(rival)
+    assert "from an earlier run" in codes(planned())["lesson"]
+    rival_in_the_load(rig, plan)
+    assert [attempt["outcome"] for attempt in served()["attempt"]] == ["ready"]
 
 
 def test_what_ran_is_remembered_with_its_bytes_and_speed(rig: VirtualRig) -> None:

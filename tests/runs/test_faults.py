@@ -251,13 +251,14 @@ def test_killed_in_a_later_attempt_the_earlier_one_and_its_lesson_stay(runs: Run
     # The run as its supervisor would have left it, killed in a second attempt that was to keep more free.
     asked = directory.read_asked()
     kept = Constraint(kind="headroom", gpu="GPU-a", value=1 << 30, text="headroom 512 → 1024 MiB")
-    directory.write_attempt(replace(asked, request=replace(asked.request, constraints=(kept,))))
+    later = replace(kept, value=3 << 30, text="others took 2048 MiB")
+    directory.write_attempt(replace(asked, request=replace(asked.request, constraints=(kept,)), learned=(later,)))
     attempts = (AttemptState(outcome="failed", failure=Failure(code="out_of_vram", text="")), AttemptState(change="more headroom"))
     directory.write_state(replace(first, phase="loading", attempt=2, attempts=attempts, measured=None, ready_at=None))
     lost.keep(watch.all_runs())
     [result] = load_results("coder")
     assert [attempt.failure for attempt in result.attempt] == [None, "killed"]
-    assert result.attempt[1].constraints == (kept,)
+    assert result.attempt[1].constraints == (kept, later)
     assert result.attempt[1].change == "more headroom"
 
 

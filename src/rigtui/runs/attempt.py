@@ -19,7 +19,6 @@ from rigtui.engines.engine import Event, Failure
 from rigtui.engines.probe import environment
 from rigtui.engines.rooms import room
 from rigtui.exec_engine import NOT_STARTED
-from rigtui.planning.constraints import Constraint
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines, Sampler
 from rigtui.runs import identity, record, shortage
@@ -58,19 +57,11 @@ class NotStartedError(Exception):
 class Attempt:
     """One engine from its start to its end. What it does is written to the state; whoever owns it decides what follows."""
 
-    def __init__(
-        self,
-        directory: RunDirectory,
-        asked: Asked,
-        keeper: StateKeeper,
-        read: Callable[[Engines], Rig],
-        learned: tuple[Constraint, ...] = (),
-    ) -> None:
-        """`asked`: the run's, with this attempt's plan, constraints and command; `learned`: what later launches are to respect as well."""
+    def __init__(self, directory: RunDirectory, asked: Asked, keeper: StateKeeper, read: Callable[[Engines], Rig]) -> None:
+        """`asked`: the run's, with this attempt's plan, constraints, lessons and command."""
         self.asked = asked
         self.failure: Failure | None = None
         """Why it ended, once it has; None: it was asked to."""
-        self._learned = learned
         self._directory = directory
         self._keeper = keeper
         self._read = read
@@ -306,8 +297,7 @@ class Attempt:
 
     def result(self) -> AttemptResult:
         """What it came to, for the results."""
-        found = record.attempt_result(self.asked, self._keeper.state, self._observed, self._peaks)
-        return replace(found, constraints=(*found.constraints, *self._learned))
+        return record.attempt_result(self.asked, self._keeper.state, self._observed, self._peaks)
 
     @property
     def rig_before(self) -> Rig | None:

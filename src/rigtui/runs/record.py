@@ -147,7 +147,7 @@ def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Pea
         asked_bytes=failure.asked_bytes if failure else None,
         missing_bytes=failure.missing_bytes if failure else None,
         change=attempt.change,
-        constraints=asked.request.constraints,
+        constraints=(*asked.request.constraints, *asked.learned),
         context=measured.context or plan.context,
         context_per_slot=plan.context_per_slot,
         parallel=plan.parallel,

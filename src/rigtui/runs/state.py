@@ -80,6 +80,8 @@ class Asked(Struct, frozen=True, kw_only=True):
     started: str
     spawn: Spawn
     request: LaunchRequest
+    learned: tuple[Constraint, ...] = ()
+    """What later launches are to respect although this attempt need not."""
 
 
 class Measured(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -232,9 +232,9 @@ class Supervisor:
             request = replace(request, fingerprint=way.model.fingerprint, given_up=left)
         port = self._port(request.port)
         spawn = room(way.build.engine).spawn(way.plan, way.build, request.host, port, request.api_key_file)
-        asked: Asked = replace(self._attempt.asked, spawn=spawn, request=request)
+        asked: Asked = replace(self._attempt.asked, spawn=spawn, request=request, learned=way.learned)
         self._keeper.state = record.next_attempt(self._keeper.state, asked, way.change)
-        self._attempt = Attempt(self._directory, asked, self._keeper, self._read, way.learned)
+        self._attempt = Attempt(self._directory, asked, self._keeper, self._read)
         self._directory.write_attempt(asked)
         self._keeper.write()
 
