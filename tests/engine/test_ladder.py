@@ -263,13 +263,20 @@ def test_the_same_spill_is_only_named_where_context_is_preferred(runs: Runs, vir
     assert ready.attempt == 1
     assert any("of the weights spilled into RAM" in note for note in ready.notes)
     assert ready.steps, "what would mend it can be taken by hand"
+    assert "of the weights spilled into RAM" in (load_results("coder")[0].attempt[0].spilled or "")
 
 
-def test_a_silent_spill_is_told_by_a_busy_card_an_idle_bus_and_its_speed(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+def a_card_that_spills(virtual_rig: Make) -> str:
+    """Busy with an idle memory bus, and a tenth as fast as it should be; its name."""
     rig = virtual_rig([CARD], compute=False, paced=True)
     text = (rig.stub.directory / "rig.txt").read_text()
     # NVML still tells the full bandwidth; what the engine gets of it is a tenth.
     rig.stub.write(text.replace("gb_s 360", "gb_s 36") + "utilization 100 2\n")
+    return CARD.name
+
+
+def test_a_silent_spill_is_told_by_a_busy_card_an_idle_bus_and_its_speed(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    a_card_that_spills(virtual_rig)
     asked = request(tmp_path, structs.replace(USE_CASE, prefer="speed"))
     directory = launched(runs, asked)
     state = wait_until(lambda: (s := directory.view()) and s.attempt > 1 and s, "the spill is found", 300)
@@ -278,6 +285,16 @@ def test_a_silent_spill_is_told_by_a_busy_card_an_idle_bus_and_its_speed(runs: R
     assert (spill.code, spill.device) == ("spill", "CUDA0")
     assert "100 % busy while its memory is used 2 % of the time" in spill.text
     assert load_results("coder")[0].attempt[0].failure == "spill"
+
+
+def test_a_spill_that_is_lived_with_is_named_every_time(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:
+    """The pace of the first run is not what the second is held to."""
+    spilled = a_card_that_spills(virtual_rig)
+    for number in range(2):
+        ready = runs.wait(launched(runs, request(tmp_path)), "ready", measured=True)
+        assert any(f"{spilled} spilled into RAM" in note for note in ready.notes), number
+        watch.stop_and_wait(ready)
+        assert "spilled into RAM" in (load_results("coder")[-1].attempt[-1].spilled or "")
 
 
 def test_what_was_learned_makes_the_third_launch_work_at_once(runs: Runs, virtual_rig: Make, tmp_path: Path) -> None:

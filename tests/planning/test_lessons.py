@@ -12,6 +12,7 @@ from planning.toys import gpu, intent, rig, toy_model
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.choose import choose
 from rigtui.planning.constraints import Constraint
+from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.lessons import Lessons, learn
 from rigtui.planning.outcomes import RunResult, Trial
 from rigtui.planning.plan import Plan
@@ -183,6 +184,15 @@ def test_a_plan_that_ran_before_is_remembered_with_its_measured_speed() -> None:
     assert after.basis == "remembered"
     assert (after.expected.decode_tok_s, after.expected.prefill_tok_s, after.expected.basis) == (42.0, 900.0, "measured")
     assert "this very plan worked on 2026-01-03: Card 0 held" in codes(after)["remembered"]
+
+
+def test_a_run_that_spilled_into_ram_is_no_measure_for_plans_on_the_cards() -> None:
+    plan = planned(RIG, MODEL, ASKED)
+    run = a_run(RIG, MODEL, ASKED, an_attempt(plan, ASKED, decode_tok_s=4.9, spilled="Card 0 spilled into RAM"))
+    for asked in (ASKED, intent(context=4096)):
+        after = plan_after(run, asked=asked)
+        assert (after.basis, after.expected) == ("estimated", planned(RIG, MODEL, asked).expected)
+    assert lesson_of(run) == ("a part of it lay in RAM unplanned: later plans take neither speed nor memory from it",)
 
 
 def test_measured_speed_and_runtime_correct_neighbouring_plans() -> None:

@@ -45,6 +45,13 @@ def test_what_is_within_the_noise_of_earlier_runs_is_not() -> None:
     assert regressions(measured(3, 32.0, build=NEW.label), unsteady) == ()
 
 
+def test_a_run_that_spilled_is_not_what_a_new_build_is_held_to() -> None:
+    spilled = measured(1, 5.0, 2500)
+    spilled = replace(spilled, attempt=(replace(spilled.attempt[0], spilled="Card 0 spilled into RAM"),))
+    found = regressions(measured(3, 25.0, build=NEW.label), [spilled, measured(2, 50.0)])
+    assert found[0] == "decode is slower than with llama-server b1 (CUDA): 25.0 instead of 50.0 tok/s (-50%)"
+
+
 def test_only_equal_questions_on_equal_cards_are_compared() -> None:
     slow = measured(3, 20.0, build=NEW.label)
     attempt = replace(slow.attempt[0], context_per_slot=4096)

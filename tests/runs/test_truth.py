@@ -33,11 +33,13 @@ def load(*pairs: tuple[int | None, int | None], card: str = CARD_0) -> Load:
     return found
 
 
-def verdict(decode: float | None, seen: Load, plan: Plan = PLAN, events: tuple[Event, ...] = (), **measured: Any) -> Verdict:
+def verdict(
+    decode: float | None, seen: Load, plan: Plan = PLAN, events: tuple[Event, ...] = (), *, wsl: bool = True, **measured: Any
+) -> Verdict:
     observed = Observed({})
     for event in events:
         observed.add(event)
-    return judge(plan, Measured(decode_tok_s=decode, **measured), observed, seen, wsl=True)
+    return judge(plan, Measured(decode_tok_s=decode, **measured), observed, seen, wsl=wsl)
 
 
 SPILLS = ((100, 2), (99, 2), (98, 3), (100, 1))
@@ -66,6 +68,48 @@ def test_a_busy_card_with_an_idle_bus_and_a_tenth_of_the_speed_has_spilled() -> 
 )
 def test_nothing_else_is_called_a_spill(decode: float | None, pairs: Any, card: str) -> None:
     assert verdict(decode, load(*pairs, card=card)).spill is None
+
+
+def test_outside_windows_the_same_signs_are_a_spill_too() -> None:
+    """Unified memory, as GGML_CUDA_ENABLE_UNIFIED_MEMORY has it."""
+    spill = verdict(4.9, load(*SPILLS), wsl=False).spill
+    assert spill is not None
+    assert spill.text.endswith("a part of what it computes with lies in RAM")
+
+
+def test_of_several_cards_the_one_that_spilled_is_named() -> None:
+    seen = load((45, 40), (50, 38), (48, 41))
+    for busy, bus in SPILLS:
+        seen.add(reading(busy, bus, card=CARD_1))
+    spill = verdict(4.9, seen).spill
+    assert spill is not None
+    assert (spill.device, spill.text.split(" spilled")[0]) == ("CUDA1", "NVIDIA GeForce RTX 5070 Ti")
+
+
+def test_one_odd_reading_hides_no_spill() -> None:
+    assert verdict(4.9, load((0, 0), *SPILLS, (35, 30))).spill is not None
+
+
+def test_a_tenth_of_the_speed_alone_is_slow_and_no_spill() -> None:
+    assert verdict(4.9, load((60, 40), (55, 35), (58, 41))) == Verdict(notes=("slow: 4.9 tok/s, where 48 were expected (estimated)",))
+
+
+def test_under_wsl_with_a_driver_that_does_not_count_memory_that_never_came_is_the_sign() -> None:
+    """The card was planned with 6 GiB; its pace is a tenth."""
+    spill = verdict(4.9, load(), peak_bytes={CARD_0: 4 * GIB}, peak_basis="card").spill
+    assert spill is not None
+    assert (spill.device, spill.missing_bytes) == ("CUDA0", 2 * GIB)
+    assert "2,048 MiB that were planned on it were never seen there" in spill.text
+    assert verdict(4.9, load(), peak_bytes={CARD_0: 4 * GIB}, peak_basis="card", wsl=False).spill is None
+    assert verdict(30.0, load(), peak_bytes={CARD_0: 4 * GIB}, peak_basis="card").spill is None, "a plan that was too careful"
+    told = load((100, 80), (99, 75), (98, 82))
+    assert verdict(4.9, told, peak_bytes={CARD_0: 4 * GIB}, peak_basis="card").spill is None, "slow, but it reads its memory"
+
+
+def test_under_wsl_what_could_be_a_spill_is_said_where_nothing_tells() -> None:
+    (note,) = verdict(4.9, load()).notes
+    assert note.startswith("slow: 4.9 tok/s")
+    assert note.endswith("Windows may have moved memory of a card to RAM, and the driver does not tell how busy the cards are")
 
 
 def test_without_an_expected_speed_nothing_is_slow() -> None:

@@ -91,6 +91,8 @@ def _attempt_lines(attempt: AttemptResult) -> list[str]:
     if known:
         lines.append("  " + ", ".join(known))
     lines += [f"  {device.device} {clean(device.name)}: {_peak(device)}" for device in attempt.devices]
+    if attempt.spilled is not None:
+        lines.append(f"  spilled: {clean(attempt.spilled)}")
     if attempt.failure is not None:
         lines.append(f"  failed: {attempt.failure}" + (f": {clean(attempt.line)}" if attempt.line else ""))
         if attempt.missing_bytes is not None:

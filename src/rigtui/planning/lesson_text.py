@@ -25,6 +25,8 @@ def lesson_of(run: RunResult) -> tuple[str, ...]:
         cards = {gpu.uuid: clean(gpu.name) for gpu in run.gpus if gpu.uuid}
         found.append(f"tried {described(run.trial.settings, cards)}" + (": the best, later plans begin with it" if run.chosen else ""))
     found += [f"from now on {clean(c.text)}" for c in last.constraints if c.origin in ("failure", "spill")]
+    if last.spilled is not None:
+        return (*found, "a part of it lay in RAM unplanned: later plans take neither speed nor memory from it")
     if last.outcome == "ready":
         found += [*_memory(last), *_speed(last)]
         return tuple(found) or ("it went as planned, and the same again is planned just like it",)

@@ -51,7 +51,7 @@ class Recall(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     """What is respected, left out or set aside, one sentence each."""
     good: tuple[Past, ...] = ()
-    """Attempts of any model that worked on these cards with this build and driver, oldest first."""
+    """Attempts of any model that worked as planned on these cards with this build and driver, oldest first."""
     tuned: Overrides | None = None
     """The settings that tuning found best for this question."""
 
@@ -69,7 +69,8 @@ class Lessons(Struct, frozen=True, kw_only=True):
             return Recall()
         here = [run for run in self.runs if run.engine == build.engine and self._made_here(run, rig)]
         valid = [run for run in here if not differences(run, rig, build)]
-        good = tuple(Past(run, attempt) for run in valid for attempt in run.attempt if attempt.outcome == "ready")
+        worked = ((run, attempt) for run in valid for attempt in run.attempt if attempt.outcome == "ready")
+        good = tuple(Past(run, attempt) for run, attempt in worked if attempt.spilled is None)
         mine = [run for run in valid if run.fingerprint == model.fingerprint]
         if not mine:
             return Recall(good=good, reasons=_set_aside([run for run in here if run.fingerprint == model.fingerprint], rig, build))

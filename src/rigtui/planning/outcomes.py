@@ -102,6 +102,8 @@ class AttemptResult(Struct, frozen=True, kw_only=True):
     """Decode speed as it was estimated from bandwidths alone, before any measurement was known."""
     prompt_tokens: int | None = None
     peak_basis: str | None = None
+    spilled: str | None = None
+    """It served although a part of it lay in RAM unplanned; how that showed: one sentence. Its figures are none of the plan's."""
     devices: tuple[ResultDevice, ...] = ()
 
 

@@ -46,8 +46,8 @@ def _teaches(run: RunResult) -> bool:
 
 
 def _alike(attempt: AttemptResult, now: AttemptResult) -> bool:
-    """Ready with the same settings and the same layers on the same cards."""
-    return attempt.outcome == "ready" and _settings(attempt) == _settings(now)
+    """Ready, nothing spilled, with the same settings and the same layers on the same cards."""
+    return attempt.outcome == "ready" and attempt.spilled is None and _settings(attempt) == _settings(now)
 
 
 def _settings(attempt: AttemptResult) -> tuple[object, ...]:

@@ -261,8 +261,8 @@ class Attempt:
                 # A small model is measured between two readings: its use is seen all the same.
                 self._peaks.add(self._read(Engines(pids=self._pids(self._engine.pid))))
             peaks, basis = self._peaks.result(self._keeper.state.planned_bytes)
-            before = self._keeper.state.measured
-            measured = replace(speeds or Measured(), load_s=before.load_s if before else None, peak_bytes=peaks, peak_basis=basis)
+            before = self._keeper.state.measured or Measured()
+            measured = replace(speeds or Measured(), load_s=before.load_s, peak_bytes=peaks, peak_basis=basis, spilled=before.spilled)
             self._keeper.update(measured=record.with_log(measured, self._observed))
 
     def finish(self) -> None:

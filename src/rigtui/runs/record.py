@@ -168,6 +168,7 @@ def attempt_result(asked: Asked, state: RunState, observed: Observed, peaks: Pea
         estimated_tok_s=_estimated(plan.expected),
         prompt_tokens=measured.prompt_tokens,
         peak_basis=measured.peak_basis,
+        spilled=measured.spilled,
         devices=tuple(_device(d, measured, observed, peaks) for d in plan.devices),
     )
 

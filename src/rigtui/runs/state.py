@@ -103,6 +103,8 @@ class Measured(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Layers on GPUs as the engine counts them, the output head as one."""
     context: int | None = None
     """Total, as the engine says."""
+    spilled: str | None = None
+    """How it showed that a part lies in RAM unplanned, where it serves all the same."""
 
 
 class AttemptState(Struct, frozen=True, kw_only=True):

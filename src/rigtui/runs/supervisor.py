@@ -27,7 +27,7 @@ from rigtui.runs.keeper import StateKeeper, say
 from rigtui.runs.ports import choose_port
 from rigtui.runs.results import AttemptResult
 from rigtui.runs.rundir import Request, RunDirectory
-from rigtui.runs.state import Asked
+from rigtui.runs.state import Asked, Measured
 from rigtui.runs.walk import Walker, Way, Ways
 from rigtui.runs.when import timestamp
 from rigtui.text import clean
@@ -146,7 +146,9 @@ class Supervisor:
         mends = any(way.plan.status != "offload" for way in found.ways) and self._limit() is None
         if mends and request.intent.use_case.prefer == "speed":
             attempt.give_up(spill)
-        elif mends:
+            return
+        self._keeper.update(measured=replace(self._keeper.state.measured or Measured(), spilled=spill.text))
+        if mends:
             self._keeper.note(f"{spill.text}; the steps of the ladder would mend it, and the use case prefers context to speed")
         else:
             self._keeper.note(f"{spill.text}; {found.why_none or 'no step would keep it on the cards'}")

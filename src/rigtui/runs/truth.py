@@ -2,7 +2,8 @@
 
 "No out of memory" is not "it fits": llama.cpp's `--fit` moves layers to RAM when less is free than was planned with, and under WSL the
 driver moves memory of the cards to RAM without an error. The sign of the second, as reported for WSL2 and Windows: the card is busy, its
-memory bus idles, and tokens come at a tenth of the pace.
+memory bus idles, and tokens come at a tenth of the pace. Where a driver under WSL tells nothing of that, the pace counts together with
+memory that was planned on the card and never seen there.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class Load:
             return None
         return self._ram_before - self._ram_least
 
+    def told(self, uuid: str | None) -> bool:
+        """Whether the driver says how busy the card and its memory are."""
+        return bool(self._busy.get(uuid or ""))
+
     def idle_bus(self, uuid: str | None) -> tuple[int, int] | None:
         """Percent busy and percent of memory use of a card that computes and whose memory idles; None for any other."""
         readings = self._busy.get(uuid or "", [])
@@ -81,7 +86,9 @@ def judge(plan: Plan, measured: Measured, observed: Observed, load: Load, *, wsl
     spill = _moved_to_ram(plan, observed) or _silent_spill(plan, measured, load, wsl=wsl)
     expected, decode = plan.expected.decode_tok_s, measured.decode_tok_s
     if spill is None and expected and decode and decode < SLOW[plan.expected.basis] * expected:
-        notes.append(f"slow: {decode:,.1f} tok/s, where {expected:,.0f} were expected ({plan.expected.basis})")
+        unknown = wsl and decode < SPILLED * expected and not any(load.told(device.uuid) for device in plan.devices)
+        maybe = "; Windows may have moved memory of a card to RAM, and the driver does not tell how busy the cards are" if unknown else ""
+        notes.append(f"slow: {decode:,.1f} tok/s, where {expected:,.0f} were expected ({plan.expected.basis}){maybe}")
     return Verdict(notes=tuple(notes), spill=spill)
 
 
@@ -122,15 +129,17 @@ def _silent_spill(plan: Plan, measured: Measured, load: Load, *, wsl: bool) -> F
     expected, decode = plan.expected.decode_tok_s, measured.decode_tok_s
     if not expected or not decode or decode >= SPILLED * expected:
         return None
+    who = "Windows moves memory of the card to RAM without an error" if wsl else "a part of what it computes with lies in RAM"
     for device in plan.devices:
-        idle = load.idle_bus(device.uuid)
+        idle, missing = load.idle_bus(device.uuid), _unseen(device, measured)
         if idle is not None:
-            who = "Windows moves memory of the card to RAM without an error" if wsl else "a part of what it computes with lies in RAM"
-            text = (
-                f"{device.name} spilled into RAM: it is {idle[0]} % busy while its memory is used {idle[1]} % of the time, and gives "
-                f"{decode:,.1f} tok/s where {expected:,.0f} are expected; {who}"
-            )
-            return Failure(code="spill", text=text, device=device.device, missing_bytes=_unseen(device, measured))
+            sign = f"it is {idle[0]} % busy while its memory is used {idle[1]} % of the time"
+        elif wsl and missing is not None and not load.told(device.uuid):
+            sign = f"{mib(missing)} that were planned on it were never seen there"
+        else:
+            continue
+        text = f"{device.name} spilled into RAM: {sign}, and it gives {decode:,.1f} tok/s where {expected:,.0f} are expected; {who}"
+        return Failure(code="spill", text=text, device=device.device, missing_bytes=missing)
     return None
 
 
