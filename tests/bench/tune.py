@@ -1,7 +1,8 @@
 """`make bench-tune`: does tuning find what trying everything finds, in a quarter of its runs, on cards of simulated bandwidth?
 
 For each pair of rig and model a profile is tuned as `rigtui tune` does it; then every other combination of the settings that the tuning
-could have tried is run and measured in the same way. Plans that are the same to a measurement are run once.
+could have tried is run and measured in the same way. Plans that are the same to a measurement are run once, and of cards with which even
+the best of `LOOKED_AT` plans is far from the best of all, no more are run.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ WANTED, SHARE = 0.97, 0.25
 """Of the sweep's best value, and of its runs."""
 AGAIN = 2
 """The two best are measured so often again, and the best of each counts: a busy machine only ever makes a figure smaller."""
+LOOKED_AT, HOPELESS = 3, 0.6
+"""So many plans of the same cards in the same order, with the same cache, all with layers in RAM or none, are run in any case: the first,
+the middle and the last. Where none has this share of the best value so far, the others, of other micro-batch and headroom, are not."""
 Cards = tuple[tuple[str, int, float], ...]
 
 
@@ -78,6 +82,8 @@ class Found(Struct, frozen=True, kw_only=True):
     trials: int
     swept: int
     """Different plans that the settings span and that can be launched at all."""
+    measured: int
+    """Of them; the others are hopeless."""
     tuned: float
     best: float
     """Values of the best of each."""
@@ -119,21 +125,31 @@ class Bench:
             said(f"  tuning {trial.value:8.2f}  {described(trial.settings)}")
         best = tuning.search().best
         assert best is not None, "no trial worked"
-        values = {self._prospect(one.settings).signature: (one.value, one.settings) for one in tuning.trials()}
-        trials, mine = len(values), self._prospect(best).signature
+        values = {self._prospect(one.settings).signature: (one.value, one.settings) for one in tuning.trials() if not one.outdated}
+        trials, mine = len(tuning.trials()), self._prospect(best).signature
         spanned = self._spanned(tuning)
-        for key, settings in spanned.items():
-            if key not in values:
-                values[key] = (self._measured(settings), settings)
-                said(f"  sweep  {values[key][0]:8.2f}  {described(settings)}")
+        for group in self._groups(spanned):
+            apart = [group[0], group[-1], group[len(group) // 2]]
+            for key in dict.fromkeys([*apart, *group]):
+                here = [values[one][0] for one in group if one in values]
+                hopeless = len(here) >= LOOKED_AT and max(here) < HOPELESS * max(value for value, _ in values.values())
+                if key in values or hopeless:
+                    continue
+                values[key] = (self._measured(spanned[key]), spanned[key])
+                said(f"  sweep  {values[key][0]:8.2f}  {described(spanned[key])}")
         top = max(values, key=lambda key: values[key][0])
         if top != mine:
             for key in (top, mine) * AGAIN:
                 value, settings = values[key]
                 values[key] = (max(value, self._measured(settings)), settings)
-        swept = len(spanned.keys() | values.keys())
         return Found(
-            trials=trials, swept=swept, tuned=values[mine][0], best=values[top][0], settings=values[mine][1], best_settings=values[top][1]
+            trials=trials,
+            swept=len(spanned.keys() | values.keys()),
+            measured=len(values),
+            tuned=values[mine][0],
+            best=values[top][0],
+            settings=values[mine][1],
+            best_settings=values[top][1],
         )
 
     def _spanned(self, tuning: Tuning) -> dict[Signature, Overrides]:
@@ -147,6 +163,15 @@ class Bench:
             if prospect.plan.status != "no_fit":
                 found.setdefault(prospect.signature, settings)
         return found
+
+    def _groups(self, spanned: dict[Signature, Overrides]) -> list[list[Signature]]:
+        """Plans that differ in micro-batch and headroom alone are together, none with layers in RAM beside one without."""
+        groups: dict[object, list[Signature]] = {}
+        for key, settings in spanned.items():
+            plan = self._prospect(settings).plan
+            group = tuple(device.uuid for device in plan.devices), plan.kv_type, plan.status == "offload"
+            groups.setdefault(group, []).append(key)
+        return list(groups.values())
 
     def _prospect(self, settings: Overrides) -> Prospect:
         intent = with_settings(self.asked.intent, settings)
@@ -200,9 +225,9 @@ def main() -> int:
             found = alone.submit(tuned_and_swept, name, args.show).result()
         missed += not found.holds
         print(
-            f"{name:20} {found.trials} of {found.swept} plans tried ({found.trials / found.swept:.0%}), best {found.tuned:.2f}, of all "
-            f"{found.best:.2f} ({found.tuned / found.best:.1%}): {described(found.settings)} / {described(found.best_settings)}"
-            f"  [{time.monotonic() - began:.0f} s]",
+            f"{name:20} {found.trials} of {found.swept} plans tried ({found.trials / found.swept:.0%}), {found.measured} run, "
+            f"best {found.tuned:.2f}, of all {found.best:.2f} ({found.tuned / found.best:.1%}): "
+            f"{described(found.settings)} / {described(found.best_settings)}  [{time.monotonic() - began:.0f} s]",
             flush=True,
         )
     print(f"{missed} of the tunings miss {WANTED:.0%} of the best in {SHARE:.0%} of the runs")
