@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from planning.past import BUILD, a_run, an_attempt, planned
 from planning.toys import gpu, intent, rig, toy_model
 from rigtui.intent.intent import Overrides
 from rigtui.planning.outcomes import Trial
 from rigtui.runs import identity
-from rigtui.runs.results import record
+from rigtui.runs.results import load_results, record
 from rigtui.runs.tune import Asked, Tuning
 
 RIG = rig(gpu(0, 4000), gpu(1, 4000))
@@ -18,9 +20,9 @@ def tuning(*, again: bool = False) -> Tuning:
     return Tuning(Asked(name="toy", model=MODEL, intent=INTENT, builds=(BUILD,)), lambda: RIG, again=again)
 
 
-def tried(one: Tuning, day: int, settings: Overrides) -> None:
+def tried(one: Tuning, day: int, settings: Overrides, **changes: Any) -> None:
     """A trial of this tuning that was measured."""
-    attempt = an_attempt(planned(RIG, MODEL, INTENT), INTENT, prefill_tok_s=100.0, decode_tok_s=10.0 + day)
+    attempt = an_attempt(planned(RIG, MODEL, INTENT), INTENT, prefill_tok_s=100.0, decode_tok_s=10.0 + day, **changes)
     record("toy", a_run(RIG, MODEL, INTENT, attempt, day=day, node=identity.node(), trial=Trial(tuning=one.id, settings=settings)))
 
 
@@ -35,6 +37,28 @@ def test_a_tuning_goes_on_and_one_that_begins_anew_is_the_one_that_goes_on_from_
     assert [one.run for one in tuning().trials()] == ["r3"]
     assert tuning(again=True).trials() == []
     assert first.id != anew.id
+
+
+def test_settings_that_lead_to_more_context_than_when_they_were_tried_are_tried_again():
+    first = tuning()
+    tried(first, 1, Overrides(), context_per_slot=planned(RIG, MODEL, INTENT).context_per_slot // 2)
+    (half,) = first.trials()
+    assert half.outdated
+    assert first.search().next == Overrides()
+    tried(first, 2, Overrides())
+    assert [one.outdated for one in first.trials()] == [True, False]
+    assert first.search().next != Overrides()
+    first.choose(Overrides())
+    assert [run.run for run in load_results("toy") if run.chosen] == ["r2"]
+
+
+def test_a_trial_that_is_outdated_counts_among_those_that_may_be_run():
+    first = tuning()
+    for day in range(1, first.limit):
+        tried(first, day, Overrides(), context_per_slot=1024)
+    assert first.search().next == Overrides()
+    tried(first, first.limit, Overrides())
+    assert first.search().next is None
 
 
 def test_beginning_anew_where_nothing_was_tried_is_just_beginning():

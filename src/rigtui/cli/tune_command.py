@@ -102,7 +102,7 @@ def tuning_lines(trials: list[TrialResult], best: Overrides | None, cards: Mappi
     lines = [f"{'':<{_BAR}}  {'decode':>7} {'prefill':>8} {'first':>6} {'splits':>6} {'context':>8}  settings"]
     for trial in sorted(trials, key=lambda one: -one.value):
         bar = "█" * round(_BAR * trial.value / top) if top else ""
-        mark = "  ← best" if best is not None and trial.settings == best else ""
+        mark = "  ← best" if trial.is_best(best) else trial.remark
         lines.append(f"{bar:<{_BAR}}  {_numbers(trial)}  {described(trial.settings, cards)}{mark}")
     return lines
 

@@ -29,6 +29,8 @@ WORTH_CHANGING = 1.01
 """Better by less than this is noise, and the earlier settings stay."""
 WORTH_TRYING = 0.75
 """Share of the best expected value below which a value is not tried."""
+WORTH_TRYING_AGAIN = 1.03
+"""By so much what settings lead to must have changed since they were tried."""
 UBATCHES = (128, 256, 512, 1024, 2048)
 HEADROOM_FACTORS = (2, 4)
 EVERY_ORDER = 3
@@ -128,6 +130,16 @@ def value_of(attempt: AttemptResult, want: Wants, intent: Intent) -> float:
         return 0.0
     seconds = PROMPT_TOKENS / attempt.prefill_tok_s + (ANSWER_TOKENS / attempt.decode_tok_s if attempt.decode_tok_s else 0.0)
     return _worth((PROMPT_TOKENS + ANSWER_TOKENS) / seconds, attempt.kv_type, attempt.context_per_slot, want, intent)
+
+
+def outdated(attempt: AttemptResult, plan: Plan, want: Wants, intent: Intent) -> bool:
+    """Whether the settings of an attempt lead to a `plan` by now whose context and cache are worth more or less, by `WORTH_TRYING_AGAIN`.
+
+    What trials show of the memory that an engine takes changes plans, and the attempt says little of the new one.
+    """
+    then = _worth(1.0, attempt.kv_type, attempt.context_per_slot, want, intent)
+    now = _worth(1.0, plan.kv_type, plan.context_per_slot, want, intent)
+    return max(then, now) > min(then, now) * WORTH_TRYING_AGAIN
 
 
 def _worth(speed: float, kv_type: Sequence[str], context: int, want: Wants, intent: Intent) -> float:

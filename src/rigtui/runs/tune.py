@@ -23,7 +23,7 @@ from rigtui.planning.choose import choose
 from rigtui.planning.lessons import Lessons, differences
 from rigtui.planning.outcomes import RunResult, Trial, requested
 from rigtui.planning.plan import Plan
-from rigtui.planning.tuning import Axis, Prospect, Search, Tried, axes, limit_of, search, signature, value_of
+from rigtui.planning.tuning import Axis, Prospect, Search, Tried, axes, limit_of, outdated, search, signature, value_of
 from rigtui.planning.wants import batches, wants
 from rigtui.rig.rig import Rig
 from rigtui.runs import identity, memory, watch
@@ -60,6 +60,17 @@ class TrialResult(Struct, frozen=True, kw_only=True):
     context: int = 0
     kv_type: tuple[str, ...] = ()
     failure: str | None = None
+    outdated: bool = False
+    """These settings lead to another context or cache by now: they are worth another trial."""
+
+    def is_best(self, best: Overrides | None) -> bool:
+        """Whether it is the trial of the `best` settings that counts."""
+        return best is not None and self.settings == best and self.value > 0 and not self.outdated
+
+    @property
+    def remark(self) -> str:
+        """What is to be said after its settings."""
+        return " (before it was known how much fits)" if self.outdated else ""
 
 
 class Tuning:
@@ -123,18 +134,21 @@ class Tuning:
     def trials(self) -> list[TrialResult]:
         """What was tried of this tuning so far with this build on these cards, oldest first; trials that were broken off left out."""
         rig = self._read()
-        return [self._shown(run) for run in self._runs(rig)]
+        return self._trials(rig, self._prospects(rig))
+
+    def _trials(self, rig: Rig, prospects: Callable[[Overrides], Prospect]) -> list[TrialResult]:
+        return [self._shown(run, prospects) for run in self._runs(rig)]
 
     def _runs(self, rig: Rig) -> list[RunResult]:
         mine = (run for run in load_results(self._asked.name) if run.trial is not None and run.trial.tuning == self.id)
         here = (run for run in mine if not run.forgotten and not differences(run, rig, self._build))
         return [run for run in here if run.attempt and (run.attempt[-1].prefill_tok_s or _failed_by_itself(run))]
 
-    def _shown(self, run: RunResult) -> TrialResult:
-        last = run.attempt[-1]
+    def _shown(self, run: RunResult, prospects: Callable[[Overrides], Prospect]) -> TrialResult:
+        last, settings = run.attempt[-1], run.trial.settings if run.trial else Overrides()
         return TrialResult(
             run=run.run,
-            settings=run.trial.settings if run.trial else Overrides(),
+            settings=settings,
             value=value_of(last, self._want, self._asked.intent),
             ttft_s=last.ttft_s,
             prefill_tok_s=last.prefill_tok_s,
@@ -143,15 +157,17 @@ class Tuning:
             context=last.context,
             kv_type=last.kv_type,
             failure=last.failure,
+            outdated=outdated(last, prospects(settings).plan, self._want, self._asked.intent),
         )
 
     def search(self, rig: Rig | None = None) -> Search:
         """Where the tuning is."""
         rig = rig or self._read()
-        tried = [Tried(settings=one.settings, value=one.value) for one in map(self._shown, self._runs(rig))]
         prospects = self._prospects(rig)
-        # What was measured shows that some plans come to the same: fewer are left to choose from.
-        limit = min(self.limit, limit_of(self._axes, prospects))
+        trials = self._trials(rig, prospects)
+        tried = [Tried(settings=one.settings, value=one.value) for one in trials if not one.outdated]
+        # What was measured shows that some plans come to the same: fewer are left to choose from. Every trial costs, an outdated one too.
+        limit = min(self.limit, limit_of(self._axes, prospects)) - (len(trials) - len(tried))
         return search(self._axes, tried, prospects, self._want, self._asked.intent, limit=limit)
 
     def steps(
@@ -182,9 +198,11 @@ class Tuning:
         """Mark the best trial: later plans begin with its settings."""
         if best is None:
             return
-        prospect = self._prospects(self._read())
+        rig = self._read()
+        prospect = self._prospects(rig)
         wanted = prospect(best).signature
-        run = next((one.run for one in reversed(self.trials()) if one.value and prospect(one.settings).signature == wanted), None)
+        fresh = (one for one in reversed(self._trials(rig, prospect)) if one.value and not one.outdated)
+        run = next((one.run for one in fresh if prospect(one.settings).signature == wanted), None)
         if run is not None:
             mark_chosen(self._asked.name, run, self.id)
 

@@ -111,8 +111,8 @@ def best_text(view: TuningView) -> str:
     """The best settings, and by how much they serve better than rigtui's own."""
     if view.best is None:
         return "none yet"
-    best = next((trial for trial in view.trials if trial.settings == view.best and trial.value), None)
-    own = next((trial for trial in view.trials if trial.settings == Overrides() and trial.value), None)
+    best = next((trial for trial in view.trials if trial.is_best(view.best)), None)
+    own = next((trial for trial in view.trials if trial.is_best(Overrides())), None)
     text = described(view.best, view.cards)
     if best is None or own is None or best is own:
         return text
@@ -131,12 +131,12 @@ def trial_table(view: TuningView, width: int) -> list[Content]:
     lines = [Content.styled(head if cell_len(head) <= width else head[:width], "$accent")]
     top = max(trial.value for trial in view.trials) or 1.0
     for number, trial in sorted(enumerate(view.trials, start=1), key=lambda one: -one[1].value):
-        best = view.best is not None and trial.settings == view.best and trial.value > 0
+        best = trial.is_best(view.best)
         eighths = round(BAR * 8 * trial.value / top)
         bar = "█" * (eighths // 8) + PARTS[eighths % 8]
         mark = ("$success bold" if best else "$foreground-muted", "$success" if best else "$primary")
         start = Content.assemble((f"{number:>2} ", mark[0]), (f"{bar:<{BAR}}", mark[1]))
-        what = ("best: " if best else "") + described(trial.settings, view.cards)
+        what = ("best: " if best else "") + described(trial.settings, view.cards) + trial.remark
         if trial.value:
             lines += hang(Content.assemble(start, _figures(trial), "  "), what, width, "bold" if best else "")
         else:
@@ -154,7 +154,7 @@ def trial_plot(view: TuningView, measure: Measure, width: int, height: int) -> l
     """The trials in their order, the best one named; failed ones are marks on the axis."""
     columns = []
     for number, trial in enumerate(view.trials, start=1):
-        best = view.best is not None and trial.settings == view.best and trial.value > 0
+        best = trial.is_best(view.best)
         value = getattr(trial, measure.field) if trial.value else None
         columns.append(Column(value, f"{number} best" if best else str(number), "$success" if best else "$primary"))
     return chart(f"{measure.name}, by trial", columns, width, height, digits=measure.digits)
