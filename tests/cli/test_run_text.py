@@ -20,11 +20,15 @@ CHANGE = "RTX 5070 Ti ran out by 372 MiB: headroom 1,024 → 1,536 MiB"
 
 
 def test_what_the_cards_hold_stands_beside_what_was_planned() -> None:
+    """The bare process's own 10 MiB are in no buffer of the engine's log."""
     sizes = {"GPU-1": 100 << 20, "GPU-2": 60 << 20}
-    state = replace(STATE, phase="ready", planned_bytes={"GPU-1": 98 << 20}, logged_bytes=sizes, measured=Measured(peak_bytes=sizes))
+    planned, runtime = {"GPU-1": 108 << 20}, {"GPU-1": 10 << 20}
+    state = replace(
+        STATE, phase="ready", planned_bytes=planned, runtime_bytes=runtime, logged_bytes=sizes, measured=Measured(peak_bytes=sizes)
+    )
     names = {"GPU-1": "RTX 4090", "GPU-2": "RTX 3060"}
     assert ready_lines(state, names)[0] == "buffers: RTX 4090 100 MiB of 98 MiB planned, RTX 3060 60 MiB"
-    assert measured_lines(state, names) == ["peak VRAM: RTX 4090 100 MiB of 98 MiB planned, RTX 3060 60 MiB"]
+    assert measured_lines(state, names) == ["peak VRAM: RTX 4090 100 MiB of 108 MiB planned, RTX 3060 60 MiB"]
 
 
 def test_every_attempt_says_once_why_the_one_before_failed_and_what_it_changes() -> None:

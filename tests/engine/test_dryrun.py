@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from models.hub_server import serving
 from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import dryrun
 from rigtui.engines.llamacpp.builds import find
+from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent
 from rigtui.intent.use_cases import use_case
 from rigtui.models.model import Model
@@ -68,6 +70,26 @@ def test_after_a_dry_run_the_plan_is_exact(rig_name: str, model_name: str, wante
             assert device.kv_bytes == pytest.approx(real.kv, abs=MIB)
             assert device.compute_bytes == pytest.approx(real.compute, abs=MIB)
             assert device.free_after_bytes >= device.headroom_bytes
+
+
+def test_a_dry_run_that_is_killed_in_its_middle_leaves_the_estimate(virtual_rig: Make, tmp_path: Path) -> None:
+    """By somebody else, while the engine holds its context on the cards and looks how the layers fit."""
+    cards = [Card(name="NVIDIA GeForce RTX 3090", total_mib=24576, free_mib=23400, context_mib=380)]
+    rig = virtual_rig(cards, compute=False)
+    plan, here, intent, build = planned(rig, "qwen3-32b-q4_k_m", "long", model_file("qwen3-32b-q4_k_m", tmp_path))
+    killed: list[int] = []
+
+    def kills() -> bool:
+        for pid in [] if killed else rig.holders(0):
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+        return False
+
+    with pytest.raises(RigtuiError, match="before it said what it would do"):
+        dryrun.ask(plan, here, intent, build, cancelled=kills)
+    assert killed
+    assert not any(Path(f"/proc/{pid}").exists() for pid in killed)
+    assert choose(replace(load(rig.rig_file), simulated=False), here, intent, [build]) == plan
 
 
 def test_a_model_that_is_only_on_the_hub_is_verified_from_its_header(

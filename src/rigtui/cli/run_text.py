@@ -61,7 +61,9 @@ def ready_lines(state: RunState, names: Mapping[str, str]) -> list[str]:
     """Where it answers, and a command to copy."""
     body = json.dumps({"model": state.model_id, "messages": [{"role": "user", "content": _QUESTION}]}, ensure_ascii=False)
     url = f"{state.url}/v1"
-    held = _beside_the_plan(state, state.logged_bytes, names)
+    # The engine's own log knows nothing of what its process takes besides.
+    planned = {card: size - state.runtime_bytes.get(card, 0) for card, size in state.planned_bytes.items()}
+    held = _beside_the_plan(state.logged_bytes, planned, names)
     return [
         *([f"buffers: {held}"] if held else []),
         f"ready: base URL {url}, model {clean(state.model_id)}",
@@ -81,13 +83,12 @@ def measured_lines(state: RunState, names: Mapping[str, str]) -> list[str]:
         (measured.load_s, "loaded in {:.1f} s"),
     ]
     speeds = ", ".join(text.format(value) for value, text in parts if value is not None)
-    peaks = _beside_the_plan(state, measured.peak_bytes, names)
+    peaks = _beside_the_plan(measured.peak_bytes, state.planned_bytes, names)
     return [*([f"measured: {speeds}"] if speeds else []), *([f"peak VRAM: {peaks}"] if peaks else [])]
 
 
-def _beside_the_plan(state: RunState, held: Mapping[str, int], names: Mapping[str, str]) -> str:
+def _beside_the_plan(held: Mapping[str, int], planned: Mapping[str, int], names: Mapping[str, str]) -> str:
     """What each card holds, of what was planned for it."""
-    planned = state.planned_bytes
     return ", ".join(
         f"{names.get(card, card)} {mib(size)}" + (f" of {mib(planned[card])} planned" if card in planned else "")
         for card, size in held.items()
