@@ -240,6 +240,27 @@ def test_two_cards_are_expected_to_be_as_much_faster_as_others_measured(coder: M
     assert low <= both / alone <= high
 
 
+@pytest.mark.parametrize(
+    ("name", "total", "sequences"),
+    [
+        ("NVIDIA RTX PRO 6000", 97887, 1024),
+        ("NVIDIA A100-SXM4-80GB", 81920, 256),
+        ("NVIDIA RTX 6000 Ada", 49140, 256),
+        ("NVIDIA B200", 183359, 1024),
+    ],
+)
+def test_large_cards_have_larger_defaults_unless_told_otherwise(coder: Model, name: str, total: int, sequences: int) -> None:
+    """vLLM 0.32, engine/arg_utils.py:2923: the first card decides."""
+    card = Gpu(index=0, name=name, compute_capability="9.0", total_bytes=total * MIB, free_bytes=(total - 500) * MIB, bandwidth_gb_s=1800)
+    plan = serve(coder, described(card), "--max-model-len", "4096", "--enforce-eager")
+    assert plan.engine_view.slots == sequences
+    told = serve(
+        coder, described(card), "--max-model-len", "4096", "--enforce-eager", "--max-num-seqs", "8", "--max-num-batched-tokens", "2048"
+    )
+    assert told.engine_view.slots == 8
+    assert told.devices[0].compute_bytes < plan.devices[0].compute_bytes
+
+
 def test_a_preview_changes_nothing_and_refuses_what_vllm_refuses(coder: Model) -> None:
     cards = described(*(small(index) for index in range(3)))
     plan = serve(coder, cards, "-pp", "3", "--max-model-len", "4096", VLLM_PP_LAYER_PARTITION="20,24,20")

@@ -17,7 +17,7 @@ from rigtui.engines.vllm.partition import best, even, least_blocks
 from rigtui.engines.vllm.refusals import refusal
 from rigtui.engines.vllm.releases import NEWEST, Release, release
 from rigtui.engines.vllm.reserve import headroom_bytes
-from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, Settings
+from rigtui.engines.vllm.settings import BLOCK_TOKENS, Settings, batch_defaults
 from rigtui.engines.vllm.speed import decode_tok_s
 from rigtui.engines.vllm.weights import Weights, weights
 from rigtui.errors import UsageError
@@ -309,7 +309,8 @@ class _Search:
         most = smallest(self.constraints, "sequences")
         if most is not None and not fixed:
             sequences = max(min(sequences, int(most)), 1)
-        batched = own.batched_tokens or self.intent.overrides.batch or self.intent.overrides.ubatch or DEFAULT_BATCHED_TOKENS
+        batched = own.batched_tokens or self.intent.overrides.batch or self.intent.overrides.ubatch
+        batched = batched or batch_defaults(layout.cards[0].name, layout.cards[0].total_bytes)[0]
         dtype, _ = rules.dtype_for(self.model, layout.cards)
         return Settings(
             tensor_parallel=layout.tensor_parallel,

@@ -11,15 +11,16 @@ from collections.abc import Sequence
 from rigtui.engines.vllm import rules
 from rigtui.engines.vllm.arguments import read
 from rigtui.engines.vllm.footprint import NCCL, TORCH, Demand, Learned, demand, graph_bytes
-from rigtui.engines.vllm.settings import DEFAULT_BATCHED_TOKENS, DEFAULT_SEQUENCES, Settings
+from rigtui.engines.vllm.settings import Settings, batch_defaults
 from rigtui.engines.vllm.weights import weights
 from rigtui.errors import UsageError
 from rigtui.models.model import Model
 from rigtui.planning.known import SeenWorker
+from rigtui.rig.rig import Gpu
 
 
-def learned(model: Model, workers: Sequence[SeenWorker]) -> Learned:
-    """What `workers`, oldest first, showed of `model` and of the cards; those of other models tell of the cards alone."""
+def learned(model: Model, workers: Sequence[SeenWorker], cards: Sequence[Gpu] = ()) -> Learned:
+    """What `workers`, oldest first, showed of `model` and of `cards`, the rig's; those of other models tell of the cards alone."""
     if not workers:
         return Learned()
     gone = {w.card: max(w.gone_bytes - TORCH - (NCCL if w.workers > 1 else 0), 0) for w in workers if w.gone_bytes is not None}
@@ -27,8 +28,9 @@ def learned(model: Model, workers: Sequence[SeenWorker]) -> Learned:
     compute: dict[tuple[bool, bool], tuple[str, int]] = {}
     graphs: tuple[str, float] = ("", 1.0)
     loaded = weights(model) if mine else None
+    totals = {card.name: card.total_bytes for card in cards}
     for worker in mine:
-        settings = _settings(model, worker)
+        settings = _settings(model, worker, totals.get(worker.card))
         if settings is None:
             continue
         needs = demand(model, settings, loaded)
@@ -54,19 +56,20 @@ def _more(needs: Demand, worker: SeenWorker) -> int | None:
     return worker.compute_bytes - needs.use(first, max(layers, 1)).compute
 
 
-def _settings(model: Model, worker: SeenWorker) -> Settings | None:
+def _settings(model: Model, worker: SeenWorker, total_bytes: int | None) -> Settings | None:
     """How that run was set up, as far as activations and graphs depend on it; None where its command cannot be read."""
     try:
         own = read(worker.command)
     except UsageError:
         return None
     size = own.tensor_parallel or 1
+    most_tokens, most_sequences = batch_defaults(worker.card, total_bytes)
     return Settings(
         tensor_parallel=size,
         stages=max(worker.workers // size, 1),
         context=own.context or model.context_trained,
-        sequences=own.sequences or DEFAULT_SEQUENCES,
-        batched_tokens=own.batched_tokens or DEFAULT_BATCHED_TOKENS,
+        sequences=own.sequences or most_sequences,
+        batched_tokens=own.batched_tokens or most_tokens,
         eager=own.eager is True,
         dtype=own.dtype or rules.dtype_for(model, ())[0],
     )

@@ -60,7 +60,7 @@ def plans(
         return [_none(model, intent, build, (Reason("unsupported_model", refused),))]
     if build is not None and not build.gpu and not (rig.simulated and rig.usable_gpus):
         return [on_cpu.plan(rig, model, intent, build, own, constraints)]
-    found_out = learned(model, () if rig.simulated else known.workers)
+    found_out = learned(model, () if rig.simulated else known.workers, rig.gpus)
     rig = found_out.on(rig)
     derivation = derive(rig, model, intent, build, own, constraints=constraints, learned=found_out)
     if not derivation.candidates:

@@ -19,7 +19,7 @@ from rigtui.engines.vllm.plans import plans
 from rigtui.engines.vllm.refusals import refusal
 from rigtui.engines.vllm.releases import NEWEST, Release
 from rigtui.engines.vllm.reserve import headroom_bytes
-from rigtui.engines.vllm.settings import BLOCK_TOKENS, DEFAULT_BATCHED_TOKENS, DEFAULT_SEQUENCES, Settings
+from rigtui.engines.vllm.settings import BLOCK_TOKENS, Settings, batch_defaults
 from rigtui.engines.vllm.speed import decode_tok_s
 from rigtui.errors import UsageError
 from rigtui.intent.intent import Intent, Overrides, UseCase
@@ -93,12 +93,13 @@ def _layout(rig: Rig, model: Model, own: Own, env: Mapping[str, str]) -> Layout:
 def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: Layout, context: int, release: Release) -> Candidate:
     cards, stages = layout.cards, len(layout.stages)
     dtype = own.dtype or (model.transformers.dtype if model.transformers else "bf16")
+    most_tokens, most_sequences = batch_defaults(cards[0].name, cards[0].total_bytes)
     settings = Settings(
         tensor_parallel=layout.tensor_parallel,
         stages=stages,
         context=context,
-        sequences=own.sequences or DEFAULT_SEQUENCES,
-        batched_tokens=own.batched_tokens or DEFAULT_BATCHED_TOKENS,
+        sequences=own.sequences or most_sequences,
+        batched_tokens=own.batched_tokens or most_tokens,
         eager=own.eager is True,
         dtype=dtype,
         kv_type=own.kv_type or dtype,
