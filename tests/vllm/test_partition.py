@@ -14,7 +14,7 @@ from rigtui.engines.vllm.settings import Settings
 from rigtui.text import MIB
 from tools.toy_checkpoints import toy
 
-BUDGETS = st.lists(st.integers(600, 6000), min_size=2, max_size=4)
+BUDGETS = st.lists(st.integers(600, 6000), min_size=1, max_size=4)
 MODELS = st.builds(
     toy,
     st.integers(4, 14),

@@ -37,6 +37,10 @@ def best(demand: Demand, budgets: Sequence[int], *, above: int = -1) -> tuple[in
 
     None where weights do not fit, stages outnumber layers, or no partition keeps more than `above` blocks.
     """
+    if len(budgets) == 1:
+        # All layers on one stage: there is no other partition.
+        whole = (demand.model.layers,)
+        return whole if demand.model.layers and least_blocks(demand, budgets, whole) > above else None
     found = _filled(demand, budgets, above + 1) if len(budgets) <= demand.model.layers else None
     if found is None:
         return None
