@@ -123,6 +123,9 @@ def _main(argv: list[str], *, own_process: bool = False) -> int:
             raise UsageError(problem)
         args = parse(argv)
         if args.command is None:
+            if own_process:
+                # Nothing that its first picture takes is garbage; the screen begins to look for some behind it.
+                gc.disable()
             # By name: the command line must not depend on the screen, and must not load textual for any other command.
             return int(import_module("rigtui.tui.app").main(args))
         refuse_changes(args)

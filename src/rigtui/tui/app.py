@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import shutil
 import sys
@@ -32,6 +33,8 @@ from rigtui.tui.theme import Themes, load_theme, pick
 from rigtui.tui.theme_watch import INTERVAL_S, ThemeWatch
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from rigtui.tui.services import Services
 
 WEB_DRIVER = "textual.drivers.web_driver:WebDriver"
@@ -88,6 +91,15 @@ class RigtuiApp(KeysInTurn):
             self._theme_watch = ThemeWatch()
             self._use(themes, theme, plain=plain)
 
+    def get_driver_class(self) -> type[Driver]:
+        """The terminal's, one that sleeps until a key comes."""
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver":
+            return usual
+        from rigtui.tui.calm_driver import CalmDriver
+
+        return CalmDriver
+
     def register_theme(self, theme: Theme) -> None:
         """As far as the terminal's colours allow."""
         if self._few_colors:
@@ -106,6 +118,7 @@ class RigtuiApp(KeysInTurn):
 
     def on_ready(self) -> None:
         """Say which themes and keys could not be used."""
+        self.call_after_refresh(_collect_garbage_again)
         self._tell(self._problems)
         self._shown_theme = self.theme
         self.theme_changed_signal.subscribe(self.cockpit, self._keep_theme)
@@ -203,6 +216,13 @@ class RigtuiApp(KeysInTurn):
         names = ", ".join(f"{clean(run.profile or run.model)} at {run.url}" for run in live)
         verb = "keeps" if len(live) == 1 else "keep"
         return Text(f"{names} {verb} running. `rigtui` shows it again, `rigtui stop {live[-1].run}` ends it.")
+
+
+def _collect_garbage_again() -> None:
+    """What the first picture took stays to the end: it is never looked through."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
 
 
 def started_as(argv0: str) -> str:
