@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,3 +121,26 @@ async def test_what_changes_below_a_dialog_is_drawn_again_and_below_a_page_it_is
         await screen.press("escape", "P")
         await screen.until(lambda: "Profiles" in screen.text() and screen.app.screen is not screen.app.cockpit)
         assert screen.app._background_screens == []
+
+
+def noted(drawn, name, draw, crop):
+    drawn.append((name, crop.height))
+    return draw(crop)
+
+
+async def test_a_part_that_changes_has_no_other_drawn(cockpit, monkeypatch):
+    async with cockpit(World(eight_cards()), size=(160, 48)) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        screen.app.cockpit.watch_rig.end()
+        await screen.until(lambda: not screen.app.cockpit._busy)
+        await screen.pilot.pause(0.2)
+        drawn = []
+        widgets = [*screen.app.cockpit.query("#bars, #models, #plan-text, #hints")]
+        for widget in widgets:
+            monkeypatch.setattr(widget, "render_lines", partial(noted, drawn, widget.id, widget.render_lines))
+        whole = screen.app.cockpit._compositor.render_strips()
+        drawn.clear()
+        screen.app.cockpit.query_one("#hints").refresh()
+        await screen.until(lambda: drawn)
+        assert drawn == [("hints", 1)]
+        assert screen.app.cockpit._compositor.render_strips() == whole

@@ -12,6 +12,7 @@ from rich.cells import get_character_cell_size
 from rich.color import ColorSystem
 from rich.console import Console
 from textual._compositor import ChopsUpdate, Compositor, LayoutUpdate
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.strip import Strip
 
@@ -98,6 +99,19 @@ class FrugalCompositor(Compositor):
     def __init__(self) -> None:
         super().__init__()
         self._sent: dict[int, list[Cell | None]] = {}
+
+    def _get_renders(self, crop: Region | None = None) -> Iterable[tuple[Region, Region, list[Strip]]]:
+        """What stands in the rows of `crop`, of the parts that reach into it: Textual 8.2.8 has every part draw all its lines whose
+        frame reaches into it."""
+        if crop is None:
+            yield from super()._get_renders()
+            return
+        rows = Region(0, crop.y, self.size.width, crop.height)
+        for widget, (region, clip) in self.visible_widgets.items():
+            seen = region.intersection(clip)
+            if seen.overlaps(crop):
+                inside = seen.intersection(rows)
+                yield region, inside, widget.render_lines(inside.translate(-region.offset))
 
     def render_full_update(self, simplify: bool = False) -> LayoutUpdate:
         """Everything anew."""
