@@ -75,6 +75,26 @@ async def test_a_model_that_cannot_be_planned_does_not_fit(cockpit):
         assert screen.state.placements[MODELS[1].path].status == "fits"
 
 
+async def test_where_the_chosen_model_goes_is_derived_once(cockpit):
+    world, derived = World(two_cards()), []
+
+    def derive(rig, chosen, intent, builds):
+        derived.append((chosen.name, intent.use_case.name))
+        return plan_for(rig, chosen, intent, builds)
+
+    world.derive = derive
+    async with cockpit(world) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        await screen.until(lambda: not screen.app.cockpit._busy)
+        chosen, now = screen.state.candidate.model.name, screen.state.survey
+        derived.clear()
+        await screen.press("u")
+        await screen.until(lambda: {one.choice for one in screen.state.placements.values()} == {now + 1})
+        await screen.until(lambda: not screen.app.cockpit._busy)
+        assert [name for name, _ in derived].count(chosen) == 1
+        assert len(derived) == len(MODELS)
+
+
 async def test_answers_for_an_older_choice_are_dropped(cockpit):
     world = World(two_cards())
     async with cockpit(world) as screen:

@@ -17,19 +17,20 @@ class PlanPace:
     """Remembers what the last plan was asked for on."""
 
     def __init__(self) -> None:
-        self._on: Rig | None = None
+        self.on: Rig | None = None
+        """The reading that the last plan was asked for on."""
         self._readings = 0
 
     def planned(self, rig: Rig | None) -> None:
         """A plan was asked for on this reading; None: there is none yet."""
-        self._on, self._readings = rig, 0
+        self.on, self._readings = rig, 0
 
     def due(self, rig: Rig) -> bool:
         """Whether one more reading asks for a plan: the cards are others, or their memory is and the last plan is not quite new."""
         self._readings += 1
-        if self._on is None or _cards(self._on) != _cards(rig):
+        if self.on is None or _cards(self.on) != _cards(rig):
             return True
-        return self._readings >= PLAN_READINGS and needs_new_plan(self._on, rig)
+        return self._readings >= PLAN_READINGS and needs_new_plan(self.on, rig)
 
 
 def _cards(rig: Rig) -> list[str | None]:

@@ -335,8 +335,10 @@ def with_plan(state: Cockpit, stamp: int, plan: Plan | None, problem: str | None
     if stamp != state.asked:
         return state
     placements = state.placements
-    if plan is not None and state.rig is not None and state.selected is not None:
+    if state.selected is not None and plan is not None and state.rig is not None:
         placements = placements | {state.selected: placement(plan, state.rig, state.survey)}
+    elif state.selected is not None and problem is not None:
+        placements = placements | {state.selected: Placement(status="no_fit", choice=state.survey)}
     return replace(state, plan=plan, plan_problem=problem, placements=placements)
 
 

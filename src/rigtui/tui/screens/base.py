@@ -36,6 +36,8 @@ class CockpitBase(FrugalScreen):
         self.watch_live = LiveWatch(services, self.post_message)
         self.watch_rig = RigWatch(services, self.post_message)
         self.pace = PlanPace()
+        self.deriving: int | None = None
+        """Stamp of the derivation whose answer is still to come."""
 
     def change(self, state: Cockpit, *, plan: bool = False) -> None:
         """The next state; `plan`: it needs a new derivation."""
@@ -69,6 +71,7 @@ class CockpitBase(FrugalScreen):
             self.state = replace(state, plan=None, plan_problem=None)
         elif intent is not None and state.builds is not None and state.ground is not None:
             work = partial(tasks.derive, self.services, self.post_message, state.asked, state.ground, candidate.model, intent, state.builds)
+            self.deriving = state.asked
             self.background("plan", work, exclusive=True)
 
     def search_models(self) -> None:

@@ -135,6 +135,8 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
 
     @on(PlanDerived)
     def _plan_derived(self, event: PlanDerived) -> None:
+        if event.stamp == self.deriving:
+            self.deriving = None
         self.change(st.with_plan(self.state, event.stamp, event.plan, event.problem))
         self.verify_plan()
 

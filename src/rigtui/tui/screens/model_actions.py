@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rigtui.tui.shelf import Shelf
 
 SURVEY_READINGS = 5
-"""So many readings of the rig lie between two surveys that only its memory asks for: one card's games do not keep a core busy."""
+"""So many readings of the rig lie between two surveys that only its memory asks for, while no plan is asked for that would set the pace."""
 
 
 class ModelActions(CockpitBase):
@@ -43,12 +43,14 @@ class ModelActions(CockpitBase):
         state, rig, builds = self.state, self.state.ground, self.state.builds
         if rig is None or builds is None or state.scanning or state.chosen_use_case is None:
             return
+        planned = self.pace.on is rig
         cards = tuple((gpu.uuid, gpu.name, gpu.error is None) for gpu in rig.gpus)
         asked_for = (rig.simulated, cards, state.candidates, state.chosen_use_case, state.overrides, state.engine, builds)
         if asked_for == self._asked_for:
             # While an engine loads the memory moves all the time; what is derived then is wrong before it is shown.
             moving = self._busy or any(run.phase in ("starting", "loading") for run in state.live_runs)
-            if moving or self._readings < SURVEY_READINGS or not st.needs_new_plan(self._placed_on, rig):
+            due = planned or (not state.preview and self._readings >= SURVEY_READINGS)
+            if moving or not due or not st.needs_new_plan(self._placed_on, rig):
                 return
         else:
             self.state = state = replace(state, survey=state.survey + 1)
@@ -56,7 +58,9 @@ class ModelActions(CockpitBase):
         self._placing += 1
         wanted = st.wanted_of_all(state)
         shown = [entry.path for section in self._sections() for entry in section.entries]
-        jobs = {path: wanted[path] for path in [state.selected or "", *shown] if path in wanted}
+        # Where the chosen model goes is said by its plan, where one is under way for the same reading.
+        answered = state.selected if planned and self.deriving == state.asked else None
+        jobs = {path: wanted[path] for path in [state.selected or "", *shown] if path in wanted and path != answered}
         work = partial(tasks.place, self.services, self.post_message, self._placing, state.survey, rig, jobs, builds)
         self.background("place", work, exclusive=True)
 
