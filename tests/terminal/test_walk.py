@@ -154,7 +154,7 @@ def test_a_profile_is_tuned_on_its_page_and_the_best_is_kept(terminal, models, n
     assert {"p save best", "v plot", "n anew"} <= hints_of(page)
     assert watch.live_runs() == []
     screen.keys("p")
-    screen.wait("walked.toml")
+    screen.wait("the best settings are written")
 
 
 @pytest.mark.parametrize(("key", "then"), [("Escape", "─walked─"), ("C-q", "LEFT")])
