@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rigtui.engines.engine import Build
 from rigtui.engines.vllm.arguments import RefusedError, read
 from rigtui.engines.vllm.preview import Meant, preview
 from rigtui.engines.vllm.published import MEASURED, TENSOR_PARALLEL_2
@@ -151,6 +152,18 @@ def test_before_0_20_graphs_lie_beside_the_share_and_cost_kv_by_making_it_smalle
     assert "beside its share" in why(smaller, "graphs_cost_kv")
 
 
+def test_rigtui_leaves_room_beside_the_share_for_the_graphs_of_an_older_vllm(coder: Model) -> None:
+    def asked(version: str) -> Plan:
+        build = Build(engine="vllm", label=f"vLLM {version} (CUDA)", version=version, argv=("vllm",))
+        own = Overrides(context=4096, engine_args=("--no-enforce-eager",))
+        return choose(described(LARGE), coder, Intent(use_case=use_case("chat"), overrides=own, engine="vllm"), [build])
+
+    older, newer = asked("0.19.1"), asked("0.33.0")
+    assert (older.status, newer.status) == ("fits", "fits")
+    assert (older.engine_view.utilization or 0) < (newer.engine_view.utilization or 0)
+    assert all(device.free_after_bytes >= device.headroom_bytes for plan in (older, newer) for device in plan.devices)
+
+
 def test_more_requests_than_state_blocks_end_a_start_with_graphs_and_the_number_that_passes_is_said(coder: Model) -> None:
     """One verdict: the headline is what the release does (vLLM 0.33, config/compilation.py:1526)."""
     asked = ("--max-model-len", "3072")
@@ -189,6 +202,15 @@ def test_a_utilization_of_95_percent_is_refused_before_launch_with_one_that_pass
     again = serve(coder, described(LARGE), "--gpu-memory-utilization", passes, "--max-model-len", "4096", "--enforce-eager")
     assert again.status == "tight"
     assert "util_over_free" not in codes(again)
+
+
+def test_what_stands_in_the_way_after_the_share_is_said_at_once(coder: Model) -> None:
+    asked = ("--max-model-len", "4096")
+    plan = serve(coder, described(LARGE), "--gpu-memory-utilization", "0.95", *asked)
+    passes = why(plan, "util_over_free").rsplit(" passes", 1)[0].rsplit(" ", 1)[1]
+    sequences = why(plan, "state_blocks").partition("--max-num-seqs ")[2].split()[0]
+    again = serve(coder, described(LARGE), "--gpu-memory-utilization", passes, "--max-num-seqs", sequences, *asked)
+    assert again.status == "tight"
 
 
 def test_rigtuis_own_settings_do_better_and_say_why(coder: Model) -> None:

@@ -12,11 +12,11 @@ from rigtui.engines.vllm.arguments import Own, RefusedError, partition_of
 from rigtui.engines.vllm.command import PARTITION
 from rigtui.engines.vllm.derive import Candidate
 from rigtui.engines.vllm.devices import engine_view, plan_devices, split_mode
-from rigtui.engines.vllm.footprint import budget, demand
+from rigtui.engines.vllm.footprint import budget, demand, graphs_beside_share, most_utilization
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import even, least_blocks
 from rigtui.engines.vllm.plans import plans
-from rigtui.engines.vllm.refusals import refusal
+from rigtui.engines.vllm.refusals import refusal, too_few_blocks
 from rigtui.engines.vllm.releases import NEWEST, Release
 from rigtui.engines.vllm.reserve import headroom_bytes
 from rigtui.engines.vllm.settings import BLOCK_TOKENS, Settings, batch_defaults
@@ -65,7 +65,7 @@ def preview(rig: Rig, model: Model, own: Own, env: Mapping[str, str], command: t
         command=command,
         env=dict(env),
         expected=Expected(decode_tok_s=candidate.decode_tok_s, basis="estimated" if model.experts else "calibrated"),
-        reasons=_reasons(candidate, meant),
+        reasons=_reasons(rig, candidate, meant),
         warnings=_warnings(rig, model, candidate),
         alternatives=_own_way(rig, model, candidate),
     )
@@ -138,16 +138,28 @@ def _status(rig: Rig, candidate: Candidate, holds: bool) -> Status:
     return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
 
 
-def _reasons(candidate: Candidate, meant: Meant) -> tuple[Reason, ...]:
+def _reasons(rig: Rig, candidate: Candidate, meant: Meant) -> tuple[Reason, ...]:
     what = f"what this command does as it stands under vLLM {meant.release.label}, {meant.why}; rigtui has derived nothing"
     found = [Reason("preview", what)]
-    found += [candidate.refusal] if candidate.refusal else []
+    found += [candidate.refusal, *_still_refused(rig, candidate)] if candidate.refusal else []
     if candidate.requests == 0:
         found.append(Reason("no_fit", explain.shortfall(candidate)))
     found += explain.partition(candidate)
     if candidate.blocks > 0:
         found += [*_cache(candidate), Reason("graphs_cost_kv", explain.graphs_cost(candidate))]
     return tuple(found)
+
+
+def _still_refused(rig: Rig, candidate: Candidate) -> list[Reason]:
+    """What would stand in the way next, at the share of the cards that passes."""
+    cards, needs = candidate.layout.cards, candidate.demand
+    if candidate.refusal is None or candidate.refusal.code == "state_blocks":
+        return []
+    beside = graphs_beside_share(needs.settings, -(-needs.model.layers // needs.settings.stages))
+    passing = most_utilization(cards, rig, (beside,) * len(cards))
+    budgets = [min(budget(card, passing) for card in stage) for stage in candidate.layout.stages]
+    found = too_few_blocks(needs, least_blocks(needs, budgets, candidate.partition))
+    return [found] if found is not None else []
 
 
 def _cache(candidate: Candidate) -> list[Reason]:
