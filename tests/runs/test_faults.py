@@ -262,6 +262,31 @@ def test_killed_in_a_later_attempt_the_earlier_one_and_its_lesson_stay(runs: Run
     assert result.attempt[1].change == "more headroom"
 
 
+def test_a_run_that_a_restart_of_the_machine_ended_keeps_its_result_and_the_profile_can_be_launched(runs: Runs, tmp_path: Path) -> None:
+    directory = runs.launch("--log", runs.loading_log(), "--gate", tmp_path / "never", profile="coder")
+    loading = wait_until(lambda: (state := directory.read_state()) and state.logged_bytes and state, "the engine said what it holds")
+    kill_supervisor(loading)
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    try:
+        # As it lies on the disk after a restart: by its numbers the processes are there, but they are those of another boot.
+        number, started = bystander.pid, identity.start_time(bystander.pid)
+        pids = {"supervisor_pid": number, "supervisor_started": started, "pid": number, "pid_started": started}
+        directory.write_state(replace(loading, boot_id="another", **pids))
+        rigtui("ps", "--all")
+        [result] = load_results("coder")
+        assert (result.run, result.outcome, result.attempt[0].failure) == (loading.run, "failed", "killed")
+        ended = watch.find_run(loading.run)
+        assert ended.failure is not None
+        assert "restarted" in ended.failure.text
+        assert ended.ended is not None
+        again = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
+        assert again.run != loading.run
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
 def test_what_was_measured_stays_though_the_supervisor_is_killed_later(runs: Runs) -> None:
     ready = runs.wait(runs.launch(profile="coder"), "ready", measured=True)
     before = load_results("coder")
