@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from bench.preview_cases import Case, draw
-from bench.preview_load import BeyondThisMachineError, Load, Loads
+from bench.preview_load import ENDLESS, BeyondThisMachineError, Load, Loads
 from engine.virtual_rig import Card, rig_table
 from rigtui import files
 from rigtui.engines.llamacpp.arguments import RefusedError, read_command
@@ -149,10 +149,15 @@ def previewed(case: Case, folder: Path) -> Plan:
     return preview(rigfile.load(path), model(case.model), read_command(words), words)
 
 
+def said(error: str, refusal: str) -> bool:
+    """Whether the engine ends for the reason that the preview gives."""
+    return refusal in error or (error == ENDLESS and refusal.startswith(ENDLESS))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, and print the figures."""
     options = _options(arguments)
-    os.nice(10)
+    os.nice(5)
     loads, figures, done, skipped, beyond = Loads(), Figures(), 0, 0, 0
     seen: list[Case] = []
     until = time.monotonic() + options.seconds
@@ -170,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             try:
                 figures.compare(case, previewed(case, Path(folder)), load)
             except RefusedError as refused:
-                figures.loads.add(0, str(refused) in load.error, f"{case} [refused: {refused}]")
+                figures.loads.add(0, said(load.error, str(refused)), f"{case} [refused: {refused}]")
             except UsageError as problem:
                 skipped += 1
                 print(f"not previewed: {case}: {problem}")

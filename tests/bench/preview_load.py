@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import tempfile
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from bench.preview_cases import Case
 from engine.build_llamacpp import CACHE, VERSION, llamacpp, virtual_gpus
 from engine.virtual_rig import Card, LlamaServer, VirtualRig, buffers_of, describe
 from nvml_stub import StubRig, build
-from runs.support import wait_until
 from tools.make_gguf import model_file
 
 DECIDED = "fitting params to free memory took"
@@ -28,6 +28,11 @@ _ERROR = re.compile(r"[\d.]+ E ([^\n]+)")
 
 NOT_ENOUGH_RAM = "ggml_aligned_malloc: insufficient memory"
 """What the engine says when this machine, not the rig, has no room for a cache in RAM."""
+
+
+PATIENCE_S = 300
+"""An engine that is not ready then has counted below zero: it tries placements for many minutes. Others take seconds."""
+ENDLESS = "--fit does not end"
 
 
 class BeyondThisMachineError(Exception):
@@ -88,8 +93,10 @@ class Loads:
             words = [str(rig.llama_server), "-m", str(model_file(case.model, Path(folder))), *case.arguments, "--no-warmup"]
             server = LlamaServer(words, Path(folder) / "log", {}, verbosity=5)
             try:
-                wait_until(lambda: READY.search(server.log) or server.process.poll() is not None, "the server is ready", 120)
-                ready = server.process.poll() is None
+                until = time.monotonic() + PATIENCE_S
+                while not READY.search(server.log) and server.process.poll() is None and time.monotonic() < until:
+                    time.sleep(0.02)
+                ready = READY.search(server.log) is not None
                 if server.process.returncode == -signal.SIGKILL:  # by the kernel: nobody else does that
                     raise BeyondThisMachineError
             finally:
@@ -109,7 +116,7 @@ def read(log: str, *, ready: bool) -> Load:
     gave_up = _FAILED_FIT.search(log)
     return Load(
         ready=ready,
-        error="" if ready else " / ".join(dict.fromkeys([*_ERROR.findall(log)[:1], *_ERROR.findall(real)[:3]])),
+        error="" if ready else " / ".join(dict.fromkeys([*_ERROR.findall(log)[:1], *_ERROR.findall(real)[:3]])) or ENDLESS,
         context=int(context[1]) if context else 0,
         layers=counts,
         buffers=sizes(real),

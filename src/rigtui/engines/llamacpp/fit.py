@@ -7,10 +7,12 @@ context, (3) fill from the last device to the first, experts in RAM, (4) turn su
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from rigtui.engines.llamacpp.false_position import last_below
 from rigtui.engines.llamacpp.footprint import Footprint, Needs, buffer_bounds, footprint, held, needs, projected
 from rigtui.engines.llamacpp.kv import has_state, recurrent_bytes
 from rigtui.engines.llamacpp.placement import HOST, Placement, split_home
@@ -44,7 +46,7 @@ class Fitted(Struct, frozen=True):
     footprint: Footprint
     """As it is allocated."""
     status: str
-    """`ok`, `failed` or `off`."""
+    """`ok`, `failed` or `off`; `endless` where the engine counts below zero and ends, after minutes, nowhere in particular."""
     message: str | None = None
 
 
@@ -79,6 +81,13 @@ class _GivesUpError(Exception):
     """Fit stops and the server goes on with what the user wrote."""
 
 
+class _EndlessError(Exception):
+    """A mixture lies whole on devices before the last but one, and its head with it.
+
+    For every device in between common/fit.cpp of llama.cpp 0.5.0-dev then takes one layer from the none of the last, which makes 2³²-1.
+    """
+
+
 class _Fit:
     def __init__(self, model: Model, table: WeightTable, devices: Sequence[Device], settings: Settings, *, whole: bool = False) -> None:
         self.whole = whole
@@ -93,6 +102,9 @@ class _Fit:
         self.context = settings.context if settings.context is not None else trained
         self.margins = [settings.target_mib(i) * MIB for i in range(max(self.count, 1))]
         self.slots = model.layers + 1
+        sparse = [layer.moved[Part.EXPERTS].gpu > 0 for layer in table.layers]
+        self.takes_turns = sum(one != after for one, after in pairwise(sparse)) > 1
+        """Blocks with experts and blocks without do, so that one more may take less: the pattern of what is moved is shifted by one."""
         self.measured: dict[int, Needs] = {}
         self.targets = [d.free_bytes - m - s for d, m, s in zip(devices, self.margins, self._states(), strict=False)]
 
@@ -106,15 +118,18 @@ class _Fit:
         ]
 
     def run(self) -> Fitted:
-        if not self.settings.fit:
-            return self._result(None, "off")
-        try:
-            return self._result(self._decide(), "ok")
-        except _GivesUpError as gives_up:
-            return self._result(None, "failed", str(gives_up))
+        return self._ended(self._decide) if self.settings.fit else self._result(None, "off")
 
     def refilled(self) -> Fitted:
-        return self._result(self._fill(), "ok")
+        return self._ended(self._fill)
+
+    def _ended(self, decide: Callable[[], tuple[Fill, ...] | None]) -> Fitted:
+        try:
+            return self._result(decide(), "ok")
+        except _GivesUpError as gives_up:
+            return self._result(None, "failed", str(gives_up))
+        except _EndlessError:
+            return self._result(None, "endless", "it counts layers below zero, searches for minutes and divides at random")
 
     def lowered(self) -> tuple[int, ...]:
         measured = self.measure(self.default_placement())
@@ -283,10 +298,10 @@ class _Fit:
         return given(self._largest(free, lambda layers: self.placed(given(layers)), device))
 
     def _largest(self, most: int, placed: Callable[[int], Placement], device: int) -> int:
-        """The largest number up to `most` whose placement meets the target of `device`; what it takes grows with the number, 0 is always
-        taken.
+        """The number up to `most` at which the engine's search ends for the target of `device`; 0 is always taken.
 
-        Without compute buffers it is found at once; a graph is drawn only for numbers near the one that is looked for.
+        Where more layers always take more that is the largest that meets the target. Without compute buffers it is found at once; a graph
+        is drawn only for numbers near it.
         """
         target = self.targets[device]
 
@@ -298,21 +313,29 @@ class _Fit:
 
         if most == 0 or self.within(placed(most), device, target):
             return most
+        if self.takes_turns and any(least(number) < least(number - 1) for number in range(1, most + 1)):
+            # Which of the numbers that meet the target is found lies with the search.
+            return last_below(lambda number: self.measure(placed(number), device)[device], 0, most, target)
         compute, enough = buffer_bounds(self.need(), placed(most - 1), self.count, device)
-        low = 0 if enough is None else _last_below(least, 0, most, target - enough)
+        low = 0 if enough is None else last_below(least, 0, most, target - enough)
         # The head, alone or with the last block, needs less than the least of others.
-        high = max(_last_below(least, low, most, target - compute) + 1, min(most, 3))
+        high = max(last_below(least, low, most, target - compute) + 1, min(most, 3))
         while high - low > 1:
-            number = max(_last_below(least, low, high, target - compute), low + 1)
+            number = max(last_below(least, low, high, target - compute), low + 1)
             compute = graph(number)
             low, high = (number, high) if least(number) + compute <= target else (low, number)
         return low
 
     def _whole_layers(self, fills: list[Fill]) -> list[Fill]:
         """Step 4: dense-only layers become whole layers of the first devices."""
-        start = next((i for i, f in enumerate(fills) if f.layers > 0), self.count)
+        # The first of the unbroken row of devices with layers that the last one ends: no row, nothing becomes whole.
+        start = self.count
+        while start > 0 and fills[start - 1].layers > 0:
+            start -= 1
         device = 0
         while device <= start < self.count:
+            if fills[-1].partial < 0 and device < self.count - 1:
+                raise _EndlessError
             most = sum(f.partial for f in fills[start:])
 
             def placed(number: int, device: int = device, start: int = start, fills: list[Fill] = fills) -> Placement:
@@ -341,8 +364,11 @@ class _Fit:
         return result, start
 
     def _one_more(self, fills: list[Fill], start: int, device: int) -> tuple[list[Fill], int]:
-        """Try to give `device` a part of one more layer, the rest of which goes to the next device (from the last one to RAM)."""
-        if start >= self.count or fills[start].layers <= (0 if device < self.count - 1 else 1) or fills[start].partial == 0:
+        """Try to give `device` a part of one more layer, the rest of which goes to the next device (from the last one to RAM).
+
+        When no block is left that is the head, whole: the last device then has one partial layer less than none.
+        """
+        if start >= self.count or fills[start].layers <= (0 if device < self.count - 1 else 1):
             return fills, start
         test = list(fills)
         test[start] = replace(test[start], layers=test[start].layers - 1, partial=test[start].partial - 1)
@@ -364,21 +390,3 @@ class _Fit:
         if meets(Part.ATTENTION):
             return with_part(Part.ATTENTION), moved_start
         return fills, start
-
-
-def _last_below(size: Callable[[int], int], low: int, high: int, most: int) -> int:
-    """The last number from `low` on and before `high` whose size is not above `most`; sizes grow with the number, that of `low` is taken.
-
-    By false position, since they are nearly linear.
-    """
-    low_size, high_size = size(low), size(high)
-    while high - low > 1:
-        grown = high_size - low_size
-        step = (high - low) * (most - low_size) // grown if grown > 0 else high - low - 1
-        middle = low + min(max(step, 1), high - low - 1)
-        found = size(middle)
-        if found <= most:
-            low, low_size = middle, found
-        else:
-            high, high_size = middle, found
-    return low

@@ -45,6 +45,11 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
     floor = [runtime_bytes(gpu, rig) for gpu in gpus]
     devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
     fitted = fit(model, table, devices, settings)
+    if fitted.status == "endless":
+        raise RefusedError(
+            f"--fit does not end here: {fitted.message}, since this mixture fits before the last but one of the devices; "
+            "leave the last ones out (--device), change their order, or divide it yourself (-ngl and -ts)"
+        )
     headroom = [settings.target_mib(index) * MIB if settings.fit else 0 for index in range(len(gpus))]
     rows = plan_devices(gpus, names, floor, headroom, fitted, model.layers)
     return Plan(

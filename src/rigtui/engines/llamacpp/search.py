@@ -227,7 +227,7 @@ class Search:
 
     def _status(self, judged: Candidate) -> Status:
         ram = self.rig.ram_free_bytes
-        if ram is not None and judged.host_bytes + SYSTEM_RAM > ram:
+        if judged.fitted.status == "endless" or (ram is not None and judged.host_bytes + SYSTEM_RAM > ram):
             return "no_fit"
         wanted = self.per_slot(judged) >= self.want.context
         if not judged.gpus:
