@@ -13,17 +13,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
-from engine.virtual_rig import Card, VirtualRig, describe
+from engine.virtual_rig import Card, VirtualRig, describe, uuid
 from rigtui.engines.llamacpp.builds import find
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides, UseCase
 from rigtui.models.gguf import read_gguf
 from rigtui.planning.choose import choose
+from rigtui.planning.plan import Plan
 from rigtui.rig.sampler import read_rig
 from rigtui.runs import identity, launch, lost, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import LaunchRequest, RunState
+from rigtui.text import MIB
 from tools.make_gguf import tiny_llama
 
 NAMED = frozenset(
@@ -43,10 +45,10 @@ class Drawn:
     overrides: Overrides
     context: int
     prefer: str
-    taken_mib: int
-    """By a rival program."""
-    after_mib: int
-    """When it takes it."""
+    beyond_mib: int
+    """What a rival program or the engine's own pool takes beyond what the engine leaves free."""
+    share: float
+    """Of what the engine takes: when the rival takes it, and what the engine may take at most."""
     delay_s: float
     """When something is done to the run from outside."""
 
@@ -70,11 +72,7 @@ def draw(chance: random.Random) -> Drawn:
         for index in range(chance.choice((1, 1, 2)))
     ]
     fault, first = chance.choice(FAULTS), chance.randrange(len(cards))
-    if fault == "pool":
-        cards[first] = replace(cards[first], pool_mib=chance.randrange(50, 900))
-    elif fault == "limit":
-        cards[first] = replace(cards[first], limit_mib=chance.randrange(100, 900))
-    elif fault == "dies":
+    if fault == "dies":
         cards[first] = replace(cards[first], fail_at=chance.randrange(1, 12))
     own = chance.choice(({}, {}, {}, {"context": 16384}, {"kv_type": ("f16", "f16")}, {"fit_target_mib": (64,)}))
     return Drawn(
@@ -83,8 +81,8 @@ def draw(chance: random.Random) -> Drawn:
         overrides=Overrides(**own),
         context=chance.choice((8192, 32768)),
         prefer=chance.choice(("context", "speed")),
-        taken_mib=chance.randrange(50, 1900),
-        after_mib=chance.randrange(0, 1100),
+        beyond_mib=chance.randrange(-100, 600),
+        share=chance.uniform(0.1, 1.1),
         delay_s=chance.uniform(0, 1.5),
     )
 
@@ -118,8 +116,7 @@ class Soak:
         asked = self._request(drawn)
         if asked is None:
             return None
-        if drawn.fault == "rival":
-            self._rig.take_later(0, drawn.taken_mib, after_mib=drawn.after_mib)
+        self._aim(drawn, asked.plan)
         if drawn.fault == "bad file":
             asked = self._with_broken_file(asked)
         with contextlib.ExitStack() as held:
@@ -129,6 +126,22 @@ class Soak:
             state = self._to_the_end(directory, drawn)
         self._check(directory, state, drawn)
         return state
+
+    def _aim(self, drawn: Drawn, plan: Plan) -> None:
+        """Let what was drawn of memory hit the first card of the plan."""
+        device = next(iter(plan.devices), None)
+        if device is None or drawn.fault not in ("rival", "pool", "limit"):
+            return
+        card = next(number for number in range(len(drawn.cards)) if uuid(number) == device.uuid)
+        # What the engine really takes: its runtime is the card's, not the plan's estimate of it.
+        takes_mib = (device.used_bytes - device.floor_bytes) // MIB + drawn.cards[card].context_mib
+        more_mib, part_mib = max(device.free_before_bytes // MIB - takes_mib + drawn.beyond_mib, 1), int(drawn.share * takes_mib)
+        if drawn.fault == "rival":
+            self._rig.take_later(card, more_mib, after_mib=part_mib)
+            return
+        cards = list(drawn.cards)
+        cards[card] = replace(cards[card], **({"pool_mib": more_mib} if drawn.fault == "pool" else {"limit_mib": part_mib}))
+        self._rig.stub.write(describe(cards, compute=False, paced=False, ram_gb_s=0))
 
     def _request(self, drawn: Drawn) -> LaunchRequest | None:
         model, build = read_gguf(self._model), find()[0]
