@@ -52,6 +52,16 @@ def test_settings_that_lead_to_more_context_than_when_they_were_tried_are_tried_
     assert [run.run for run in load_results("toy") if run.chosen] == ["r2"]
 
 
+def test_what_others_did_to_a_trial_does_not_speak_against_its_settings():
+    first = tuning()
+    for day, failure in enumerate(("killed", "port_in_use", "disk_full"), 1):
+        attempt = an_attempt(planned(RIG, MODEL, INTENT), INTENT, outcome="failed", failure=failure)
+        run = a_run(RIG, MODEL, INTENT, attempt, day=day, node=identity.node(), trial=Trial(tuning=first.id), outcome="failed")
+        record("toy", run)
+    assert first.trials() == []
+    assert first.search().next == Overrides()
+
+
 def test_a_trial_that_is_outdated_counts_among_those_that_may_be_run():
     first = tuning()
     for day in range(1, first.limit):

@@ -241,8 +241,8 @@ class Tuning:
 
 
 def _failed_by_itself(run: RunResult) -> bool:
-    """Its settings are to blame, and not whoever killed it."""
-    return run.outcome == "failed" and run.attempt[-1].failure != "killed"
+    """Its settings are to blame, and not whoever killed it, took its port or filled the disk."""
+    return run.outcome == "failed" and run.attempt[-1].failure not in ("killed", "port_in_use", "disk_full")
 
 
 def _stop(launched: Launched) -> None:
