@@ -178,6 +178,18 @@ def test_more_requests_than_state_blocks_end_a_start_with_graphs_and_the_number_
     assert not any(warning.code == "state_blocks" for plan in (graphs, eager) for warning in plan.warnings)
 
 
+def test_a_number_of_state_blocks_too_near_to_tell_is_warned_of(coder: Model) -> None:
+    asked = ("-pp", "4", "--max-model-len", "3072")
+    four = described(*(small(index) for index in range(4)))
+    plans = (serve(coder, four, *asked, "--max-num-seqs", str(number)) for number in range(200, 400, 4))
+    near = next(plan for plan in plans if "state_blocks" in {warning.code for warning in plan.warnings})
+    assert near.status == "tight"
+    warned = next(warning.text for warning in near.warnings if warning.code == "state_blocks")
+    assert "may not start" in warned
+    safe = warned.partition("--max-num-seqs ")[2].split()[0]
+    assert not any(warning.code == "state_blocks" for warning in serve(coder, four, *asked, "--max-num-seqs", safe).warnings)
+
+
 @pytest.mark.parametrize(("meant", "said"), [("0.17.1", True), ("0.18.0", False), ("0.19.1", False), ("0.20.0", True), ("0.32.0", True)])
 def test_only_releases_that_fail_for_too_few_state_blocks_are_said_to(coder: Model, meant: str, said: bool) -> None:
     """0.17 asserts while it captures (vllm#34094), 0.18 and 0.19 capture smaller batches, 0.20 and later refuse."""

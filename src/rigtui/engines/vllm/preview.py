@@ -16,7 +16,7 @@ from rigtui.engines.vllm.footprint import budget, demand, graphs_beside_share, m
 from rigtui.engines.vllm.layouts import Layout
 from rigtui.engines.vllm.partition import even, least_blocks
 from rigtui.engines.vllm.plans import plans
-from rigtui.engines.vllm.refusals import refusal, too_few_blocks
+from rigtui.engines.vllm.refusals import close_call, refusal, too_few_blocks
 from rigtui.engines.vllm.releases import NEWEST, Release
 from rigtui.engines.vllm.reserve import headroom_bytes
 from rigtui.engines.vllm.settings import BLOCK_TOKENS, Settings, batch_defaults
@@ -116,6 +116,9 @@ def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: La
     if own.context_auto and longest:
         context = longest
         needs = replace(needs, settings=replace(settings, context=context))
+    refused = refusal(rig, cards, needs, utilization, blocks)
+    if refused is not None and refused.code == "state_blocks" and close_call(needs, blocks) is not None:
+        refused = None  # which is warned of, and no verdict
     candidate = Candidate(
         status="no_fit",
         layout=layout,
@@ -125,7 +128,7 @@ def _judged(rig: Rig, model: Model, own: Own, env: Mapping[str, str], layout: La
         demand=needs,
         blocks=blocks,
         requests=needs.cache.requests(blocks, context) if blocks > 0 else 0,
-        refusal=refusal(rig, cards, needs, utilization, blocks),
+        refusal=refused,
         decode_tok_s=decode_tok_s(needs, layout.stages, partition),
     )
     return replace(candidate, status=_status(rig, candidate, longest >= context))
@@ -135,7 +138,8 @@ def _status(rig: Rig, candidate: Candidate, holds: bool) -> Status:
     if candidate.refusal is not None or not holds:
         return "no_fit"
     rows = plan_devices(rig, replace(candidate, status="fits"), candidate.settings.context)
-    return "tight" if any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
+    close = close_call(candidate.demand, candidate.blocks) is not None
+    return "tight" if close or any(row.free_after_bytes < row.headroom_bytes for row in rows) else "fits"
 
 
 def _reasons(rig: Rig, candidate: Candidate, meant: Meant) -> tuple[Reason, ...]:
@@ -177,7 +181,8 @@ def _cache(candidate: Candidate) -> list[Reason]:
 
 
 def _warnings(rig: Rig, model: Model, candidate: Candidate) -> tuple[Reason, ...]:
-    found = []
+    close = close_call(candidate.demand, candidate.blocks) if candidate.refusal is None else None
+    found = [close] if close is not None else []
     cards = candidate.layout.stages[0]
     if any(rules.tensor_parallel_problem(model, len(stage)) is None and len(stage) > 1 for stage in candidate.layout.stages):
         unlike = next((stage for stage in candidate.layout.stages if len({card.total_bytes for card in stage}) > 1), None)

@@ -41,6 +41,8 @@ def graphs_over_free(rig: Rig, cards: Sequence[Gpu], needs: Demand, utilization:
     return None
 
 
+CLOSE = 0.95
+"""Of the blocks that are needed: an estimate of so many does not tell whether it starts."""
 _OUTCOMES: dict[States, str] = {"refused": "does not start", "asserted": "fails while it captures them"}
 
 
@@ -58,6 +60,18 @@ def too_few_blocks(needs: Demand, blocks: int) -> Reason | None:
     text = (
         f"with CUDA graphs each of {sequences} requests at once needs a cache block for its state, and {blocks} fit: vLLM {release.label} "
         f"{outcome}; --max-num-seqs {blocks} passes, and so does --enforce-eager"
+    )
+    return Reason("state_blocks", text)
+
+
+def close_call(needs: Demand, blocks: int) -> Reason | None:
+    """The same where the number of blocks, an estimate, is too near to what is needed for a verdict."""
+    sequences, release = needs.settings.sequences, needs.settings.release
+    if too_few_blocks(needs, blocks) is None or blocks < CLOSE * sequences:
+        return None
+    text = (
+        f"with CUDA graphs each of {sequences} requests at once needs a cache block for its state, and about {blocks} fit, too near to "
+        f"tell: vLLM {release.label} may not start; --max-num-seqs {int(CLOSE * blocks)} is safe, and so is --enforce-eager"
     )
     return Reason("state_blocks", text)
 
