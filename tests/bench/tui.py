@@ -99,7 +99,7 @@ class Bench:
             self.figure(f"{name}: to the terminal", (terminal.bytes - sent) / took, "B/s", most_bytes)
 
     def first_paint(self, runs: int = 15) -> None:
-        """From the start of the process to the first picture, against a bare interpreter, in turns: both meet the machine's slow moments."""
+        """From the start of the process to the first picture, and a bare interpreter, in turns: both meet the slow moments."""
         bare = best = float("inf")
         for _ in range(runs):
             for _ in range(2):
