@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rigtui.cli.main import COMMANDS, main
+from rigtui.cli.commands import COMMANDS
+from rigtui.cli.main import main
 from rigtui.cli.read_only import CHANGES
 from rigtui.runs import watch
 from tools.make_gguf import tiny_llama

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import shutil
@@ -33,6 +32,8 @@ from rigtui.tui.theme import Themes, load_theme, pick
 from rigtui.tui.theme_watch import INTERVAL_S, ThemeWatch
 
 if TYPE_CHECKING:
+    import argparse
+
     from textual.driver import Driver
 
     from rigtui.tui.services import Services
