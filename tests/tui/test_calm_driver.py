@@ -17,7 +17,7 @@ from textual.events import Key
 
 from rigtui.tui.calm_driver import CalmDriver
 
-DEADLINE_S = 20
+DEADLINE_S = 120
 
 
 @pytest.fixture
@@ -66,3 +66,19 @@ def test_keys_come_as_they_are_typed(typed, monkeypatch):
         assert type_(b"\xc3", b"\xa9", count=1) == ["é"], "a character in two pieces"
 
     typed(check)
+
+
+def test_it_ends_where_the_terminal_is_gone(monkeypatch):
+    async def check() -> None:
+        gone, end = os.pipe()
+        with os.fdopen(gone, "rb", buffering=0) as stdin:
+            monkeypatch.setattr(sys, "__stdin__", stdin)
+            driver = CalmDriver(App(), mouse=False)
+            os.close(end)
+            reader = threading.Thread(target=driver.run_input_thread, daemon=True)
+            reader.start()
+            reader.join(DEADLINE_S)
+            assert not reader.is_alive()
+            driver.close()
+
+    asyncio.run(check())

@@ -48,7 +48,10 @@ class CalmDriver(LinuxDriver):
             while not self.exit_event.is_set():
                 ready = selector.select(None if parser._timeout_time is None else ESCAPE_LOOK_S)
                 if any(key.fd == self.fileno for key, _ in ready):
-                    text = decode(os.read(self.fileno, MOST_BYTES))
+                    data = os.read(self.fileno, MOST_BYTES)
+                    if not data:
+                        break  # the terminal is gone, and would be ready with nothing for ever
+                    text = decode(data)
                     # To the parser no text is the end of all of it; here it may be half of a character.
                     for message in parser.feed(text) if text else ():
                         self.process_message(message)
