@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import nvml_stub as stub
+from rigtui.rig import sampler
 
 # How long drawing and testing take says how busy the machine is, not whether rigtui is right.
 settings.register_profile("rigtui", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,6 +64,8 @@ def nvml_stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pyt
         # The bindings keep the library and its functions for the life of the process.
         monkeypatch.setattr(pynvml, "nvmlLib", ctypes.CDLL(str(library)))
         monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+        # A reader takes a UUID for the card that it knows by it, and the cards of all tests have the same ones.
+        monkeypatch.setattr(sampler, "_shared", None)
         return rig
 
     return show

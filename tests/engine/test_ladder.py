@@ -118,6 +118,7 @@ def test_a_division_that_rigtui_writes_itself_is_written_anew(runs: Runs, virtua
     rig = virtual_rig(cards, compute=False)
     asked = request(tmp_path, of="glm-4.7-flash-q4_k_m", context=16384, kv_type=("q8_0", "q8_0"))
     assert asked.plan.engine_view.written is True
+    assert {device.name for device in asked.plan.devices} == {card.name for card in cards}, asked.plan
     fast = next(device for device in asked.plan.devices if device.name == cards[0].name)
     rig.take_later(0, 3000, after_mib=300 + fast.weights_bytes // MIB // 2)
     ready = runs.wait(launched(runs, asked), "ready", measured=True)

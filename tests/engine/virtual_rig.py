@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from runs.support import wait_until
 PROGRAMS = ("llama-server", "llama-fit-params")
 _SIZE = re.compile(r"(\S+)\s+(model|KV|RS|compute) buffer size =\s+([\d.]+) MiB")
 _ADDRESS = re.compile(r"listening on (http://127\.0\.0\.1:\d+)")
+_WRITES_OR_FORKS = threading.Lock()
+"""A child of one thread has what another one is writing open until it is another program: that cannot be executed yet (ETXTBSY)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +121,10 @@ class VirtualRig:
         for name in PROGRAMS:
             # The engine alone preloads the cards, not every program that starts it.
             script = self.programs / name
-            script.write_text(
-                f"#!/bin/sh\nRIGTUI_NVML_STUB='{stub.directory}' LD_PRELOAD='{library}' exec '{home / 'bin' / name}' \"$@\"\n"
-            )
+            with _WRITES_OR_FORKS:
+                script.write_text(
+                    f"#!/bin/sh\nRIGTUI_NVML_STUB='{stub.directory}' LD_PRELOAD='{library}' exec '{home / 'bin' / name}' \"$@\"\n"
+                )
             script.chmod(0o755)
         self.rig_file.write_bytes(files.dump_toml(rig_table(cards, ram_total_mib)))
 
@@ -218,7 +222,7 @@ class LlamaServer:
     def __init__(self, command: list[str], log: Path, environment: dict[str, str], verbosity: int = 4) -> None:
         self._log = log
         argv = [*command, "--port", "0", "--offline", "-lv", str(verbosity)]
-        with log.open("wb") as stream:
+        with log.open("wb") as stream, _WRITES_OR_FORKS:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, **environment}
             )
