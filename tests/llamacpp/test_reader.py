@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rigtui.engines.engine import Build, Event
-from rigtui.engines.llamacpp.loglines import readable
+from rigtui.engines.llamacpp.loglines import MAX_LINE, readable
 from rigtui.engines.llamacpp.reader import Reader
-from rigtui.text import MIB
+from rigtui.text import MIB, clean
 
 LOGS = Path(__file__).resolve().parents[1] / "logs" / "llamacpp"
 BUILD = Build(engine="llama.cpp", label="", version="1", argv=("llama-server",), options=frozenset({"--log-jsonl"}))
@@ -207,11 +208,18 @@ def test_every_log_is_read_to_the_end(name: str) -> None:
     assert all((e.bytes or 0) >= 0 for e in events)
 
 
+def sound(event: Event) -> bool:
+    """Its texts can be written to a terminal as they are, its numbers are sizes, counts, shares or speeds."""
+    said = [text for text in (event.text, event.line, event.device) if text is not None]
+    numbers = [number for number in (event.bytes, event.free_bytes, event.value, event.total) if number is not None]
+    return all(text == clean(text) and len(text) <= MAX_LINE for text in said) and all(0 <= number < inf for number in numbers)
+
+
 @given(st.lists(st.one_of(st.text(), st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")))))
-def test_no_text_breaks_the_reader(lines: list[str]) -> None:
+def test_whatever_was_logged_is_shown_clean_and_the_next_error_is_still_seen(lines: list[str]) -> None:
     reader = Reader(BUILD)
-    for line in lines:
-        reader.feed(line)
+    assert all(sound(event) for line in lines for event in reader.feed(line))
+    assert texts(reader.feed("0.00.000.001 E CUDA error: out of memory"), "error") == ["CUDA error: out of memory"]
 
 
 _PIECES = [
@@ -243,8 +251,10 @@ _PIECES = [
 
 
 @given(st.lists(st.sampled_from(_PIECES), max_size=8).map("".join))
-def test_nor_do_broken_log_lines(line: str) -> None:
-    Reader(BUILD).feed(line)
+def test_so_are_broken_log_lines(line: str) -> None:
+    reader = Reader(BUILD)
+    assert all(sound(event) for event in reader.feed(line))
+    assert texts(reader.feed("0.00.000.001 E CUDA error: out of memory"), "error") == ["CUDA error: out of memory"]
 
 
 def test_a_line_is_read_up_to_64_kib() -> None:
