@@ -12,7 +12,7 @@ import pytest
 from rigtui.engines.live import Live, Sample, live, prometheus
 from rigtui.engines.llamacpp.live import sample
 from rigtui.runs.live import MISSES, LiveReader
-from tui.fakes import run_state as a_state
+from tui.fakes.runs import run_state as a_state
 
 METRICS = """# HELP llamacpp:tokens_predicted_total Number of generation tokens processed
 # TYPE llamacpp:tokens_predicted_total counter

@@ -21,7 +21,7 @@ from textual.pilot import Pilot  # noqa: E402
 from rigtui.models import download  # noqa: E402
 from rigtui.tui.app import RigtuiApp  # noqa: E402
 from rigtui.tui.theme import load_themes  # noqa: E402
-from tui.fakes import World  # noqa: E402
+from tui.fakes.world import World  # noqa: E402
 
 DEADLINE_S = 120.0
 """Only a broken program needs it all: the tests share the machine with others."""

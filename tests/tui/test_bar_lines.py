@@ -8,10 +8,13 @@ from textual.color import Color
 
 from rigtui.intent.intent import Intent
 from rigtui.rig.rig import GpuProcess, Rig
+from rigtui.text import MIB
 from rigtui.tui.colors import BAR_COLORS
 from rigtui.tui.segments import rows
 from rigtui.tui.widgets.bar_lines import Palette, lay_out, legend_line, row_lines, sparkline
-from tui.fakes import MIB, MODELS, USE_CASES, busy_cards, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
+from tui.fakes.models import MODELS, USE_CASES
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import busy_cards, eight_cards, gpu, no_gpu_rig, two_cards, wsl_rig
 
 GREY = Color.parse("#888888")
 PALETTE = Palette(kinds={kind: Color.parse(color) for kind, color in BAR_COLORS.items()}, text=GREY, muted=GREY, error=GREY, surface=GREY)

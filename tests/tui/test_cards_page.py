@@ -5,7 +5,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from rigtui.rig.process_facts import ProcessFacts
-from tui.fakes import MODELS, World, busy_cards, candidates, eight_cards, run_state, two_cards, wsl_rig
+from tui.fakes.models import MODELS, candidates
+from tui.fakes.rigs import busy_cards, eight_cards, two_cards, wsl_rig
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 BLOB = replace(MODELS[1], path="/ollama/blobs/sha256-1")
 KNOWN = {

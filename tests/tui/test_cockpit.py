@@ -11,25 +11,16 @@ from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.plan import Reason
 from rigtui.runs.state import LaunchRequest, OfferedStep
+from rigtui.text import MIB
 from rigtui.tui.app import started_as
 from rigtui.tui.messages import LogRead
 from rigtui.tui.screens.dialogs import QuestionScreen
 from rigtui.tui.services import LogChunk
-from tui.fakes import (
-    BROKEN,
-    BUILD,
-    MIB,
-    MODELS,
-    USE_CASES,
-    World,
-    candidates,
-    eight_cards,
-    no_gpu_rig,
-    plan_for,
-    run_state,
-    two_cards,
-    wsl_rig,
-)
+from tui.fakes.models import BROKEN, BUILD, MODELS, USE_CASES, candidates
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import eight_cards, no_gpu_rig, two_cards, wsl_rig
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 
 async def test_the_screen_shows_the_rig_the_cards_and_the_plan(cockpit):

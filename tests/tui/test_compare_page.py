@@ -10,7 +10,10 @@ from rigtui.paths import config_dir
 from rigtui.tui import comparing, rig_files, rig_swap
 from rigtui.tui.services import SavedRig
 from rigtui.tui.state import Cockpit
-from tui.fakes import MODELS, USE_CASES, World, eight_cards, plan_for, two_cards, wsl_rig
+from tui.fakes.models import MODELS, USE_CASES
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import eight_cards, two_cards, wsl_rig
+from tui.fakes.world import World
 
 
 def state(context: int | None = None, **more) -> Cockpit:

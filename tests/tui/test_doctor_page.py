@@ -5,7 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
-from tui.fakes import CHECKS, World, two_cards
+from tui.fakes.checks import CHECKS
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 
 async def test_every_check_has_its_word_and_the_worst_is_under_the_cursor(cockpit):

@@ -13,7 +13,9 @@ from rigtui.tui.frugal import cells
 from rigtui.tui.run_text import PHASE_COLORS, PHASE_MARKS
 from rigtui.tui.sixteen import STATES, SURFACES, apart, in_sixteen, slot
 from rigtui.tui.theme import load_themes, read_theme
-from tui.fakes import World, plan_for, two_cards
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 from tui.test_theme import contrast
 
 THEMES = [theme.name for theme in load_themes().themes]

@@ -10,7 +10,11 @@ from rigtui.doctor.check import Check
 from rigtui.intent.profile import Profile
 from rigtui.text import clean
 from rigtui.tui.services import LogLine, SavedRig
-from tui.fakes import MODELS, World, result, run_state, two_cards
+from tui.fakes.models import MODELS
+from tui.fakes.profiles import result
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 EVIL = "[red]x[/x] [/] \x1b[2J\u202e界界界 " + "long" * 40
 PAGES = {

@@ -14,9 +14,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from rigtui.text import MIB
 from rigtui.tui.frugal import FrugalUpdate, cells, changed
 from tools.vt import Screen
-from tui.fakes import MIB, MODELS, World, candidates, eight_cards, two_cards
+from tui.fakes.models import MODELS, candidates
+from tui.fakes.rigs import eight_cards, two_cards
+from tui.fakes.world import World
 
 CONSOLE = Console(color_system="truecolor", force_terminal=True)
 STYLES = (None, Style(color="red"), Style(color="red", bold=True), Style(bgcolor="blue"))

@@ -10,7 +10,8 @@ from rigtui.errors import UsageError
 from rigtui.intent.config import load_config
 from rigtui.paths import config_dir, state_dir
 from rigtui.tui.kept_theme import keep_theme, with_theme
-from tui.fakes import World, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 OWN = """# mine
 [models]

@@ -12,7 +12,9 @@ from rigtui.tui.actions import ACTIONS, BY_ID, PLACES
 from rigtui.tui.keymap import read_keymap
 from rigtui.tui.keys import Keys, clashes, key_text, parse_key, together
 from rigtui.tui.screens.help import help_lines
-from tui.fakes import World, run_state, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 DOC = Path(__file__).parents[2] / "docs" / "keys.md"
 

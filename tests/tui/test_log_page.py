@@ -8,7 +8,9 @@ from textual.widgets import Input
 
 from rigtui.tui.log_book import KEPT, LogBook
 from rigtui.tui.services import LineChunk, LogLine
-from tui.fakes import World, run_state, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 FAILURE = "ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory"
 

@@ -7,7 +7,10 @@ from textual.widgets import Input
 from rigtui.tui.screens.cards import CardsPage
 from rigtui.tui.screens.dialogs import QuestionScreen
 from rigtui.tui.widgets.model_list import ModelList
-from tui.fakes import MODELS, World, busy_cards, run_state, two_cards
+from tui.fakes.models import MODELS
+from tui.fakes.rigs import busy_cards, two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 
 async def click_words(screen, words: str) -> None:

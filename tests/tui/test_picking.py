@@ -11,10 +11,15 @@ from textual.widgets import Input
 
 from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Intent
+from rigtui.text import MIB
 from rigtui.tui.placing import Placement, placement, speed_text
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.widgets.model_list import ModelList
-from tui.fakes import BROKEN, MIB, MODELS, USE_CASES, World, candidates, eight_cards, model, no_gpu_rig, plan_for, run_state, two_cards
+from tui.fakes.models import BROKEN, MODELS, USE_CASES, candidates, model
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import eight_cards, no_gpu_rig, two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 
 def plan(rig, chosen=MODELS[0]):

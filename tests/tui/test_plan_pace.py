@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from rigtui.rig.rig import Rig
 from rigtui.text import MIB
 from rigtui.tui.plan_pace import PLAN_READINGS, PlanPace
-from tui.fakes import two_cards
+from tui.fakes.rigs import two_cards
 
 
 def held(mib: int) -> Rig:

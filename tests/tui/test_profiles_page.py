@@ -9,7 +9,10 @@ from textual.widgets import Input, TextArea
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.tui import export_file
 from rigtui.tui.plot_text import METRICS, plot
-from tui.fakes import MODELS, World, candidates, model, result, two_cards
+from tui.fakes.models import MODELS, candidates, model
+from tui.fakes.profiles import result
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 
 async def opened(screen) -> None:

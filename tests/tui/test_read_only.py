@@ -8,7 +8,9 @@ from rigtui.errors import RigtuiError
 from rigtui.tui.actions import BY_ID
 from rigtui.tui.read_only import WRITES, read_only
 from rigtui.tui.services import Services
-from tui.fakes import World, run_state, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 SHOWS = {
     "watch_rig",

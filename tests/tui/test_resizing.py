@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tui.fakes import MODELS, World, eight_cards, two_cards
+from tui.fakes.models import MODELS
+from tui.fakes.rigs import eight_cards, two_cards
+from tui.fakes.world import World
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 48)])

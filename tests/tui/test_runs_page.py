@@ -7,10 +7,13 @@ import pytest
 from rigtui.engines.engine import Failure
 from rigtui.engines.live import Live
 from rigtui.runs.state import AttemptState, Measured
+from rigtui.text import MIB
 from rigtui.tui.keys import Keys
 from rigtui.tui.run_text import run_lines, tabs
 from rigtui.tui.runs_text import story
-from tui.fakes import MIB, World, run_state, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 OOM = Failure(
     code="out_of_vram",

@@ -7,8 +7,11 @@ import pytest
 from rigtui.intent.intent import Intent
 from rigtui.planning.plan import PlanHost
 from rigtui.rig.rig import GpuProcess, Rig
+from rigtui.text import MIB
 from rigtui.tui.segments import Piece, card_row, cells, holders_of, layers_text, match_devices, ram_row, rows, short_name
-from tui.fakes import MIB, MODELS, USE_CASES, device, eight_cards, gpu, no_gpu_rig, plan_for, two_cards, wsl_rig
+from tui.fakes.models import MODELS, USE_CASES
+from tui.fakes.plans import device, plan_for
+from tui.fakes.rigs import eight_cards, gpu, no_gpu_rig, two_cards, wsl_rig
 
 PLAN = plan_for(two_cards(), MODELS[0], Intent(use_case=USE_CASES[0]), ())
 

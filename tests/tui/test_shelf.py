@@ -13,7 +13,7 @@ from rigtui.paths import state_dir
 from rigtui.tui.placing import Placement
 from rigtui.tui.shelf import Shelf, family_of, folder_of, next_group, next_sort, ordered, sections, starred
 from rigtui.tui.shelf_file import keep_shelf, read_shelf
-from tui.fakes import BROKEN, MODELS, candidates, model
+from tui.fakes.models import BROKEN, MODELS, candidates, model
 
 ENTRIES = candidates(*MODELS)
 QWEN_CODER, QWEN, GEMMA, GPT_OSS, GLM = ENTRIES

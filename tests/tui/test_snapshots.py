@@ -12,26 +12,16 @@ from rigtui.intent.intent import Intent
 from rigtui.rig.imagined import with_card
 from rigtui.rig.rig import GpuProcess
 from rigtui.runs.state import LaunchRequest
+from rigtui.text import MIB
 from rigtui.tui import rig_swap
 from rigtui.tui.services import SavedRig
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.theme import DEFAULT, load_themes
-from tui.fakes import (
-    BROKEN,
-    BUILD,
-    MIB,
-    MODELS,
-    USE_CASES,
-    World,
-    busy_cards,
-    candidates,
-    eight_cards,
-    no_gpu_rig,
-    plan_for,
-    run_state,
-    two_cards,
-    wsl_rig,
-)
+from tui.fakes.models import BROKEN, BUILD, MODELS, USE_CASES, candidates
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import busy_cards, eight_cards, no_gpu_rig, two_cards, wsl_rig
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 from tui.test_cards_page import busy_world
 from tui.test_log_page import failed_world, opened
 from tui.test_profiles_page import measured

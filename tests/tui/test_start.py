@@ -12,7 +12,8 @@ from rigtui.errors import UsageError
 from rigtui.tui.late import late
 from rigtui.tui.rig_watch import RigWatch
 from rigtui.tui.theme import load_theme
-from tui.fakes import World, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 WAITS = ("rigtui.engines", "rigtui.planning.choose", "rigtui.runs", "rigtui.rig.nvml", "rigtui.models.library", "rigtui.tui.wiring")
 """What is not needed to draw the first picture."""

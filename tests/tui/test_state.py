@@ -6,10 +6,14 @@ from msgspec.structs import replace
 
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest
+from rigtui.text import MIB
 from rigtui.tui import state as st
 from rigtui.tui.allowed import allowed
 from rigtui.tui.state import Cockpit
-from tui.fakes import BROKEN, BUILD, MIB, MODELS, USE_CASES, candidates, plan_for, run_state, two_cards
+from tui.fakes.models import BROKEN, BUILD, MODELS, USE_CASES, candidates
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
 
 START = st.with_candidates(Cockpit(use_cases=USE_CASES), candidates(*MODELS), done=True)
 

@@ -13,7 +13,10 @@ from rigtui.tui import comparing
 from rigtui.tui import state as st
 from rigtui.tui.state import Cockpit
 from rigtui.tui.taking import named, take
-from tui.fakes import MODELS, USE_CASES, World, no_gpu_rig, plan_for, two_cards
+from tui.fakes.models import MODELS, USE_CASES
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import no_gpu_rig, two_cards
+from tui.fakes.world import World
 
 RIG = two_cards()
 

@@ -12,13 +12,17 @@ from rigtui.engines.engine import Failure
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.plan import Expected, PlanHost, Reason
 from rigtui.runs.state import AttemptState, OfferedStep
+from rigtui.text import MIB
 from rigtui.tui.guide import guide
 from rigtui.tui.keys import Keys
 from rigtui.tui.plan_text import Marks, context_gauge, plan_lines
 from rigtui.tui.rows import gib_cell, middle, size
 from rigtui.tui.run_text import base_url, curl_command, headline, other_steps, run_lines
 from rigtui.tui.state import Cockpit
-from tui.fakes import MIB, MODELS, USE_CASES, no_gpu_rig, plan_for, run_state, two_cards, wsl_rig
+from tui.fakes.models import MODELS, USE_CASES
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import no_gpu_rig, two_cards, wsl_rig
+from tui.fakes.runs import run_state
 
 PLAN = plan_for(two_cards(), MODELS[0], Intent(use_case=USE_CASES[0]), ())
 

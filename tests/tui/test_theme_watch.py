@@ -7,7 +7,8 @@ import pytest
 from rigtui.paths import config_dir
 from rigtui.tui.app import RigtuiApp
 from rigtui.tui.theme_watch import ThemeWatch
-from tui.fakes import World, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 
 def write(name: str, text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rigtui.paths import state_dir
 from rigtui.tui import tip_store
 from rigtui.tui.tips import TIPS
-from tui.fakes import World, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 
 def new_here() -> World:

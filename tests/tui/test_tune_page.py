@@ -8,7 +8,9 @@ from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Overrides
 from rigtui.tui.services import TuningView
 from rigtui.tui.tune_text import MEASURES, trial_plot, trial_table
-from tui.fakes import TRIALS, FakeTuner, World, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.tunings import TRIALS, FakeTuner
+from tui.fakes.world import World
 
 
 async def opened(screen) -> FakeTuner:

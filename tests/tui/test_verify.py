@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from rigtui.text import MIB
 from tui.conftest import Cockpit
-from tui.fakes import MIB, World, run_state, two_cards
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
 
 
 def world(**more: object) -> World:

@@ -9,7 +9,9 @@ from textual.widgets import Input
 from rigtui.intent.intent import Overrides
 from rigtui.tui import whatif
 from rigtui.tui.state import Cockpit
-from tui.fakes import USE_CASES, World, eight_cards, two_cards
+from tui.fakes.models import USE_CASES
+from tui.fakes.rigs import eight_cards, two_cards
+from tui.fakes.world import World
 
 
 def state(**own) -> Cockpit:

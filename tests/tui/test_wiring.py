@@ -18,7 +18,9 @@ from rigtui.tui.state import Cockpit
 from rigtui.tui.taking import take
 from rigtui.tui.wiring import difference, services
 from tools.make_gguf import tiny_llama
-from tui.fakes import MODELS, USE_CASES, plan_for, two_cards
+from tui.fakes.models import MODELS, USE_CASES
+from tui.fakes.plans import plan_for
+from tui.fakes.rigs import two_cards
 
 RIG = Path(__file__).parents[1] / "rigs" / "desk-4090-5070ti.toml"
 
