@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import itertools
 import json
-import os
-import resource
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from rigtui import files
 from rigtui.engines.engine import Spawn
 from rigtui.engines.rooms import room
 from rigtui.rig.rig import Rig
-from rigtui.runs import identity, launch, watch
-from rigtui.runs.keeper import StateKeeper
+from rigtui.runs import identity, watch
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
-from rigtui.runs.state import Asked, RunState
+from rigtui.runs.state import Asked
 from rigtui.runs.supervisor import Supervisor
 from rigtui.runs.walk import Walker, Way, Ways
 from rigtui.runs.when import timestamp
-from runs.support import CARD_0, CARD_1, LOGS, Runs, a_request, first_port, wait_until
+from runs.support import CARD_0, CARD_1, LOGS, Runs, a_request, wait_until
 
 
 def test_a_run_loads_becomes_ready_is_measured_and_stops(runs: Runs, tmp_path: Path) -> None:
@@ -127,101 +120,6 @@ def test_an_engine_that_stands_still_while_loading_is_a_named_failure(runs: Runs
     assert not identity.is_running(state.pid, state.pid_started)
 
 
-def test_stop_while_loading(runs: Runs, tmp_path: Path) -> None:
-    directory = runs.launch("--gate", tmp_path / "never", "--log", runs.loading_log())
-    state = watch.stop_and_wait(runs.wait(directory, "loading"))
-    assert (state.phase, state.failure) == ("stopped", None)
-    assert load_results("tiny")[0].outcome == "stopped"
-
-
-def test_an_engine_that_ignores_the_polite_signal_is_killed_after_the_grace(runs: Runs) -> None:
-    directory = runs.launch("--ignore-sigterm", stop_grace_s=0.5)
-    ready = runs.wait(directory, "ready")
-    assert watch.stop_and_wait(ready).phase == "stopped"
-    assert not identity.is_running(ready.pid, ready.pid_started)
-
-
-def test_stop_now_does_not_wait_for_the_grace(runs: Runs) -> None:
-    directory = runs.launch("--ignore-sigterm", stop_grace_s=3600)
-    ready = runs.wait(directory, "ready")
-    assert watch.stop_and_wait(ready, now=True).phase == "stopped"
-
-
-def test_children_of_the_engine_are_gone_too(runs: Runs, tmp_path: Path) -> None:
-    child = tmp_path / "child"
-    directory = runs.launch("--child", child, stop_grace_s=0.5)
-    ready = runs.wait(directory, "ready")
-    pid = int(child.read_text())
-    assert pid in watch.engines_on_this_rig().pids
-    watch.stop_and_wait(ready)
-    wait_until(lambda: identity.start_time(pid) is None, "the engine's child is gone")
-
-
-@pytest.mark.parametrize("phase", ["loading", "ready"])
-def test_the_engine_never_outlives_a_killed_supervisor(runs: Runs, tmp_path: Path, phase: str) -> None:
-    gate = [] if phase == "ready" else ["--gate", tmp_path / "never"]
-    directory = runs.launch("--log", runs.loading_log(), *gate)
-    state = runs.wait(directory, phase)
-    assert state.supervisor_pid is not None
-    os.kill(state.supervisor_pid, signal.SIGKILL)
-    wait_until(lambda: not identity.is_running(state.pid, state.pid_started), "the engine died with its supervisor")
-    gone = runs.wait(directory, "failed")
-    assert gone.failure is not None
-    assert "its supervisor is gone" in gone.failure.text
-    assert watch.live_runs() == []
-
-
-def test_what_the_engine_started_does_not_outlive_a_killed_supervisor(runs: Runs, tmp_path: Path) -> None:
-    """A child that ignores polite signals and watches nobody, like the core of a vLLM."""
-    child = tmp_path / "child"
-    directory = runs.launch("--child", child)
-    ready = runs.wait(directory, "ready")
-    pid = int(child.read_text())
-    assert ready.supervisor_pid is not None
-    os.kill(ready.supervisor_pid, signal.SIGKILL)
-    wait_until(lambda: identity.start_time(pid) is None, "the engine's child is gone")
-
-
-def test_a_terminal_that_hangs_up_leaves_the_engine_running(runs: Runs, tmp_path: Path) -> None:
-    """The launcher is the leader of a terminal's session; when it ends, the kernel sends SIGHUP to that session's foreground group."""
-    script = tmp_path / "launcher.py"
-    script.write_text(
-        "import os, sys, pathlib, time\n"
-        "from rigtui.runs import launch\n"
-        "from runs.support import Runs\n"
-        "directory = Runs(pathlib.Path(sys.argv[1])).launch(port=int(sys.argv[3]))\n"
-        "pathlib.Path(sys.argv[2]).write_text(str(directory.path))\n"
-        "time.sleep(3600)\n"
-    )
-    answer = tmp_path / "answer"
-    parent, terminal = os.openpty()
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", ("import fcntl,signal,termios,runpy,sys; sys.path.insert(0, '.'); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-             # Tests may be run by something that ignores it (nohup), which is inherited.
-             "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
-         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0])"), script, tmp_path, answer, str(first_port() + 300)],
-        stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, cwd=Path(__file__).parents[1],
-    )  # fmt: skip
-    os.close(terminal)
-    try:
-        directory = RunDirectory(Path(wait_until(lambda: answer.exists() and answer.read_text(), "the launcher's answer")))
-        ready = runs.wait(directory, "ready", measured=True)
-    finally:
-        os.close(parent)  # the terminal hangs up
-    assert launcher.wait(120) == -signal.SIGHUP
-    assert identity.is_running(ready.pid, ready.pid_started)
-    assert identity.is_running(ready.supervisor_pid, ready.supervisor_started)
-    os.kill(ready.supervisor_pid or 0, signal.SIGHUP)
-    assert watch.stop_and_wait(ready).phase == "stopped", "it was still there to be asked"
-
-
-def test_sigterm_to_the_supervisor_stops_the_engine_properly(runs: Runs) -> None:
-    directory = runs.launch()
-    ready = runs.wait(directory, "ready")
-    os.kill(ready.supervisor_pid or 0, signal.SIGTERM)
-    assert runs.wait(directory, "stopped").failure is None
-
-
 def test_a_request_nobody_understands_is_noted_and_ignored(runs: Runs) -> None:
     directory = runs.launch()
     runs.wait(directory, "ready")
@@ -248,109 +146,6 @@ def test_an_engine_that_cannot_be_executed_is_one_clear_sentence(runs: Runs, tmp
     assert state.failure is not None
     assert state.failure.code == "engine_missing"
     assert "Exec format error" in state.failure.text
-
-
-def test_an_engine_without_completions_still_serves(runs: Runs) -> None:
-    state = runs.wait(runs.launch("--no-speed"), "ready", measured=True)
-    assert any("could not be measured" in note and "501" in note for note in state.notes)
-    assert state.measured is not None
-    assert state.measured.decode_tok_s is None
-
-
-def test_an_embedding_model_is_measured_without_a_decode_figure(runs: Runs) -> None:
-    state = runs.wait(runs.launch("--no-speed", embedding=True), "ready", measured=True)
-    assert state.measured is not None
-    assert state.measured.prefill_tok_s is not None
-    assert state.measured.decode_tok_s is None
-    assert state.notes == () or not any("measured" in note for note in state.notes)
-
-
-def test_the_key_opens_the_measurement_and_is_stored_nowhere(runs: Runs, tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    key.write_text("very-secret-key\n")
-    directory = runs.launch(api_key_file=str(key))
-    state = runs.wait(directory, "ready", measured=True)
-    assert state.measured is not None
-    assert state.measured.decode_tok_s is not None
-    watch.stop_and_wait(state)
-    for path in (*directory.path.rglob("*"), *(tmp_path / "home").rglob("*.toml")):
-        if path.is_file():
-            assert b"very-secret-key" not in path.read_bytes(), path
-
-
-def test_a_line_without_end_does_not_fill_the_memory(runs: Runs) -> None:
-    directory = runs.launch("--chatter", str(64 << 20))
-    state = runs.wait(directory, "ready")
-    peak = next(line for line in Path(f"/proc/{state.supervisor_pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    assert int(peak.split()[1]) < 64 << 10, f"the supervisor's memory: {peak}"
-    assert directory.engine_log.stat().st_size > 64 << 20, "all of it is in the log"
-
-
-def test_a_log_that_can_grow_no_more_is_noted_and_the_engine_goes_on(runs: Runs) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # the supervisor inherits it: a write beyond is refused
-    try:
-        directory = runs.launch("--chatter", str(2 << 20))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    state = runs.wait(directory, "ready", measured=True)
-    assert any("the engine's log is incomplete: File too large" in note for note in state.notes)
-
-
-def test_a_full_disk_at_the_start_is_one_clear_sentence(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    start = launch._start_supervisor
-
-    def with_full_log(directory: RunDirectory) -> RunState:
-        directory.engine_log.symlink_to("/dev/full")  # answers every write with "no space left on device"
-        return start(directory)
-
-    monkeypatch.setattr(launch, "_start_supervisor", with_full_log)
-    state = runs.wait(runs.launch(), "failed")
-    assert state.failure is not None
-    assert state.failure.code == "disk_full"
-    assert "No space left on device" in state.failure.text
-
-
-class FullDisk(io.StringIO):
-    def write(self, _text: str) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_the_last_state_gets_its_place_on_a_full_disk(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    directory = runs.launch()
-    state = watch.stop_and_wait(runs.wait(directory, "ready"))
-    reserve = directory.path / ".reserve"
-    write = files.os.fsync
-
-    def fsync(descriptor: int) -> None:
-        if reserve.exists():
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(descriptor)
-
-    monkeypatch.setattr(files.os, "fsync", fsync)
-    monkeypatch.setattr(sys, "stderr", FullDisk())  # where the supervisor's own words go
-    keeper = StateKeeper(directory, state)
-    keeper.write()
-    failure = keeper.failure()
-    assert failure is not None
-    assert failure.code == "disk_full"
-    keeper.update(now=True, phase="failed", failure=failure)
-    last = directory.read_state()
-    assert last is not None
-    assert last.failure == failure
-
-
-def test_a_state_that_cannot_be_written_stops_the_engine(runs: Runs) -> None:
-    directory = runs.launch()
-    ready = runs.wait(directory, "ready", measured=True)
-    # Every write goes through a new file in the run's folder, and a folder can take its place no more than a full disk can hold it.
-    blocked = directory.path / f".state.json.{os.uname().nodename}.{ready.supervisor_pid}.tmp"
-    blocked.mkdir()
-    (directory.path / "requests" / "1.json").write_text('{"action": "nonsense"}')  # makes it write
-    wait_until(lambda: not identity.is_running(ready.pid, ready.pid_started), "the engine was stopped")
-    blocked.rmdir()
-    said = wait_until(directory.supervisor_log.read_text, "a sentence in the supervisor's log")
-    assert "cannot write" in said
 
 
 def test_state_is_valid_at_every_moment(runs: Runs) -> None:

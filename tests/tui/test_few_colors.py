@@ -127,3 +127,14 @@ def test_a_theme_that_keeps_them_apart_by_itself_stays_as_it_is(tmp_path):
     )
     mine = read_theme(path)
     assert in_sixteen(mine) is mine
+
+
+async def test_no_color_draws_without_any_colour_and_tells_kinds_apart_by_their_fill(cockpit, monkeypatch):
+    async with cockpit(World(two_cards()), size=(80, 24), no_color=True) as screen:
+        assert screen.app.theme == "ansi-dark"
+        bar = next(line for line in screen.text().splitlines() if "1 RTX 5070 Ti" in line)
+        assert "=" in bar and "█" in bar and "▒" in bar and "·" in bar
+        for strip in screen.app.screen._compositor.render_strips():
+            for segment in strip.apply_filter(screen.app._filters[-1], screen.app.screen.background_colors[1]):
+                style = segment.style
+                assert style is None or all(color is None or color.is_default for color in (style.color, style.bgcolor))

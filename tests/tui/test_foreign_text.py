@@ -10,7 +10,7 @@ from rigtui.doctor.check import Check
 from rigtui.intent.profile import Profile
 from rigtui.text import clean
 from rigtui.tui.services import LogLine, SavedRig
-from tui.fakes.models import MODELS
+from tui.fakes.models import MODELS, candidates
 from tui.fakes.profiles import result
 from tui.fakes.rigs import two_cards
 from tui.fakes.runs import run_state
@@ -69,3 +69,19 @@ async def test_a_profile_with_control_characters_is_not_edited_on_the_screen(coc
         await screen.press("e")
         await screen.until(lambda: "control characters; E opens it in your editor" in screen.told)
         assert len(screen.app.screen_stack) == 2
+
+
+async def test_foreign_names_are_shown_as_data(cockpit):
+    evil = replace(MODELS[0], name="[red]x\x1b[2J[/]y\u202e", path="/m/evil.gguf")
+    async with cockpit(World(replace(two_cards(), name="rig[/]\x1b]0;title\x07"), candidates(evil))) as screen:
+        text = screen.text()
+        assert "[red]x[/]y" in text and "rig[/]" in text
+        assert "\x1b" not in text and "\u202e" not in text
+
+
+async def test_wide_characters_keep_the_columns(cockpit):
+    wide = replace(MODELS[0], name="模型模型模型模型模型模型模型模型模型模型", path="/m/wide.gguf")
+    async with cockpit(World(two_cards(), candidates(wide, MODELS[1])), size=(80, 24)) as screen:
+        assert "17.3 GiB" in screen.text()
+        assert screen.text().count("fits  ~38") == 2
+        assert screen.app.screen.query_one("#model-list").virtual_size.height == 3

@@ -215,3 +215,48 @@ async def test_a_filter_that_matches_nothing_says_so_and_offers_no_launch(cockpi
         await screen.until(lambda: "l launch" not in screen.text())
         await screen.press("escape")
         await screen.until(lambda: "l launch" in screen.text() and "no model matches" not in screen.text())
+
+
+async def test_moving_in_the_list_plans_the_model_under_the_cursor(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        await screen.press("down", "down")
+        await screen.until(lambda: screen.state.plan.model.path == MODELS[2].path)
+        assert screen.state.selected == MODELS[2].path
+        assert "gemma3" in screen.text()
+
+
+async def test_the_filter_narrows_as_it_is_typed_and_escape_shows_all_again(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        await screen.press("slash", *"gpt")
+        await screen.until(lambda: screen.state.selected == MODELS[3].path)
+        models = screen.app.screen.query_one("#model-list")
+        assert len(models.rows) == 1
+        await screen.press("escape")
+        assert len(models.rows) == len(MODELS)
+        assert screen.state.selected == MODELS[3].path
+        assert screen.app.focused is models
+
+
+async def test_letters_in_the_filter_are_text_not_commands(cockpit):
+    world = World(two_cards())
+    async with cockpit(world) as screen:
+        await screen.press("slash", *"qwlsu")
+        assert screen.app.screen.query_one("#model-filter", Input).value == "qwlsu"
+        assert not world.launched
+        assert screen.state.use_case == 0
+
+
+async def test_a_model_that_cannot_be_read_is_a_row_that_says_why(cockpit):
+    async with cockpit(World(two_cards(), (*candidates(MODELS[0]), BROKEN))) as screen:
+        assert "half-downloaded-Q8_0" in screen.text()
+        assert "it ends in the middle of its header" in screen.part("#models"), "from its beginning, without its place"
+        await screen.press("down")
+        await screen.until(lambda: screen.state.selected == BROKEN.path)
+        assert "ends in the middle of its header" in screen.part("#plan")
+
+
+async def test_two_files_of_one_name_are_told_apart(cockpit):
+    twins = tuple(replace(MODELS[0], path=f"/models/{name}.gguf") for name in ("tiny", "tiny-b"))
+    async with cockpit(World(two_cards(), candidates(*twins)), size=(160, 48)) as screen:
+        text = screen.part("#models")
+        assert "models/tiny.gguf" in text and "models/tiny-b.gguf" in text

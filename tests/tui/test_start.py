@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from rigtui.errors import UsageError
+from rigtui.tui.app import started_as
 from rigtui.tui.late import late
 from rigtui.tui.rig_watch import RigWatch
 from rigtui.tui.theme import load_theme
@@ -68,3 +69,19 @@ def test_the_start_looks_at_the_wanted_theme_alone_and_asks_for_the_others_after
     everything = first.more()
     assert [theme.name for theme in everything.themes] == ["mine"] and "bad.toml" in everything.problems[0]
     assert load_theme("bad", [tmp_path]) == everything, "a theme that cannot be used is told at once, with all that can"
+
+
+def test_without_a_terminal_it_says_what_to_use_instead():
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "rigtui"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("rigtui: the screen needs a terminal") and "rigtui plan MODEL" in done.stderr
+
+
+def test_a_program_that_is_not_on_the_path_is_named_as_it_was_started(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert started_as(".venv/bin/rigtui") == ".venv/bin/rigtui"
+    assert started_as("/src/rigtui/__main__.py").endswith(" -m rigtui")

@@ -16,6 +16,8 @@ from rigtui.errors import UsageError
 from rigtui.paths import config_dir
 from rigtui.tui.colors import variable_defaults
 from rigtui.tui.theme import DEFAULT, load_themes, pick, read_theme
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 SHIPPED = {theme.name: theme for theme in load_themes().themes}
 OURS = sorted(SHIPPED)
@@ -228,3 +230,9 @@ def test_the_theme_to_use() -> None:
     assert theme == "rigtui-dark"
     assert problem == "there is no theme nrd, rigtui-dark is used; did you mean nord?"
     assert pick(None, []) == (None, None)
+
+
+async def test_an_unknown_theme_is_said_and_the_default_is_used(cockpit):
+    async with cockpit(World(two_cards()), theme="rigtui-drak") as screen:
+        assert screen.app.theme == "rigtui-dark"
+        await screen.until(lambda: "did you mean rigtui-dark?" in screen.told)

@@ -1,0 +1,51 @@
+"""Keeping the choices of the cockpit: as a profile, as an export, a folder of models in the configuration."""
+
+from __future__ import annotations
+
+from textual.widgets import Input
+
+from rigtui.tui.screens.dialogs import QuestionScreen
+from tui.fakes.models import MODELS, candidates
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
+
+
+async def test_a_profile_is_saved_under_a_typed_name_and_never_replaced_silently(cockpit):
+    world = World(two_cards())
+    world.taken.add("mine")
+    async with cockpit(world) as screen:
+        await screen.press("left_square_bracket", "p")
+        await screen.until(lambda: len(screen.app.screen_stack) == 2)
+        screen.app.screen.query_one(Input).value = "mine"
+        await screen.press("enter")
+        await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
+        assert world.saved == []
+        await screen.press("enter")
+        await screen.until(lambda: world.saved)
+        name, path, intent = world.saved[0]
+        assert (name, path, intent.overrides.context) == ("mine", MODELS[0].path, 32768)
+        await screen.until(lambda: screen.state.saved)
+        assert "saved as mine" in screen.told
+
+
+async def test_export_shows_the_section(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        await screen.press("x")
+        await screen.until(lambda: "CTX_SIZE=65536" in screen.text())
+        await screen.press("y")
+        assert "MODEL=Qwen3-Coder" in screen.app.clipboard
+
+
+async def test_without_models_the_screen_says_what_to_do_and_a_folder_can_be_typed(cockpit):
+    world = World(two_cards(), ())
+    async with cockpit(world, size=(80, 24)) as screen:
+        text = screen.part("#plan")
+        assert "No models found yet" in text and "[models] folders" in text and "rigtui demo" in text
+        await screen.press("f")
+        await screen.until(lambda: len(screen.app.screen_stack) == 2)
+        screen.app.screen.query_one(Input).value = "/data/models"
+        world.models = candidates(MODELS[0])
+        await screen.press("enter")
+        await screen.until(lambda: screen.state.candidates)
+        assert world.folders == ["/data/models"]
+        await screen.until(lambda: screen.state.plan)
