@@ -138,11 +138,11 @@ async def test_another_step_of_the_ladder_is_taken_by_hand(cockpit):
 async def test_leaving_keeps_engines_running_and_says_so(cockpit):
     world = World(two_cards())
     world.runs = (run_state("a", profile="coder"),)
-    async with cockpit(world) as screen:
+    async with cockpit(world, program=".venv/bin/rigtui") as screen:
         await screen.until(lambda: screen.state.run)
         farewell = str(screen.app._farewell())
         assert "coder at http://127.0.0.1:8080 keeps running" in farewell
-        assert "rigtui stop a" in farewell
+        assert "`.venv/bin/rigtui` shows it again, `.venv/bin/rigtui stop a` ends it" in farewell
         await screen.press("q")
         assert not screen.app.is_running
         assert world.stopped == []

@@ -62,10 +62,18 @@ def test_a_trained_context_that_is_no_power_of_two_can_be_reached_and_left():
     assert st.step_context(most, -1).overrides.context == 32768
 
 
-def test_another_model_keeps_the_users_context_unless_it_cannot_have_it():
+def test_the_users_context_goes_along_from_model_to_model():
     state = st.with_context(START, 131072)
-    assert st.select(state, MODELS[3].path).overrides.context == 131072
-    assert st.select(state, MODELS[1].path).overrides.context == 40960
+    for model in (MODELS[3], MODELS[1], MODELS[0]):  # the second was trained for 40,960 tokens
+        state = st.select(state, model.path)
+        assert state.overrides.context == st.intent(state).overrides.context == 131072
+    assert st.step_context(st.select(state, MODELS[1].path), -1).overrides.context == 40960
+
+
+def test_the_list_asks_for_every_model_what_would_be_asked_if_it_were_chosen():
+    state = st.with_context(START, 131072)
+    asked = st.wanted_of_all(state)
+    assert {path: wanted for path, (_, wanted) in asked.items()} == {path: st.intent(st.select(state, path)) for path in asked}
 
 
 def test_kv_types_go_round_through_rigtuis_own_choice():

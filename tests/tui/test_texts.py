@@ -36,7 +36,7 @@ def words(lines) -> str:
 @pytest.mark.parametrize("use_case", [USE_CASES[0], USE_CASES[3]], ids=lambda use_case: use_case.name)
 def test_no_line_of_a_plan_is_wider_than_its_panel(rig, width, use_case):
     plan = plan_for(rig, MODELS[0], Intent(use_case=use_case, overrides=Overrides(kv_type=("q8_0", "f16"))), ())
-    lines = plan_lines(plan, rig, width, Marks(context=True, kv_type=True))
+    lines = plan_lines(plan, rig, width, Marks(context=65536, kv_type=True))
     assert max(line.cell_length for line in lines) <= width
 
 
@@ -68,6 +68,16 @@ def test_every_status_has_a_word(status, word):
 def test_a_plan_without_cards_says_cpu_and_ram():
     text = words(plan_lines(plan_for(no_gpu_rig(), MODELS[0], Intent(use_case=USE_CASES[0]), ()), no_gpu_rig(), 60, Marks()))
     assert "llama.cpp on the CPU" in text and "all in RAM, on the CPU" in text and "RAM: all 48" in text
+
+
+def test_a_context_of_the_users_is_shown_beside_what_the_engine_makes_of_it():
+    def context(tokens: int, own: int) -> str:
+        return words(plan_lines(replace(PLAN, context_per_slot=tokens), two_cards(), 100, Marks(context=own)))
+
+    trained = PLAN.model.context_trained
+    assert f"{trained:,} tokens of {trained:,} trained (yours)" in context(trained, trained)
+    assert f"1,024 tokens of {trained:,} trained (yours: 1,000)" in context(1024, 1000)
+    assert f"10,000,128 tokens, beyond the {trained:,} trained (yours: 9,999,999)" in context(10_000_128, 9_999_999)
 
 
 def test_slots_are_multiplied_out():
@@ -111,6 +121,14 @@ def test_no_line_of_a_run_is_wider_than_its_panel(phase, width):
     )
     assert max(line.cell_length for line in lines) <= width
     assert phase in words(lines)
+
+
+def test_a_run_that_was_stopped_while_it_loaded_claims_no_result():
+    def told(**more) -> str:
+        return words(run_lines(run_state("a", "stopped", **more), 78, Keys()))
+
+    assert "Nothing was measured." in told() and "result" not in told()
+    assert "Its result is kept." in told(ready_at="2026-03-01T19:20:30Z")
 
 
 def test_the_ladder_tells_what_failed_what_was_changed_and_what_else_could_be():

@@ -61,6 +61,18 @@ async def test_more_context_than_the_model_was_trained_for_is_said_to_be_the_end
         assert not screen.state.changed
 
 
+async def test_a_typed_context_beyond_what_the_model_was_trained_for_is_kept_and_said(cockpit):
+    world = World(two_cards(), candidates(MODELS[1]))
+    async with cockpit(world, size=(120, 36)) as screen:
+        await screen.press("equals_sign")
+        await screen.press(*"100000", "enter")
+        await screen.until(lambda: "100,000 tokens, as you set: the model was trained for 40,960" in screen.told)
+        await screen.until(lambda: "100,000 tokens, beyond the 40,960 trained (yours)" in screen.part("#plan"))
+        await screen.press("right_square_bracket")
+        await screen.until(lambda: "100,000 tokens: the model was trained for no more than 40,960" in screen.told)
+        assert screen.state.overrides.context == 100000
+
+
 async def test_the_first_press_of_the_kv_key_changes_the_type(cockpit):
     world = World(two_cards())
     for planned in ("f16", "q8_0"):

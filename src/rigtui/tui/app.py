@@ -209,14 +209,14 @@ class RigtuiApp(KeysInTurn):
         self.exit(message=self._farewell())
 
     def _farewell(self) -> Text | None:
-        runs = self.cockpit.state.live_runs
+        runs, program = self.cockpit.state.live_runs, self.cockpit.state.program
         live = [run for run in runs if not run.trial]
         if not live:
             tuned = next((clean(run.profile or run.model) for run in runs), None)
-            return Text(f"The trial is stopped; `rigtui tune {tuned}` goes on after what was measured.") if tuned else None
+            return Text(f"The trial is stopped; `{program} tune {tuned}` goes on after what was measured.") if tuned else None
         names = ", ".join(f"{clean(run.profile or run.model)} at {run.url}" for run in live)
         verb = "keeps" if len(live) == 1 else "keep"
-        return Text(f"{names} {verb} running. `rigtui` shows it again, `rigtui stop {live[-1].run}` ends it.")
+        return Text(f"{names} {verb} running. `{program}` shows it again, `{program} stop {live[-1].run}` ends it.")
 
 
 def _collect_garbage_again() -> None:

@@ -32,7 +32,8 @@ ROOMY = 60
 class Marks(Struct, frozen=True):
     """What the user set by hand, so that it is marked as theirs."""
 
-    context: bool = False
+    context: int | None = None
+    """Tokens per request as they were set; engines round up."""
     kv_type: bool = False
     parallel: bool = False
     basis: str = ""
@@ -119,8 +120,11 @@ def _speed(tok_s: float | None, basis: str) -> str:
 
 def _context(plan: Plan, marks: Marks) -> str:
     slots = f" × {plan.parallel} slots = {plan.context:,}" if plan.parallel > 1 else ""
-    trained = f" of {plan.model.context_trained:,} trained" if plan.model.context_trained else ""
-    return f"{plan.context_per_slot:,} tokens{slots}{trained}{'  (yours)' if marks.context else ''}"
+    most, yours = plan.model.context_trained, ""
+    trained = f", beyond the {most:,} trained" if 0 < most < plan.context_per_slot else f" of {most:,} trained" if most else ""
+    if marks.context is not None:
+        yours = "  (yours)" if plan.context_per_slot == marks.context else f"  (yours: {marks.context:,})"
+    return f"{plan.context_per_slot:,} tokens{slots}{trained}{yours}"
 
 
 def context_gauge(context: int, trained: int, width: int) -> Content | None:

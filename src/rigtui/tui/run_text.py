@@ -90,9 +90,8 @@ def run_lines(
     elif run.phase == "failed" and run.failure is not None:
         lines += _failure(run.failure, width, keys)
     elif run.phase == "stopped":
-        lines.append(
-            _hint("Its result is kept.", keys, "engine.launch", "launches this plan") if planned else Content("Its result is kept.")
-        )
+        text = "Nothing was measured." if run.ready_at is None else "Its result is kept."
+        lines.append(_hint(text, keys, "engine.launch", "launches this plan") if planned else Content(text))
     lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
     return lines
 

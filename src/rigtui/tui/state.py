@@ -165,23 +165,12 @@ def intent(state: Cockpit) -> Intent | None:
 
 
 def wanted_of_all(state: Cockpit) -> dict[str, tuple[Model, Intent]]:
-    """What is asked of every model that can be used, by path: the present choice, with a context that the model can have."""
+    """What is asked of every model that can be used, by path: the present choice, as `rigtui plan MODEL` would be asked it."""
     use_case = state.chosen_use_case
     if use_case is None:
         return {}
     models = {entry.path: entry.model for entry in state.candidates if entry.model is not None}
-    return {
-        path: (model, Intent(use_case=use_case, overrides=within(state.overrides, model), engine=state.engine))
-        for path, model in models.items()
-    }
-
-
-def within(overrides: Overrides, model: Model) -> Overrides:
-    """The overrides with a context that is no longer than the model was trained for."""
-    wanted = overrides.context
-    if wanted is None or not model.context_trained or wanted <= model.context_trained:
-        return overrides
-    return replace(overrides, context=model.context_trained)
+    return {path: (model, Intent(use_case=use_case, overrides=state.overrides, engine=state.engine)) for path, model in models.items()}
 
 
 def default_name(candidate: LibraryEntry, intent: Intent) -> str:
@@ -232,13 +221,12 @@ def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bo
 
 
 def select(state: Cockpit, path: str) -> Cockpit:
-    """Another model. The use case stays; a context of the user's stays, too, unless the model cannot have it."""
+    """Another model. Use case and what the user set stay, a context too that is beyond what the model was trained for: the plan says so."""
+    if path == state.selected:
+        return state
     # Engine and starting point were those of a profile for the model before.
     own = state.engine if state.engine != state.initial_engine else "auto"
-    fresh = replace(state, selected=path, picked=True, engine=own, initial_engine="auto", initial=Overrides())
-    chosen = state if path == state.selected else fresh
-    model = chosen.candidate.model if chosen.candidate else None
-    return replace(chosen, overrides=within(chosen.overrides, model)) if model else chosen
+    return replace(state, selected=path, picked=True, engine=own, initial_engine="auto", initial=Overrides())
 
 
 def with_profile(state: Cockpit, model: LibraryEntry, wanted: Intent) -> Cockpit:
@@ -283,10 +271,15 @@ def context_now(state: Cockpit) -> int | None:
     return min(wanted or model.context_trained, model.context_trained)
 
 
+def trained_context(state: Cockpit) -> int | None:
+    """What the chosen model was trained for; None where it does not say."""
+    model = state.candidate.model if state.candidate else None
+    return (model.context_trained or None) if model else None
+
+
 def most_context(state: Cockpit) -> int:
     """The longest context that the key steps to: what the model was trained for."""
-    model = state.candidate.model if state.candidate else None
-    return model.context_trained if model and model.context_trained else 1 << 20
+    return trained_context(state) or 1 << 20
 
 
 def step_context(state: Cockpit, step: int) -> Cockpit:

@@ -78,9 +78,10 @@ class PlanActions(CockpitBase):
 
     def action_context(self, step: int) -> None:
         """Less or more context; at the end of the way it is said that there is no more."""
-        now = st.context_now(self.state)
-        if step > 0 and now is not None and now >= st.most_context(self.state):
-            self.post_message(Noted(f"{now:,} tokens: this is all the model was trained for", title="context"))
+        now, most = st.context_now(self.state), st.most_context(self.state)
+        if step > 0 and now is not None and now >= most:
+            text = "this is all the model was trained for" if now == most else f"the model was trained for no more than {most:,}"
+            self.post_message(Noted(f"{now:,} tokens: {text}", title="context"))
             return
         self.change(st.step_context(self.state, step), plan=True)
 
@@ -95,7 +96,11 @@ class PlanActions(CockpitBase):
     def _context_typed(self, text: str | None) -> None:
         if text is not None:
             digits = text.replace(",", "").replace(".", "").replace("_", "")
-            self.change(st.with_context(self.state, int(digits) if digits else None), plan=True)
+            wanted, trained = int(digits) if digits else None, st.trained_context(self.state)
+            self.change(st.with_context(self.state, wanted), plan=True)
+            if wanted and trained and wanted > trained:
+                text = f"{wanted:,} tokens, as you set: the model was trained for {trained:,}, beyond that it loses track"
+                self.post_message(Noted(text, title="context"))
 
     def action_kv_type(self, step: int) -> None:
         """Another KV type."""

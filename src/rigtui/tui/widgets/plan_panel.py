@@ -41,7 +41,7 @@ class PlanPanel(VerticalScroll):
         """Show the plan, or what is to be done before there is one."""
         own = state.overrides
         self._what, self._rig = state.plan or state, state.rig
-        self._marks = Marks(context=own.context is not None, kv_type=own.kv_type is not None, basis=basis(state))
+        self._marks = Marks(context=own.context, kv_type=own.kv_type is not None, basis=basis(state))
         self._draw()
 
     def on_resize(self) -> None:
