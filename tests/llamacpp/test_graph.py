@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.compute import alone, computation, is_measured
 from rigtui.engines.llamacpp.graph.allocator import Tape
+from rigtui.engines.llamacpp.graph.pieces import Joined, Piece
 from rigtui.engines.llamacpp.graph.schedule import tapes
 from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, Tensor
 from rigtui.engines.llamacpp.placement import HOST, Placement
@@ -26,7 +27,7 @@ def weight(graph: Graph, device: int, *ne: int) -> Tensor:
 
 
 def peak(graph: Graph, gpus: int = 1, copies: int = 1, cells: int = 0) -> list[int]:
-    return [tape.peak(cells, cells) for tape in tapes(graph, gpus, copies)]
+    return [tape.peak(cells, cells) for tape in tapes(Joined([Piece(graph, gpus)]), gpus, copies)]
 
 
 def test_a_sum_takes_the_place_of_what_nothing_else_needs() -> None:
@@ -74,7 +75,7 @@ def test_several_copies_of_inputs_are_kept() -> None:
 def test_sizes_grow_with_the_cells_of_the_cache() -> None:
     graph = Graph()
     graph.expand(graph.like("copied", graph.input(Cells.FULL, 16)))
-    recorded = tapes(graph, 0, 1)[0]
+    recorded = tapes(Joined([Piece(graph, 0)]), 0, 1)[0]
     assert recorded.peak(1024, 0) == 2 * recorded.peak(512, 0)
 
 

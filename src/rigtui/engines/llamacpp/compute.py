@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
@@ -18,7 +18,8 @@ from msgspec.structs import replace as settings_replace
 
 from rigtui.engines.llamacpp.graph.allocator import Tape
 from rigtui.engines.llamacpp.graph.attention import flash_on_gpu
-from rigtui.engines.llamacpp.graph.model_graph import BlockAt, Drawn, Elsewhere, ModelGraph, contents
+from rigtui.engines.llamacpp.graph.drawing import BlockAt, Elsewhere
+from rigtui.engines.llamacpp.graph.model_graph import Drawn, ModelGraph
 from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
 from rigtui.engines.llamacpp.graph.schedule import assign, tapes
 from rigtui.engines.llamacpp.graph.tensors import Cells
@@ -75,7 +76,7 @@ class Computation:
         heads = _heads(model, settings.kv_type)
         value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
         self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value, not settings.kv_offload), heads)
-        self.kinds, self.sized = self._block_kinds(heads)
+        self.kinds, self.sized = self.graph.kinds, self.graph.sized
         self.regular = len(set(self.kinds)) <= _REGULAR
         """Whether blocks follow each other in a pattern that soon returns; where tensors lie depends on all that went before."""
         sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
@@ -174,7 +175,7 @@ class Computation:
         single = ModelGraph(self.model, self.graph.traits, micro, self.graph.layout, self.graph.heads)
         graph = single.draw(Drawn(tuple(blocks), head=None, host=1, forced=False))
         assign(graph, 1)
-        return any(node.op == "flash" and node.device != 1 for node in graph.nodes)
+        return any(op == "flash" and device != 1 for op, device in zip(graph.op, graph.device, strict=True))
 
     def _without_flash(self) -> Computation:
         if self.plain is None:
@@ -184,14 +185,6 @@ class Computation:
     def _cells(self, context: int) -> tuple[int, int]:
         full, window, _ = cells(self.model, self.settings, context)
         return full, window
-
-    def _block_kinds(self, heads: Sequence[Heads]) -> tuple[list[int], list[int]]:
-        """A number for each kind of block, and for each kind with the sizes of its tensors."""
-        blocks = contents(self.model)
-        kinds: dict[object, int] = {}
-        sized: dict[object, int] = {}
-        numbers = [kinds.setdefault(kind, len(kinds)) for kind in zip(heads, blocks.shapes, strict=True)]
-        return numbers, [sized.setdefault(kind, len(sized)) for kind in zip(heads, blocks.sizes, strict=True)]
 
     def _pinned(self, layer: int) -> dict[str, int]:
         """Where overrides put tensors of a block; the first that matches wins."""
@@ -288,16 +281,11 @@ class Computation:
     def _recorded(self, scene: _Scene, copies: int, *, forced: bool, host: bool = False) -> Tape:
         """The tape of the device that a scene is about, or the host's."""
         forced = forced or (scene.gpus == 1 and all(block.home == 0 for block in scene.blocks))  # there is no other place
-        key = (tuple(self._key(block, scene.gpus) for block in scene.blocks), scene.head, scene.gpus, copies, forced)
+        key = (tuple(self.graph.key(block, scene.gpus) for block in scene.blocks), scene.head, scene.gpus, copies, forced)
         if key not in self.drawings:
             drawn = Drawn(scene.blocks, head=scene.head, host=scene.gpus, forced=forced)
             self.drawings[key] = tapes(self.graph.draw(drawn), scene.gpus, copies)
         return self.drawings[key][-1 if host else scene.device]
-
-    def _key(self, block: BlockAt, host: int) -> tuple[object, ...]:
-        """What tells a block from another: weights that are copied by their sizes."""
-        copied = host in _devices(block)
-        return (self.sized[block.layer] if copied else self.kinds[block.layer], block.home, block.cache, block.elsewhere, copied)
 
 
 def _devices(block: BlockAt) -> list[int]:

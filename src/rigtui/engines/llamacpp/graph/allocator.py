@@ -6,10 +6,13 @@ equals, and only then to the open end; a tensor is freed after its last use, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from rigtui.engines.llamacpp.graph.tensors import IN_PLACE, Bytes, Tensor
+from msgspec import Struct
+
+from rigtui.engines.llamacpp.graph.pieces import Joined
+from rigtui.engines.llamacpp.graph.tensors import Bytes
 
 
 class Tape:
@@ -87,60 +90,90 @@ def _free(holes: list[list[int]], offset: int, size: int, end: int) -> int:
     return end
 
 
-def record(nodes: Sequence[Tensor], leafs: Sequence[Tensor], alignments: Sequence[int]) -> list[Tape]:
+class Part(Struct, frozen=True):
+    """What one device computes without a break."""
+
+    inputs: list[tuple[int, int]]
+    """What it needs from another device, and its copy."""
+    nodes: list[int]
+
+
+def record(graph: Joined, parts: Sequence[Part], leafs: Sequence[int], alignments: Sequence[int]) -> list[Tape]:
     """Follow the lifetimes of a scheduled graph: inputs first, then every node; its sources go where this was their last use."""
-    recorded = [Tape(alignment) for alignment in alignments]
+    lives = _Lives(graph, alignments)
     for leaf in leafs:
-        _take(leaf, recorded)
-    for node in nodes:
-        root = node.root
-        if root is not None and node.op != "after":
-            root.views += 1
-        for source in node.sources:
-            source.children += 1
-    for node in nodes:
-        if node.root is None:
-            _take(node, recorded)
-        for source in node.sources:
-            source.children = left = source.children - 1
-            if not left and not source.views and (source.alive or source.root is not None):
-                _release(source, recorded)
-    return recorded
+        lives.take(leaf)
+    for part in parts:
+        for source, _ in part.inputs:
+            lives.children[source] += 1
+    for part in parts:
+        for source, copy in part.inputs:
+            lives.let_go((source,))
+            lives.take(copy)
+        lives.compute(part.nodes)
+    return lives.tapes
 
 
-def _take(tensor: Tensor, recorded: list[Tape]) -> None:
-    if tensor.alive or tensor.external or tensor.root is not None:
-        return
-    tensor.alive = True
-    if tensor.op in IN_PLACE and _takes_over(tensor):
-        return
-    assert tensor.device is not None
-    tape = recorded[tensor.device]
-    tensor.place, tensor.number = tensor.device, len(tape.sizes)
-    tape.sizes.append(tensor.bytes)
-    tape.steps.append(tensor.number)
+class _Lives:
+    """Which tensors are alive, and where."""
 
+    def __init__(self, graph: Joined, alignments: Sequence[int]) -> None:
+        self.graph = graph
+        self.children, self.views, self.root = graph.children, graph.views, graph.root
+        self.tapes = [Tape(alignment) for alignment in alignments]
+        self.alive = [False] * len(graph.device)
+        self.place = [0] * len(graph.device)
+        """The device it lies on, which is another one's where it took over a place."""
+        self.number = [0] * len(graph.device)
+        """On the tape of that device."""
 
-def _takes_over(tensor: Tensor) -> bool:
-    """The place of the first source of the same shape that nothing else needs, whatever device it is on; never a view's."""
-    for source in tensor.sources:
-        if source.children != 1 or source.views or not source.alive or source.root is not None or source.output:
-            continue
-        if source.ne == tensor.ne and source.item == tensor.item and source.packed:
-            source.alive = False
-            tensor.place, tensor.number = source.place, source.number
-            return True
-    return False
+    def compute(self, nodes: Iterable[int]) -> None:
+        """Take every node, and let its sources go."""
+        graph, root = self.graph, self.root
+        for node in nodes:
+            sources = graph.sources[graph.first[node] : graph.last[node]]
+            if root[node] < 0 and not (graph.in_place[node] and self._takes_over(node, sources)):
+                self.take(node)
+            self.let_go(sources)
 
-
-def _release(source: Tensor, recorded: list[Tape]) -> None:
-    """Free what nothing needs any more; for a view that is done, what it shows."""
-    owner = source
-    if source.root is not None:
-        owner = source.root
-        owner.views -= 1
-        if owner.views or owner.children:
+    def take(self, tensor: int) -> None:
+        """Give a tensor memory of its own, unless it has some."""
+        if self.alive[tensor]:
             return
-    if owner.alive and not owner.output:
-        owner.alive = False
-        recorded[owner.place].steps.append(~owner.number)
+        self.alive[tensor] = True
+        device = self.graph.device[tensor]
+        assert device is not None
+        tape = self.tapes[device]
+        self.place[tensor] = device
+        self.number[tensor] = number = len(tape.sizes)
+        tape.sizes.append(self.graph.bytes[tensor])
+        tape.steps.append(number)
+
+    def _takes_over(self, node: int, sources: Iterable[int]) -> bool:
+        """The place of the first source of the same shape that nothing else needs, whatever device it is on; never a view's."""
+        graph = self.graph
+        for source in sources:
+            if self.children[source] != 1 or self.views[source] or not self.alive[source] or graph.output[source]:
+                continue
+            if graph.ne[source] == graph.ne[node] and graph.item[source] == graph.item[node] and graph.packed[source]:
+                self.alive[source], self.alive[node] = False, True
+                self.place[node], self.number[node] = self.place[source], self.number[source]
+                return True
+        return False
+
+    def let_go(self, sources: Iterable[int]) -> None:
+        """One use less of each; what nothing needs any more is freed, and what a view shows when that is done."""
+        children, views, root, alive = self.children, self.views, self.root, self.alive
+        for source in sources:
+            children[source] = left = children[source] - 1
+            if left or views[source]:
+                continue
+            owner = source
+            if root[source] >= 0:
+                owner = root[source]
+                views[owner] -= 1
+                if views[owner] or children[owner]:
+                    continue
+            if alive[owner] and not self.graph.output[owner]:
+                alive[owner] = False
+                self.tapes[self.place[owner]].steps.append(~self.number[owner])

@@ -86,7 +86,7 @@ class Parts:
     def input(self, name: str, *ne: int | Cells, item: int = 4) -> Tensor:
         """The input of that name, made once."""
         if name not in self.inputs:
-            self.inputs[name] = self.g.input(*ne, item=item)
+            self.inputs[name] = self.g.input(*ne, item=item, name=name)
         return self.inputs[name]
 
     def norm(self, x: Tensor, w: Weights, name: str, home: int | None = None, *, layer_norm: bool | None = None) -> Tensor:

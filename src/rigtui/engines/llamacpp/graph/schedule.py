@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from rigtui.engines.llamacpp.graph.allocator import Tape, record
-from rigtui.engines.llamacpp.graph.tensors import VIEWS, Graph, Tensor
+from rigtui.engines.llamacpp.graph.allocator import Part, Tape, record
+from rigtui.engines.llamacpp.graph.pieces import Joined
+from rigtui.engines.llamacpp.graph.tensors import size_of
 
-OFFLOAD_LEAST_ROWS = 32
-"""Of this many rows on, a GPU computes with weights that are copied to it (GGML_OP_OFFLOAD_MIN_BATCH)."""
 GPU_ALIGNMENT = 128
 HOST_ALIGNMENT = 32
-_NOT_BY_WEIGHT = frozenset({"rope", "flash"})
-"""Their weights are too small to decide by."""
 
 
 @dataclass
@@ -27,10 +24,10 @@ class _Split:
     device: int
     start: int
     end: int = 0
-    inputs: list[Tensor] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
 
 
-def tapes(graph: Graph, gpus: int, copies: int) -> list[Tape]:
+def tapes(graph: Joined, gpus: int, copies: int) -> list[Tape]:
     """What every device, the host last, takes and frees while it computes its part; `copies` of the inputs are kept.
 
     The graph is used up: sources are replaced by their copies.
@@ -38,115 +35,95 @@ def tapes(graph: Graph, gpus: int, copies: int) -> list[Tape]:
     host = gpus
     assign(graph, host)
     splits, copied = _split(graph, copies)
-    nodes: list[Tensor] = []
-    for split in splits:
-        for source in split.inputs:
-            after = Tensor("after", source.ne, (source,), source.item, source.root or source)
-            nodes += [after, copied[id(source), split.device][0]]
-        nodes += graph.nodes[split.start : split.end]
-    leafs: list[Tensor] = []
+    nodes = graph.order.nodes
+    parts = [
+        Part([(source, copied[source, split.device][0]) for source in split.inputs], nodes[split.start : split.end]) for split in splits
+    ]
+    leafs: list[int] = []
     if copies > 1:
         leafs = _input_copies(graph, host, copies)
-        leafs += [copy for split in splits for source in split.inputs for copy in copied[id(source), split.device]]
-    return record(nodes, leafs + graph.leafs, [GPU_ALIGNMENT] * gpus + [HOST_ALIGNMENT])
+        leafs += [copy for split in splits for source in split.inputs for copy in copied[source, split.device]]
+    return record(graph, parts, leafs + graph.inputs, [GPU_ALIGNMENT] * gpus + [HOST_ALIGNMENT])
 
 
-def assign(graph: Graph, host: int) -> None:
+def assign(graph: Joined, host: int) -> None:
     """Give every node its device."""
-    for leaf in graph.leafs:
-        if leaf.device is None:
-            leaf.device = host
-    for node in graph.nodes:
-        if node.device is None:
-            node.device = _by_place(node, host)
-    real = [node for node in graph.nodes if node.op not in VIEWS]
+    device, root = graph.device, graph.root
+    real = [node for node in graph.order.nodes if graph.real[node]]
     for ignored in (host, -1):
-        _spread(real, ignored, host)
-        _spread(reversed(real), ignored, host)
+        _spread(graph, real, ignored, host)
+        _spread(graph, reversed(real), ignored, host)
     for node in real:
-        if node.device is None:  # its neighbours' GPU cannot compute it
-            node.device = host
-    for node in graph.nodes:
-        if node.device is None:
-            assert node.root is not None
-            node.device = node.root.device
-        for source in node.sources:
-            if source.device is None:
-                source.device = source.root.device if source.root is not None else node.device
+        if device[node] is None:  # its neighbours' GPU cannot compute it
+            device[node] = host
+    for node in graph.order.nodes:
+        if device[node] is None:
+            device[node] = device[root[node]]
 
 
-def _by_place(node: Tensor, host: int) -> int | None:
-    """The device of the memory that a node writes to, or else of its weights."""
-    if node.root is not None and node.root.external:
-        return node.root.device if node.computed_on_gpu else host
-    if node.op in _NOT_BY_WEIGHT:
-        return None
-    for source in node.sources:
-        if source.weight:
-            if source.device == host and host and node.rows >= OFFLOAD_LEAST_ROWS and node.computed_on_gpu:
-                return 0
-            return source.device if node.computed_on_gpu else host
-    return None
-
-
-def _spread(nodes: Iterable[Tensor], ignored: int, host: int) -> None:
+def _spread(graph: Joined, nodes: Iterable[int], ignored: int, host: int) -> None:
     """Nodes without a device take that of the one before, unless that is `ignored`."""
     current: int | None = None
+    device, on_gpu = graph.device, graph.on_gpu
     for node in nodes:
-        if node.device is not None:
-            current = None if node.device == ignored else node.device
-        elif current is not None and (node.computed_on_gpu or current == host):
-            node.device = current
+        where = device[node]
+        if where is not None:
+            current = None if where == ignored else where
+        elif current is not None and (on_gpu[node] or current == host):
+            device[node] = current
 
 
-def _split(graph: Graph, copies: int) -> tuple[list[_Split], dict[tuple[int, int], list[Tensor]]]:
+def _split(graph: Joined, copies: int) -> tuple[list[_Split], dict[tuple[int, int], list[int]]]:
     """Cut the graph where the device changes, and before each weight that has to be copied; sources become their copies."""
-    nodes = graph.nodes
-    first = next(node for node in nodes if node.op not in VIEWS)
-    assert first.device is not None
-    current = _Split(first.device, 0)
+    nodes, real, device, sources, first, last = graph.order.nodes, graph.real, graph.device, graph.sources, graph.first, graph.last
+    current = _Split(_first_device(graph), 0)
     splits = [current]
-    copied: dict[tuple[int, int], list[Tensor]] = {}
+    copied: dict[tuple[int, int], list[int]] = {}
     for index, node in enumerate(nodes):
-        if node.op in VIEWS:
+        if not real[node]:
             continue
-        device = node.device
-        assert device is not None
-        foreign = [source for source in node.sources if source.device != device]
-        if device != current.device or (foreign and current.inputs and any(source.weight for source in foreign)):
+        where = device[node]
+        assert where is not None
+        start, end = first[node], last[node]
+        foreign = [at for at in range(start, end) if device[sources[at]] != where]
+        if where != current.device or (foreign and current.inputs and any(graph.weight[sources[at]] for at in foreign)):
             current.end = index
-            current = _Split(device, index)
+            current = _Split(where, index)
             splits.append(current)
-        if foreign:
-            node.sources = tuple(_copy(source, current, copied, copies) for source in node.sources)
+        for at in foreign:
+            sources[at] = _copy(graph, sources[at], current, copied, copies)
     current.end = len(nodes)
     return splits, copied
 
 
-def _copy(source: Tensor, split: _Split, copied: dict[tuple[int, int], list[Tensor]], copies: int) -> Tensor:
-    if source.device == split.device:
-        return source
-    key = id(source), split.device
+def _first_device(graph: Joined) -> int:
+    device = next(graph.device[node] for node in graph.order.nodes if graph.real[node])
+    assert device is not None
+    return device
+
+
+def _copy(graph: Joined, source: int, split: _Split, copied: dict[tuple[int, int], list[int]], copies: int) -> int:
+    key = source, split.device
     if key not in copied:
-        copied[key] = [_duplicate(source, split.device, copies) for _ in range(copies)]
+        copied[key] = [_duplicate(graph, source, split.device, copies) for _ in range(copies)]
         split.inputs.append(source)
-    return copied[key][0]
-
-
-def _duplicate(source: Tensor, device: int, copies: int) -> Tensor:
-    copy = Tensor("copy", source.ne, (), source.item)
-    owner = source.root or source
-    if owner.external or not source.packed:
-        copy.bytes = owner.bytes  # with what lies between its rows
-    copy.packed, copy.device, copy.output = source.packed, device, copies > 1
+    copy = copied[key][0]
+    graph.children[source] -= 1
+    graph.children[copy] += 1
     return copy
 
 
-def _input_copies(graph: Graph, host: int, copies: int) -> list[Tensor]:
+def _duplicate(graph: Joined, source: int, device: int, copies: int) -> int:
+    owner = graph.root[source] if graph.root[source] >= 0 else source
+    whole = graph.external[owner] or not graph.packed[source]  # with what lies between its rows
+    bytes_ = graph.bytes[owner] if whole else size_of(graph.ne[source], graph.item[source])
+    return graph.add(source, bytes_, device, output=copies > 1)
+
+
+def _input_copies(graph: Joined, host: int, copies: int) -> list[int]:
     """The inputs themselves and their further copies, on the host."""
-    result: list[Tensor] = []
-    for leaf in graph.leafs:
-        if not leaf.external:
-            leaf.output = True
-            result += [leaf, *(_duplicate(leaf, host, copies) for _ in range(copies - 1))]
+    result: list[int] = []
+    for leaf in graph.inputs:
+        graph.output[leaf] = True
+        result += [leaf, *(_duplicate(graph, leaf, host, copies) for _ in range(copies - 1))]
     return result

@@ -32,6 +32,8 @@ IN_PLACE = frozenset(
 )
 """The result may take the place of a source that nothing else needs."""
 VIEWS = frozenset({"view", "reshape", "permute"})
+BEFORE = "before"
+"""Stands for the result of the piece before: whatever shape it has, it is no view."""
 
 
 class NotDrawnError(Exception):
@@ -42,23 +44,19 @@ class Tensor:
     """One node or leaf."""
 
     __slots__ = (
-        "alive",
         "bytes",
-        "children",
         "computed_on_gpu",
         "device",
         "external",
         "item",
+        "name",
         "ne",
-        "number",
         "op",
         "output",
         "packed",
-        "place",
         "root",
         "seen",
         "sources",
-        "views",
         "weight",
     )
 
@@ -79,11 +77,9 @@ class Tensor:
         self.output = False
         """Never freed."""
         self.computed_on_gpu = True
-        self.seen = self.alive = False
-        self.children = self.views = 0
-        """The allocator's count of those that still need it."""
-        self.place = self.number = 0
-        """The device it lies on, and its number there."""
+        self.seen = False
+        self.name = ""
+        """Of a leaf that other pieces of the graph have, too: one of that name is enough."""
 
     @property
     def rows(self) -> int:
@@ -110,11 +106,10 @@ def size_of(ne: Shape, item: int) -> Bytes:
 
 
 class Graph:
-    """Nodes in the order in which they are computed; each operation returns its result."""
+    """Tensors in the order in which they are computed, leafs where they are met first; each operation returns its result."""
 
     def __init__(self) -> None:
-        self.nodes: list[Tensor] = []
-        self.leafs: list[Tensor] = []
+        self.order: list[Tensor] = []
 
     def expand(self, tensor: Tensor) -> None:
         """Add `tensor` after everything it needs, in the order of the sources."""
@@ -124,12 +119,14 @@ class Graph:
         for source in tensor.sources:
             if not source.seen:
                 self.expand(source)
-        (self.leafs if tensor.op == "leaf" else self.nodes).append(tensor)
+        self.order.append(tensor)
 
     @staticmethod
-    def input(*ne: int | Cells, item: int = F32) -> Tensor:
+    def input(*ne: int | Cells, item: int = F32, name: str = "") -> Tensor:
         """What the host gives with every micro-batch."""
-        return Tensor("leaf", ne, (), item)
+        tensor = Tensor("leaf", ne, (), item)
+        tensor.name = name
+        return tensor
 
     @staticmethod
     def stored(device: int, ne: Shape, bytes_: Bytes, *, weight: bool) -> Tensor:

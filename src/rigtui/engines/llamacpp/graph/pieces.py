@@ -1,0 +1,212 @@
+"""Pieces of a graph and graphs made of them: blocks of one kind are drawn once, then stand wherever the kind does.
+
+A piece is a graph laid out in columns, a tensor's number being its position. What it computes last is added to the whole only where the
+next piece needs it, as llama.cpp does (ggml_build_forward_expand in ggml/src/ggml.c): that may be after the next piece has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rigtui.engines.llamacpp.graph.tensors import BEFORE, IN_PLACE, VIEWS, Bytes, Graph, Shape, Tensor
+
+OFFLOAD_LEAST_ROWS = 32
+"""Of this many rows on, a GPU computes with weights that are copied to it (GGML_OP_OFFLOAD_MIN_BATCH)."""
+_NOT_BY_WEIGHT = frozenset({"rope", "flash"})
+"""Their weights are too small to decide by."""
+NO_ROOT = -1
+
+
+class Columns:
+    """Tensors by number."""
+
+    def __init__(self) -> None:
+        self.device: list[int | None] = []
+        """None: it follows its neighbours."""
+        self.op: list[str] = []
+        self.real: list[bool] = []
+        """It is computed, and no view."""
+        self.on_gpu: list[bool] = []
+        """A GPU can compute it."""
+        self.in_place: list[bool] = []
+        self.ne: list[Shape] = []
+        self.item: list[int] = []
+        self.bytes: list[Bytes] = []
+        self.packed: list[bool] = []
+        self.weight: list[bool] = []
+        self.external: list[bool] = []
+        self.output: list[bool] = []
+        self.root: list[int] = []
+        """Whose memory a view shows."""
+        self.views: list[int] = []
+        """How many show it."""
+        self.children: list[int] = []
+        """How often it is a source."""
+        self.sources: list[int] = []
+        """Of all, one after the other; those of one are at `first` up to `last`."""
+        self.first: list[int] = []
+        self.last: list[int] = []
+
+
+class Run:
+    """Numbers of nodes in the order in which they are computed, and of inputs in the order in which they are met."""
+
+    def __init__(self) -> None:
+        self.nodes: list[int] = []
+        self.inputs: list[int] = []
+
+    def add(self, other: Run, table: Sequence[int]) -> None:
+        """Go on with `other`, renumbered."""
+        self.nodes += map(table.__getitem__, other.nodes)
+        self.inputs += map(table.__getitem__, other.inputs)
+
+
+class Piece(Columns):
+    """A graph, with what is known of it whatever stands beside it."""
+
+    def __init__(self, graph: Graph, host: int, result: Tensor | None = None) -> None:
+        """`result`: what the next piece goes on with, not yet in the graph; `host`: the number of the host as a device."""
+        super().__init__()
+        count = len(graph.order)
+        if result is not None:
+            graph.expand(result)
+        order = graph.order
+        numbers = {id(tensor): number for number, tensor in enumerate(order)}
+        for tensor in order:
+            self._append(tensor, host, numbers)
+        self.result = NO_ROOT if result is None else numbers[id(result)]
+        self.shared = [(number, tensor.name) for number, tensor in enumerate(order) if tensor.name]
+        """Leafs that other pieces have, too."""
+        self.before = next((number for number, tensor in enumerate(order) if tensor.op == BEFORE), None)
+        """Stands for the result of the piece before."""
+        self.body = self._runs(range(count))
+        """Before and after the place of what is left of the piece before, if it is in here."""
+        self.rest = self._runs(range(count, len(order)))
+        """What is left to the next piece."""
+
+    def _append(self, tensor: Tensor, host: int, numbers: dict[int, int]) -> None:
+        self.device.append(_device(tensor, host))
+        self.op.append(tensor.op)
+        self.real.append(tensor.op not in VIEWS)
+        self.on_gpu.append(tensor.computed_on_gpu)
+        self.in_place.append(tensor.op in IN_PLACE)
+        self.ne.append(tensor.ne)
+        self.item.append(tensor.item)
+        self.bytes.append(tensor.bytes)
+        self.packed.append(tensor.packed)
+        self.weight.append(tensor.weight)
+        self.external.append(tensor.external)
+        self.output.append(tensor.output)
+        self.root.append(NO_ROOT if tensor.root is None else numbers[id(tensor.root)])
+        self.views.append(0)
+        self.children.append(0)
+        if tensor.root is not None:
+            self.views[self.root[-1]] += 1
+        self.first.append(len(self.sources))
+        for source in tensor.sources:
+            self.sources.append(numbers[id(source)])
+            self.children[self.sources[-1]] += 1
+        self.last.append(len(self.sources))
+
+    def _runs(self, numbers: Iterable[int]) -> list[Run]:
+        runs = [Run()]
+        for number in numbers:
+            if number == self.before:
+                runs.append(Run())
+            elif self.op[number] != "leaf":
+                runs[-1].nodes.append(number)
+            elif not self.external[number]:
+                runs[-1].inputs.append(number)
+        return runs
+
+
+class Joined(Columns):
+    """Pieces one after another."""
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        super().__init__()
+        self.order = Run()
+        self.shared: dict[str, int] = {}
+        left, result = Run(), NO_ROOT
+        for piece in pieces:
+            table = self._numbered(piece, result)
+            self._spliced(self.order, piece.body, table, left)
+            left = self._spliced(Run(), piece.rest, table, left)
+            result = table[piece.result]
+        self.order.add(left, range(len(self.device)))
+        self.inputs = list(dict.fromkeys(self.order.inputs))
+
+    def _numbered(self, piece: Piece, before: int) -> list[int]:
+        """Add the tensors of `piece`; their new numbers by the old ones, and last that of none."""
+        base, offset = len(self.device), len(self.sources)
+        table = [*range(base, base + len(piece.device)), NO_ROOT]
+        for number, name in piece.shared:
+            table[number] = self.shared.setdefault(name, base + number)
+        if piece.before is not None:
+            table[piece.before] = before
+        self.device += piece.device
+        self.op += piece.op
+        self.real += piece.real
+        self.on_gpu += piece.on_gpu
+        self.in_place += piece.in_place
+        self.ne += piece.ne
+        self.item += piece.item
+        self.bytes += piece.bytes
+        self.packed += piece.packed
+        self.weight += piece.weight
+        self.external += piece.external
+        self.output += piece.output
+        self.views += piece.views
+        self.children += piece.children
+        self.root += map(table.__getitem__, piece.root)
+        self.sources += map(table.__getitem__, piece.sources)
+        self.first += [offset + number for number in piece.first]
+        self.last += [offset + number for number in piece.last]
+        moved = [number for number, _ in piece.shared]
+        if piece.before is not None:
+            moved.append(piece.before)
+            self.output[before] |= piece.output[piece.before]
+        for number in moved:
+            if table[number] != base + number:
+                self.views[table[number]] += piece.views[number]
+                self.children[table[number]] += piece.children[number]
+        return table
+
+    def add(self, like: int, bytes_: Bytes, device: int, *, output: bool) -> int:
+        """A copy of `like` on `device` that nothing uses yet; its number."""
+        self.device.append(device)
+        self.ne.append(self.ne[like])
+        self.item.append(self.item[like])
+        self.packed.append(self.packed[like])
+        self.bytes.append(bytes_)
+        self.weight.append(False)
+        self.external.append(False)
+        self.output.append(output)
+        self.root.append(NO_ROOT)
+        self.views.append(0)
+        self.children.append(0)
+        return len(self.device) - 1
+
+    @staticmethod
+    def _spliced(target: Run, runs: Sequence[Run], table: Sequence[int], left: Run) -> Run:
+        """`target`, continued with `runs` and between them with what is `left` of the piece before."""
+        target.add(runs[0], table)
+        for run in runs[1:]:
+            target.nodes += left.nodes
+            target.inputs += left.inputs
+            target.add(run, table)
+        return target
+
+
+def _device(tensor: Tensor, host: int) -> int | None:
+    """Where it is forced to, that of the memory that it writes to, or else of its weights."""
+    if tensor.device is not None or tensor.op == "leaf":
+        return host if tensor.device is None else tensor.device
+    if tensor.root is not None and tensor.root.external:
+        return tensor.root.device if tensor.computed_on_gpu else host
+    weight = None if tensor.op in _NOT_BY_WEIGHT else next((source for source in tensor.sources if source.weight), None)
+    if weight is None:
+        return None
+    if weight.device == host and host and tensor.rows >= OFFLOAD_LEAST_ROWS and tensor.computed_on_gpu:
+        return 0
+    return weight.device if tensor.computed_on_gpu else host
