@@ -148,6 +148,7 @@ def test_nonsense_between_events_is_skipped(server):
         handler.wfile.write(
             b': ping\n\ndata: not json\n\ndata: []\n\ndata: {"choices": []}\n\ndata: {"choices": [{"delta": {"content": 5}}]}\n\n'
         )
+        handler.wfile.write(b"data: " + b"[" * 100_000 + b'\n\ndata: {"usage": [1], "timings": 3}\n\n')
         stream_line = json.dumps({"choices": [{"delta": {"content": "ok"}}]}).encode()
         handler.wfile.write(b"data: " + stream_line + b"\n\n")
 

@@ -57,10 +57,11 @@ class Chat:
         """The pieces of the answer. Raises RigtuiError when the engine refuses or goes away."""
         try:
             self._connection.connect()
-            if self._closed:
-                return
             # The connection forgets its socket once a response without a length begins.
             self._socket = self._connection.sock
+            # Looked at behind it: `close` on another thread either finds the socket or is seen here.
+            if self._closed:
+                return
             began = self._clock()
             self._connection.request("POST", "/v1/chat/completions", self._body, self._headers)
             response = self._connection.getresponse()
@@ -81,22 +82,41 @@ class Chat:
             data = line[6:].strip()
             if data == b"[DONE]":
                 return
-            now = self._clock()
-            for piece in _delta(data):
+            now, event = self._clock(), _event(data)
+            if text := _text(event):
                 first = now if first is None else first
                 self.speed = replace(self.speed, first_s=first - began)
-                yield piece
-            self.speed = _with_usage(self.speed, data, None if first is None else now - first)
+                yield text
+            self.speed = _with_usage(self.speed, event, None if first is None else now - first)
 
 
-def _with_usage(speed: Speed, data: bytes, since_first_s: float | None) -> Speed:
-    """What the last events say: `usage` (OpenAI) counts the tokens, `timings` (llama-server) has the engine's own speed."""
+def _event(data: bytes) -> dict[str, Any]:
+    """One event; empty where it is nothing that can be read. Raises RigtuiError where the engine says that it broke off."""
     try:
-        event: Any = json.loads(data)
-        tokens = (event.get("usage") or {}).get("completion_tokens")
-        tok_s = (event.get("timings") or {}).get("predicted_per_second")
-    except (ValueError, AttributeError):
-        return speed
+        event = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(event, dict):
+        return {}
+    if "error" in event:
+        error = event["error"]
+        raise RigtuiError(f"the engine broke off: {clean(str(error.get('message', error) if isinstance(error, dict) else error))}")
+    return event
+
+
+def _text(event: dict[str, Any]) -> str:
+    """The text in one event; thinking is text, too: a test should show that something arrives."""
+    try:
+        delta = event["choices"][0]["delta"]
+        text = delta.get("content") or delta.get("reasoning_content")
+    except (KeyError, IndexError, TypeError, AttributeError):
+        return ""
+    return text if isinstance(text, str) else ""
+
+
+def _with_usage(speed: Speed, event: dict[str, Any], since_first_s: float | None) -> Speed:
+    """What the last events say: `usage` (OpenAI) counts the tokens, `timings` (llama-server) has the engine's own speed."""
+    tokens, tok_s = _figure(event, "usage", "completion_tokens"), _figure(event, "timings", "predicted_per_second")
     if isinstance(tokens, int) and tokens > 0:
         # The first token is there when the clock starts.
         timed = (tokens - 1) / since_first_s if since_first_s and tokens > 1 else None
@@ -106,22 +126,13 @@ def _with_usage(speed: Speed, data: bytes, since_first_s: float | None) -> Speed
     return speed
 
 
-def _delta(data: bytes) -> Iterator[str]:
-    """The text in one event; thinking is text, too: a test should show that something arrives."""
-    try:
-        event: Any = json.loads(data)
-        if "error" in event:
-            raise RigtuiError(f"the engine broke off: {clean(str(event['error'].get('message', event['error'])))}")
-        delta = event["choices"][0]["delta"]
-        text = delta.get("content") or delta.get("reasoning_content")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        return
-    if isinstance(text, str) and text:
-        yield text
+def _figure(event: dict[str, Any], part: str, name: str) -> object:
+    found = event.get(part)
+    return found.get(name) if isinstance(found, dict) else None
 
 
 def _reason(body: bytes) -> str:
     text = body.decode("utf-8", errors="replace")
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         text = str(json.loads(text)["error"]["message"])
     return clean(text.strip().split("\n")[0])[:300] or "nothing more"

@@ -55,9 +55,11 @@ if TYPE_CHECKING:
 
 Post = Callable[[Message], object]
 
-
 IDLE_FACTOR = 4
 """How much more seldom runs are looked at while none is live."""
+PLACED_EVERY_S = 0.15
+"""How often models that were derived meanwhile are passed on."""
+_SHELF_LOCK = threading.Lock()
 
 
 def cancelled(worker: Worker[object]) -> bool:
@@ -117,10 +119,6 @@ def derive(services: Services, post: Post, stamp: int, rig: Rig, model: Model, i
         post(PlanDerived(stamp, plan, problem))
 
 
-PLACED_EVERY_S = 0.15
-"""How often models that were derived meanwhile are passed on."""
-
-
 def place(
     services: Services,
     post: Post,
@@ -148,9 +146,6 @@ def place(
             return
     if not cancelled(worker):
         post(Placed(stamp, found, done=True))
-
-
-_SHELF_LOCK = threading.Lock()
 
 
 def keep_shelf(services: Services, post: Post, latest: Callable[[], Shelf]) -> None:
@@ -315,18 +310,20 @@ def take_step(services: Services, post: Post, run: RunState, number: int) -> Non
 
 
 def listen(conversation: Conversation, post: Post) -> None:
-    """Pass an answer on as it arrives; `conversation.close()` ends this from outside."""
+    """Pass an answer on as it arrives, and, however it ends, that it is over; `conversation.close()` ends this from outside."""
     worker = get_current_worker()
+    problem = "a fault in rigtui itself ended the answer"
     try:
         for piece in conversation:
             if cancelled(worker):
-                return
+                break
             post(Answered(piece))
+        problem = ""
     except RigtuiError as error:
+        problem = clean(str(error))
+    finally:
         if not cancelled(worker):
-            post(Answered(clean(str(error)), done=True, failed=True))
-    else:
-        post(Answered("", done=True, speed=conversation.speed))
+            post(Answered(problem, done=True, failed=bool(problem), speed=None if problem else conversation.speed))
 
 
 def save_profile(services: Services, post: Post, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> None:
