@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
@@ -87,6 +90,29 @@ async def test_anew_begins_with_no_trials(cockpit):
         await screen.press("n")
         await screen.until(lambda: screen.world.profiles.tuned is not first and screen.world.profiles.tuned.engine)
         assert "0 of at most 6" in screen.text()
+
+
+async def test_a_second_press_begins_nothing_while_the_first_is_being_opened(cockpit):
+    world, gate, begun = World(two_cards()), threading.Event(), []
+    open_tuner = world.profiles.tuner
+
+    def slow(name: str, again: bool, say: Callable[[str], object]) -> FakeTuner:
+        if again:
+            begun.append(name)
+            gate.wait(120)
+        return open_tuner(name, again, say)
+
+    world.profiles.tuner = slow
+    async with cockpit(world) as screen:
+        first = await opened(screen)
+        await run_some(screen, 4)
+        await screen.until(lambda: "Done." in screen.text())
+        await screen.press("n", "n", "n")
+        await screen.until(lambda: begun)
+        assert "n anew" not in screen.text()
+        gate.set()
+        await screen.until(lambda: world.profiles.tuned is not first and world.profiles.tuned.engine)
+        assert begun == ["writer"]
 
 
 async def test_why_nothing_can_be_tuned_is_said_on_the_page(cockpit):

@@ -38,6 +38,7 @@ class TunePage(Page):
         self._now = Standing()
         self._plotted = 0
         self._trials: Worker[None] | None = None
+        self._opening = False
         self._leaving = False
 
     def parts(self) -> ComposeResult:
@@ -62,6 +63,7 @@ class TunePage(Page):
         self.call_after_refresh(self._draw)
 
     def _open(self, *, again: bool) -> None:
+        self._opening = True
         self.background("tuner", partial(tasks.open_tuner, self.services.profiles, self.post_message, self._profile, again))
 
     def _draw(self) -> None:
@@ -79,7 +81,7 @@ class TunePage(Page):
     def useful(self) -> tuple[str, ...]:
         """Start where something is left to try, stop what runs, save what was found."""
         now, view = self._now, self._now.view
-        if now.stopping or view is None or not view.axes:
+        if now.stopping or self._opening or view is None or not view.axes:
             return ()
         found = ["tune.plot"] if view.trials else []
         if now.running:
@@ -95,6 +97,7 @@ class TunePage(Page):
 
     @on(TunerReady)
     def _ready(self, event: TunerReady) -> None:
+        self._opening = False
         anew, self._tuner = self._tuner is not None, event.tuner
         self._now = Standing(view=event.view)
         if anew:
@@ -121,7 +124,7 @@ class TunePage(Page):
 
     @on(TuningEnded)
     def _ended(self, event: TuningEnded) -> None:
-        self._trials = None
+        self._trials, self._opening = None, False
         self._now = replace(self._now, running=False, stopping=False, trial=None, problem=event.problem)
         if self._leaving:
             self.dismiss(None)
@@ -138,6 +141,7 @@ class TunePage(Page):
     def action_anew(self) -> None:
         """Begin anew: the trials so far stay in the results."""
         self._open(again=True)
+        self.show_hints()
 
     def action_plot(self) -> None:
         """Draw something else of the trials."""
