@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from rigtui.rig.rig import Rig
 from rigtui.text import MIB
-from rigtui.tui.plan_pace import PLAN_READINGS, PlanPace
+from rigtui.tui.plan_pace import PLAN_READINGS, PlanPace, needs_new_plan
 from tui.fakes.rigs import two_cards
 
 
@@ -54,3 +54,16 @@ def test_other_cards_are_answered_at_once():
     pace = PlanPace()
     pace.planned(two_cards())
     assert pace.due(replace(two_cards(), gpus=two_cards().gpus[:1]))
+
+
+def test_only_a_real_change_of_memory_asks_for_a_new_plan():
+    rig = two_cards()
+    little = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=rig.gpus[0].free_bytes - 8 * MIB), rig.gpus[1]))
+    much = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=rig.gpus[0].free_bytes - 100 * MIB), rig.gpus[1]))
+    lost = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=None, error="lost"), rig.gpus[1]))
+    assert needs_new_plan(None, rig)
+    assert not needs_new_plan(rig, little)
+    assert needs_new_plan(rig, much)
+    assert needs_new_plan(rig, lost)
+    assert needs_new_plan(rig, replace(rig, gpus=rig.gpus[:1]))
+    assert not needs_new_plan(rig, replace(rig, ram_free_bytes=rig.ram_free_bytes - 100 * MIB))

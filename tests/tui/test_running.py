@@ -7,6 +7,7 @@ from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest
 from rigtui.tui.messages import LogRead
 from rigtui.tui.services import LogChunk
+from rigtui.tui.widgets.tail_view import TailView
 from tui.fakes.models import BUILD, MODELS, USE_CASES
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import two_cards
@@ -83,7 +84,7 @@ async def test_an_engine_that_rests_is_left_alone_until_its_log_says_that_someth
         await screen.until(lambda: not watch.wake.is_set())
         echo = ("0.44 I srv  update_slots: all slots are idle", '"GET /metrics HTTP/1.1" 200')
         screen.app.cockpit.post_message(LogRead("a", LogChunk(echo)))
-        await screen.until(lambda: echo[1] in screen.app.cockpit.log_lines)
+        await screen.until(lambda: echo[1] in screen.app.screen.query_one(TailView).lines)
         assert not watch.wake.is_set()
         world.live = Live(decode_tok_s=9.0, processing=1)
         screen.app.cockpit.post_message(LogRead("a", LogChunk(("0.45 I slot launch_slot_: id 0 | task 7 | processing task",))))

@@ -17,6 +17,7 @@ from rigtui.tui import rig_swap
 from rigtui.tui.services import SavedRig
 from rigtui.tui.shelf import Shelf
 from rigtui.tui.theme import DEFAULT, load_themes
+from rigtui.tui.widgets.tail_view import TailView
 from tui.fakes.models import BROKEN, BUILD, MODELS, USE_CASES, candidates
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import busy_cards, eight_cards, no_gpu_rig, two_cards, wsl_rig
@@ -156,7 +157,9 @@ async def test_a_run(cockpit, tmp_path, phase, size):
     intent = Intent(use_case=USE_CASES[0])
     world.requests["a"] = LaunchRequest(plan=plan_for(two_cards(), MODELS[0], intent, ()), intent=intent, build=BUILD, model=MODELS[0].name)
     keys = ("n",) if phase == "failed" else ()
-    await picture(cockpit, world, SIZES[size], f"{phase}-{size}", tmp_path, keys, lambda screen: screen.app.cockpit.log_lines)
+    await picture(
+        cockpit, world, SIZES[size], f"{phase}-{size}", tmp_path, keys, lambda screen: screen.app.screen.query_one(TailView).lines
+    )
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.runs.state import LaunchRequest
-from rigtui.text import MIB
 from rigtui.tui import state as st
 from rigtui.tui.allowed import allowed
 from rigtui.tui.state import Cockpit
@@ -90,19 +89,6 @@ def test_reset_takes_back_what_the_user_set():
     assert changed.changed
     assert st.reset(changed).overrides == Overrides()
     assert not st.reset(changed).changed
-
-
-def test_only_a_real_change_of_memory_asks_for_a_new_plan():
-    rig = two_cards()
-    little = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=rig.gpus[0].free_bytes - 8 * MIB), rig.gpus[1]))
-    much = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=rig.gpus[0].free_bytes - 100 * MIB), rig.gpus[1]))
-    lost = replace(rig, gpus=(replace(rig.gpus[0], free_bytes=None, error="lost"), rig.gpus[1]))
-    assert st.needs_new_plan(None, rig)
-    assert not st.needs_new_plan(rig, little)
-    assert st.needs_new_plan(rig, much)
-    assert st.needs_new_plan(rig, lost)
-    assert st.needs_new_plan(rig, replace(rig, gpus=rig.gpus[:1]))
-    assert not st.needs_new_plan(rig, replace(rig, ram_free_bytes=rig.ram_free_bytes - 100 * MIB))
 
 
 def test_history_is_bounded_and_on_the_scale_of_the_card():

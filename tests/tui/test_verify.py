@@ -73,3 +73,15 @@ async def test_no_engine_is_asked_while_a_run_loads(cockpit: Cockpit) -> None:
         for _ in range(10):
             await screen.pilot.pause(0.03)
         assert here.verify_calls == calls
+
+
+async def test_a_launch_that_fails_calls_the_question_off_and_the_plan_goes_on_with_the_rig(cockpit: Cockpit) -> None:
+    here = world(launch_problem="port 8080 is taken by another program; set another one")
+    async with cockpit(here) as screen:
+        await screen.until(lambda: screen.state.verifying, "the question")
+        await screen.press("l")
+        await screen.until(lambda: "port 8080 is taken" in screen.told and here.called_off == 1, "the end of both")
+        assert "the engine is being asked" not in screen.part("#plan")
+        stamp = screen.state.asked
+        here.rig = replace(here.rig, gpus=tuple(replace(gpu, free_bytes=(gpu.free_bytes or 0) - 2000 * MIB) for gpu in here.rig.gpus))
+        await screen.until(lambda: screen.state.asked > stamp, "a plan for what is free now")

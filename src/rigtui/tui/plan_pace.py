@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rigtui.tui.state import needs_new_plan
-
 if TYPE_CHECKING:
     from rigtui.rig.rig import Rig
 
+REPLAN_BYTES = 64 << 20
+"""A card's free memory has to change by this much before the plan is derived again."""
+REPLAN_RAM_BYTES = 512 << 20
+"""Likewise for the RAM, which moves all the time."""
 PLAN_READINGS = 5
 """So many readings lie between two plans that only memory asks for: one card's games do not keep a core busy."""
 
@@ -35,3 +37,13 @@ class PlanPace:
 
 def _cards(rig: Rig) -> list[str | None]:
     return [gpu.uuid for gpu in rig.usable_gpus]
+
+
+def needs_new_plan(before: Rig | None, after: Rig) -> bool:
+    """Whether what is free changed enough for the plan to be derived again."""
+    if before is None or len(before.gpus) != len(after.gpus):
+        return True
+    limits = [REPLAN_BYTES] * len(after.gpus) + [REPLAN_RAM_BYTES]
+    old = [*(gpu.free_bytes for gpu in before.gpus), before.ram_free_bytes]
+    new = [*(gpu.free_bytes for gpu in after.gpus), after.ram_free_bytes]
+    return any((a is None) != (b is None) or abs((a or 0) - (b or 0)) >= limit for a, b, limit in zip(old, new, limits, strict=True))

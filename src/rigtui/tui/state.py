@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 HISTORY = 32
 """Readings kept per card for the sparkline."""
-REPLAN_BYTES = 64 << 20
-"""A card's free memory has to change by this much before the plan is derived again."""
-REPLAN_RAM_BYTES = 512 << 20
-"""Likewise for the RAM, which moves all the time."""
 KV_CHOICES = ("f16", "q8_0", "q5_1", "q4_0")
 """The KV types the key steps through, largest first; any other can be had from a profile or the command line."""
 LEAST_CONTEXT = 1024
@@ -164,6 +160,14 @@ def intent(state: Cockpit) -> Intent | None:
     return Intent(use_case=use_case, overrides=state.overrides, engine=state.engine, profile=profile)
 
 
+def derivation(state: Cockpit) -> tuple[Rig, Model, Intent, tuple[Build, ...]] | None:
+    """What the plan of the present choice is derived from: reading, model, intent and engines; None while one of them is missing."""
+    asked, model = intent(state), state.candidate.model if state.candidate else None
+    if state.ground is None or model is None or asked is None or state.builds is None:
+        return None
+    return state.ground, model, asked, state.builds
+
+
 def wanted_of_all(state: Cockpit) -> dict[str, tuple[Model, Intent]]:
     """What is asked of every model that can be used, by path: the present choice, as `rigtui plan MODEL` would be asked it."""
     use_case = state.chosen_use_case
@@ -191,16 +195,6 @@ def with_rig(state: Cockpit, rig: Rig) -> Cockpit:
     keeps = state.verifying or state.settling
     undisturbed = state.undisturbed if keeps else None
     return replace(state, rig=rig, history=history, undisturbed=undisturbed, settling=state.settling and state.verifying)
-
-
-def needs_new_plan(before: Rig | None, after: Rig) -> bool:
-    """Whether what is free changed enough for the plan to be derived again."""
-    if before is None or len(before.gpus) != len(after.gpus):
-        return True
-    limits = [REPLAN_BYTES] * len(after.gpus) + [REPLAN_RAM_BYTES]
-    old = [*(gpu.free_bytes for gpu in before.gpus), before.ram_free_bytes]
-    new = [*(gpu.free_bytes for gpu in after.gpus), after.ram_free_bytes]
-    return any((a is None) != (b is None) or abs((a or 0) - (b or 0)) >= limit for a, b, limit in zip(old, new, limits, strict=True))
 
 
 def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bool) -> Cockpit:
@@ -288,8 +282,13 @@ def step_context(state: Cockpit, step: int) -> Cockpit:
     if now is None:
         return state
     most = most_context(state)
-    target = 1 << now.bit_length() if step > 0 else 1 << ((now - 1).bit_length() - 1 if now > 1 else 0)
-    return with_context(state, max(min(LEAST_CONTEXT, most), min(target, most)))
+    return with_context(state, doubled(now, step, min(LEAST_CONTEXT, most), most))
+
+
+def doubled(now: int, step: int, least: int, most: int) -> int:
+    """The next power of two above (a `step` of 1) or below (-1), held between `least` and `most`."""
+    target = 1 << now.bit_length() if step > 0 else 1 << max(0, (now - 1).bit_length() - 1)
+    return max(least, min(target, most))
 
 
 def with_context(state: Cockpit, context: int | None) -> Cockpit:

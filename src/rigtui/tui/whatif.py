@@ -11,6 +11,7 @@ from rigtui.errors import UsageError
 from rigtui.planning.reserve import headroom_bytes
 from rigtui.rig.select import select
 from rigtui.text import MIB
+from rigtui.tui.state import doubled
 
 if TYPE_CHECKING:
     from rigtui.intent.intent import EngineName
@@ -68,20 +69,14 @@ def _own_targets(state: Cockpit) -> tuple[int, ...]:
     return own * len(cards_now(state)) if len(own) == 1 else own
 
 
-def _doubled(now: int, step: int, least: int, most: int) -> int:
-    """The next power of two below or above."""
-    target = 1 << now.bit_length() if step > 0 else 1 << max(0, (now - 1).bit_length() - 1)
-    return max(least, min(target, most))
-
-
 def step_slots(state: Cockpit, step: int) -> Cockpit:
     """Half or twice as many slots."""
-    return replace(state, overrides=replace(state.overrides, parallel=_doubled(slots_now(state), step, 1, MOST_SLOTS)))
+    return replace(state, overrides=replace(state.overrides, parallel=doubled(slots_now(state), step, 1, MOST_SLOTS)))
 
 
 def step_ubatch(state: Cockpit, step: int) -> Cockpit:
     """Half or twice the micro-batch."""
-    return replace(state, overrides=replace(state.overrides, ubatch=_doubled(ubatch_now(state), step, LEAST_UBATCH, MOST_UBATCH)))
+    return replace(state, overrides=replace(state.overrides, ubatch=doubled(ubatch_now(state), step, LEAST_UBATCH, MOST_UBATCH)))
 
 
 def step_headroom(state: Cockpit, step: int) -> Cockpit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +16,6 @@ from rigtui.tui.plan_pace import PlanPace
 from rigtui.tui.rig_watch import RigWatch
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import learned
-from rigtui.tui.widgets.engine_dock import LOG_LINES
 
 if TYPE_CHECKING:
     from rigtui.tui.keys import Keys
@@ -31,7 +29,6 @@ class CockpitBase(FrugalScreen):
         super().__init__()
         self.services = services
         self.state = Cockpit(keys=keys, program=program)
-        self.log_lines: deque[str] = deque(maxlen=LOG_LINES)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
         self.watch_live = LiveWatch(services, self.post_message)
         self.watch_rig = RigWatch(services, self.post_message)
@@ -43,7 +40,6 @@ class CockpitBase(FrugalScreen):
         """The next state; `plan`: it needs a new derivation."""
         if state.attached != self.watch_runs.shown:
             self.watch_runs.shown = state.attached
-            self.log_lines.clear()
             state = replace(state, live=None)
         before, self.state = self.state, replace(state, learned=learned(self.state, state))
         if self.state.learned != before.learned:
@@ -57,8 +53,6 @@ class CockpitBase(FrugalScreen):
 
     def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:
         """Do something on a thread; it reports by messages."""
-        if group == "launch":
-            self.workers.cancel_group(self, "verify")  # it holds memory on the cards
         self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
 
     def replan(self) -> None:
@@ -66,13 +60,11 @@ class CockpitBase(FrugalScreen):
         self.workers.cancel_group(self, "verify")
         self.state = state = st.ask_plan(self.state)
         self.pace.planned(state.ground)
-        candidate, intent = state.candidate, st.intent(state)
-        if candidate is None or candidate.model is None:
+        if state.candidate is None or state.candidate.model is None:
             self.state = replace(state, plan=None, plan_problem=None)
-        elif intent is not None and state.builds is not None and state.ground is not None:
-            work = partial(tasks.derive, self.services, self.post_message, state.asked, state.ground, candidate.model, intent, state.builds)
+        elif (asked := st.derivation(state)) is not None:
             self.deriving = state.asked
-            self.background("plan", work, exclusive=True)
+            self.background("plan", partial(tasks.derive, self.services, self.post_message, state.asked, *asked), exclusive=True)
 
     def search_models(self) -> None:
         """Search the models, in the background."""

@@ -171,7 +171,6 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         lines = event.chunk.lines
         if event.chunk.dropped:
             lines = (f"… {event.chunk.dropped:,} lines left out here; engine.log has them all", *lines)
-        self.log_lines.extend(lines)
         self.query_one(EngineDock).write(lines)
         self.watch_live.heard(event.chunk.lines)
 

@@ -51,17 +51,8 @@ class ComparePage(Page):
         """Show what there is, and derive what would work instead."""
         self.query_one("#compare").focus()
         self.show(self._state)
-        state = self._state
-        candidate, intent = state.candidate, st.intent(state)
-        if (
-            candidate is not None
-            and candidate.model is not None
-            and intent is not None
-            and state.rig is not None
-            and state.builds is not None
-        ):
-            work = partial(tasks.derive_others, self.services, self.post_message, state.rig, candidate.model, intent, state.builds)
-            self.background("others", work)
+        if (asked := st.derivation(self._state)) is not None:
+            self.background("others", partial(tasks.derive_others, self.services, self.post_message, *asked))
 
     def on_resize(self) -> None:
         """Columns follow the width."""

@@ -62,7 +62,9 @@ class EngineActions(CockpitBase):
         plan = self.state.plan
         if candidate is None or intent is None or plan is None:
             return
-        self.change(replace(self.state, launching=True, launching_says=""))
+        # A dry run holds memory on the cards.
+        self.workers.cancel_group(self, "verify")
+        self.change(replace(st.dry_run_over(self.state), launching=True, launching_says=""))
         work = partial(tasks.launch, self.services, self.post_message, candidate, intent, plan, others)
         self.background("launch", work)
 

@@ -12,6 +12,7 @@ from rigtui.tui import shelf as sh
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.messages import Placed, RigRead, ShelfRead
+from rigtui.tui.plan_pace import needs_new_plan
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.view import model_groups, models_title
 from rigtui.tui.widgets.picker import Groups, ModelPicker
@@ -50,7 +51,7 @@ class ModelActions(CockpitBase):
             # While an engine loads the memory moves all the time; what is derived then is wrong before it is shown.
             moving = self._busy or any(run.phase in ("starting", "loading") for run in state.live_runs)
             due = planned or (not state.preview and self._readings >= SURVEY_READINGS)
-            if moving or not due or not st.needs_new_plan(self._placed_on, rig):
+            if moving or not due or not needs_new_plan(self._placed_on, rig):
                 return
         else:
             self.state = state = replace(state, survey=state.survey + 1)

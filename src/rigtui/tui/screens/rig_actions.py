@@ -108,15 +108,11 @@ class RigActions(CockpitBase):
 
     def action_take_alternative(self, number: int) -> None:
         """The plan with this number under `instead` becomes the choice."""
-        state, candidate, intent = self.state, self.state.candidate, st.intent(self.state)
-        offered = state.plan.alternatives[number - 1 : number] if state.plan is not None else ()
-        if not offered or candidate is None or candidate.model is None or intent is None or state.ground is None or state.builds is None:
-            return
-        told = partial(AlternativeFound, offered[0])
-        work = partial(
-            tasks.derive_others, self.services, self.post_message, state.ground, candidate.model, intent, state.builds, told=told
-        )
-        self.background("others", work, exclusive=True)
+        offered = self.state.plan.alternatives[number - 1 : number] if self.state.plan is not None else ()
+        asked = st.derivation(self.state)
+        if offered and asked is not None:
+            told = partial(AlternativeFound, offered[0])
+            self.background("others", partial(tasks.derive_others, self.services, self.post_message, *asked, told=told), exclusive=True)
 
     @on(AlternativeFound)
     def _alternative_found(self, event: AlternativeFound) -> None:

@@ -27,6 +27,11 @@ class TailView(ScrollView, can_focus=True):
         self._width = 0
         """What the rows are wrapped for; 0: not known yet."""
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines that are kept, oldest first."""
+        return tuple(self._lines)
+
     def write(self, lines: Iterable[str]) -> None:
         """More lines, cleaned already."""
         lines = tuple(lines)
