@@ -33,11 +33,9 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     found = list(ALWAYS)
     run = state.run
     if state.rig is not None:
-        found.append("cards.open")
+        found += ["cards.open", "rig.other"]
     if state.candidates:
         found += WITH_MODEL
-    if state.rig is not None:
-        found.append("rig.other")
     if state.plan is not None:
         found += ["plan.compare", *(f"plan.take_{at}" for at in range(1, min(len(state.plan.alternatives), MOST_TAKEN) + 1))]
     if state.candidate is not None and state.candidate.model is not None:

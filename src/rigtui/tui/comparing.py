@@ -11,6 +11,7 @@ from textual.content import Content
 
 from rigtui.text import clean
 from rigtui.tui.pinned import Pinned
+from rigtui.tui.placing import WORDS
 from rigtui.tui.rows import gib_cell, middle, padded
 from rigtui.tui.segments import layers_text, short_name
 
@@ -22,7 +23,6 @@ MOST = 3
 """Plans that stand side by side."""
 LABEL = 13
 NOT_KNOWN = "not known"
-STATUS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "NO FIT"}
 
 
 class Column(Struct, frozen=True):
@@ -58,8 +58,8 @@ def restore(state: Cockpit, pinned: Pinned) -> Cockpit:
 def columns(state: Cockpit, others: Sequence[Plan] = ()) -> tuple[Column, ...]:
     """The present plan, the kept ones, and, where there is room, `others` that would work instead."""
     rig = state.rig.name if state.rig else ""
-    found = [Column("now", state.plan, rig)] if state.plan is not None else []
     now = state.plan
+    found = [Column("now", now, rig)] if now is not None else []
     found += [Column(f"kept {at}", one.plan, one.rig, one) for at, one in enumerate(state.pinned, start=1) if one.plan != now]
     found += [Column(f"instead {at}", plan, rig) for at, plan in enumerate(others, start=1)]
     return tuple(found[:MOST])
@@ -78,7 +78,7 @@ def _memory(device: PlanDevice) -> str:
 
 
 ROWS: tuple[tuple[str, Callable[[Column], str]], ...] = (
-    ("status", lambda column: STATUS[column.plan.status]),
+    ("status", lambda column: WORDS[column.plan.status].upper()),
     ("model", lambda column: clean(column.plan.model.name)),
     ("use case", lambda column: clean(column.plan.use_case)),
     ("rig", lambda column: clean(column.rig)),

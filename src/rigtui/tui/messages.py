@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from rigtui.rig.rig import Rig
     from rigtui.runs.results import RunResult
     from rigtui.runs.state import LaunchRequest, RunState
+    from rigtui.tui.exporting import ExportText
     from rigtui.tui.placing import Placement
     from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
     from rigtui.tui.shelf import Shelf
-
-if TYPE_CHECKING:
-    from rigtui.tui.exporting import ExportText
 
 
 class RigRead(Message):

@@ -16,7 +16,8 @@ class ActionCommands(Provider):
 
     def _here(self) -> list[Action]:
         """Those that work on the screen the palette was opened over."""
-        places = {"app", getattr(self.screen, "PLACE", ""), "page" if getattr(self.screen, "PLACE", "cockpit") != "cockpit" else ""}
+        place = getattr(self.screen, "PLACE", "")
+        places = ("app", place) if place in ("", "cockpit") else ("app", place, "page")
         return [action for action in ACTIONS if action.screen in places]
 
     def _run(self, action: Action) -> partial[Any]:

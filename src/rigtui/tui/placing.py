@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WORDS: dict[Status, str] = {"fits": "fits", "tight": "tight", "offload": "offload", "no_fit": "no fit"}
 """The plan's status words, as short as a row needs them."""
+STATUS_COLORS: dict[Status, str] = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}
 
 
 class Placement(Struct, frozen=True, kw_only=True):

@@ -10,15 +10,15 @@ from msgspec import Struct
 from textual.content import Content
 
 from rigtui.text import clean
+from rigtui.tui.placing import STATUS_COLORS
 from rigtui.tui.rows import LABEL, NO_BREAK, gib_cell, lines_of, row, size, wrapped
 from rigtui.tui.segments import layers_text, match_devices, short_name
 
 if TYPE_CHECKING:
-    from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason
+    from rigtui.planning.plan import Alternative, Plan, PlanDevice, Reason, Status
     from rigtui.rig.rig import Rig
 
 STATUS_WORDS = {"fits": "FITS", "tight": "TIGHT", "offload": "OFFLOAD", "no_fit": "DOES NOT FIT"}
-STATUS_COLORS = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}
 STATUS_MEANING = {
     "fits": "all in VRAM, nothing given up",
     "tight": "all in VRAM, but with less context or headroom",
@@ -35,12 +35,11 @@ class Marks(Struct, frozen=True):
     context: int | None = None
     """Tokens per request as they were set; engines round up."""
     kv_type: bool = False
-    parallel: bool = False
     basis: str = ""
     """What the plan rests on, where more is to be said than its own word."""
 
 
-def status_chip(status: str) -> Content:
+def status_chip(status: Status) -> Content:
     """The status as a word on its colour."""
     return Content.styled(f" {STATUS_WORDS[status]} ", f"$background on {STATUS_COLORS[status]} bold")
 
@@ -88,7 +87,6 @@ def _headline(plan: Plan, width: int, basis: str) -> list[Content]:
     chip = status_chip(plan.status)
     parts = [part for part in (engine, speed) if part]
     rest = lines_of(" · ".join(parts), width - chip.cell_length - 1)
-    lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines = [Content.assemble(chip, " ", (rest[0] if rest else "", "bold"))]
     lines += [Content(" " * (chip.cell_length + 1) + more) for more in rest[1:]]
     meaning = "all in RAM, on the CPU" if not plan.devices and plan.status != "no_fit" else STATUS_MEANING[plan.status]

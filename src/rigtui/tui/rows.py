@@ -1,4 +1,4 @@
-"""Text with a label in front and a hanging indent, so that wrapped lines stay under their own."""
+"""Text laid out in cells: labels with a hanging indent, wrapping, shortening in the middle, sizes as people say them."""
 
 from __future__ import annotations
 

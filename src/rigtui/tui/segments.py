@@ -99,7 +99,7 @@ def rows(rig: Rig, plan: Plan | None, history: dict[str, tuple[float, ...]] | No
     history = history or {}
     devices = match_devices(rig, plan)
     cards = tuple(card_row(gpu, devices.get(at), rig.simulated, history.get(card_key(gpu), ())) for at, gpu in enumerate(rig.gpus))
-    ram = ram_row(rig, plan, history.get("ram", ()))
+    ram = ram_row(rig, plan)
     return (*cards, ram) if ram else cards
 
 
@@ -170,7 +170,7 @@ def _planned(device: PlanDevice | None, free: int) -> tuple[list[Piece], int | N
     return pieces, after
 
 
-def ram_row(rig: Rig, plan: Plan | None, history: tuple[float, ...] = ()) -> BarRow | None:
+def ram_row(rig: Rig, plan: Plan | None) -> BarRow | None:
     """The row of the system's memory, or None where it is unknown."""
     if not rig.ram_total_bytes or rig.ram_free_bytes is None:
         return None
@@ -190,7 +190,6 @@ def ram_row(rig: Rig, plan: Plan | None, history: tuple[float, ...] = ()) -> Bar
         before_bytes=rig.ram_free_bytes,
         after_bytes=after if added >= MIB else None,
         simulated=rig.simulated,
-        history=history,
         placed=f"{offloaded} layer{'s' if offloaded != 1 else ''} in RAM" if offloaded else "",
     )
 

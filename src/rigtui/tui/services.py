@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from rigtui.tui.segments import short_name
+
 if TYPE_CHECKING:
     from rigtui.doctor.check import Check
     from rigtui.engines.engine import Build
@@ -93,8 +95,7 @@ class SavedRig(Struct, frozen=True, kw_only=True):
     @property
     def summary(self) -> str:
         """Its cards in a few words."""
-        cards = [gpu.name.replace("NVIDIA ", "").replace("GeForce ", "") for gpu in (self.rig.gpus if self.rig else ())]
-        return ", ".join(cards) or "no GPU"
+        return ", ".join(short_name(gpu.name) for gpu in (self.rig.gpus if self.rig else ())) or "no GPU"
 
 
 class LoadedProfile(Struct, frozen=True):

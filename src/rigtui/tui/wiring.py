@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rigtui.cli.target import builds_for, current_rig, installed_builds, profile_of
-from rigtui.doctor.check import Check
-from rigtui.engines.engine import Build
 from rigtui.engines.rooms import HOW_TO_GET, room
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.planning import given_up

@@ -13,6 +13,7 @@ from rigtui.tui.rows import hang
 from rigtui.tui.screens.dialogs import TextScreen
 
 if TYPE_CHECKING:
+    from rigtui.tui.actions import Action
     from rigtui.tui.keys import Keys
 
 GROUPS = {"engine": "Engine", "model": "Models", "plan": "Plan", "profile": "Profile"}
@@ -63,9 +64,9 @@ def help_lines(width: int, keys: Keys, *places: str) -> list[Content]:
     for place in places:
         if place == "cockpit":
             for prefix, title in {**GROUPS, "": "Pages"}.items():
-                lines += _section(title, [a.id for a in ACTIONS if a.screen == "cockpit" and _group(a.id) == prefix], keys, width)
+                lines += _section(title, [one for one in ACTIONS if one.screen == "cockpit" and _group(one.id) == prefix], keys, width)
         else:
-            lines += _section(PLACES[place], [a.id for a in ACTIONS if a.screen == place], keys, width)
+            lines += _section(PLACES[place], [one for one in ACTIONS if one.screen == place], keys, width)
         if place in READING:
             lines += [Content.styled("Reading it", "$accent bold"), *hang(Content("  "), READING[place], width), Content("")]
     lines[-1:] = hang(Content.styled("  ^p    ", "bold"), "Every command by name.", width)
@@ -78,11 +79,10 @@ def _group(action: str) -> str:
     return prefix if prefix in GROUPS else ""
 
 
-def _section(title: str, actions: Sequence[str], keys: Keys, width: int) -> list[Content]:
+def _section(title: str, actions: Sequence[Action], keys: Keys, width: int) -> list[Content]:
     lines = [Content.styled(title, "$accent bold")]
     for action in actions:
-        sentence = next(one.help for one in ACTIONS if one.id == action)
-        lines += hang(Content.styled(f"  {keys.shown(action):<5} ", "bold"), sentence, width)
+        lines += hang(Content.styled(f"  {keys.shown(action.id):<5} ", "bold"), action.help, width)
     return [*lines, Content("")]
 
 

@@ -47,8 +47,8 @@ class LogPage(Page):
         self._book = LogBook()
         self._search = ""
         self._title = ""
-        self._rows = 0
-        """Of the line below the log."""
+        self._detail_rows = 0
+        """Rows that the line below the log takes."""
         self._entry: Callable[[str], None] | None = None
 
     def parts(self) -> ComposeResult:
@@ -89,8 +89,8 @@ class LogPage(Page):
         line = self._book.here
         rows = wrapped(line.text, max(20, self.size.width - 6)) if line is not None else [Content("nothing to show")]
         # While it follows a pouring log, another line of as many rows must not lay the page out again.
-        self.query_one("#log-line-text", Static).update(Content("\n").join(rows), layout=len(rows) != self._rows)
-        self._rows = len(rows)
+        self.query_one("#log-line-text", Static).update(Content("\n").join(rows), layout=len(rows) != self._detail_rows)
+        self._detail_rows = len(rows)
         self.show_hints()
 
     def on_resize(self) -> None:

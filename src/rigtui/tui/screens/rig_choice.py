@@ -47,7 +47,7 @@ class RigChoice(Dialog[str | None]):
         cards = [gpu for gpu in self._rig.gpus if gpu.error is None]
         found += [Option(Content(f"Without GPU {gpu.index}, {short_name(gpu.name)}"), id=f"remove {gpu.index}") for gpu in cards]
         for at, one in enumerate(self._saved):
-            text = f"{middle(clean(one.name), 30)}: {clean(one.problem) if one.problem else clean(one.summary)}"
+            text = f"{middle(clean(one.name), 30)}: {clean(one.problem) if one.problem else one.summary}"
             found.append(Option(Content(text), id=f"load {at}", disabled=one.rig is None))
         found.append(Option(Content("Load a rig file …"), id="file"))
         return [*found, Option(Content("Save the rig that is shown …"), id="save")]

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from rigtui.text import clean
-from rigtui.tui.placing import WORDS, Placement, speed_text
+from rigtui.tui.placing import STATUS_COLORS, WORDS, Placement, speed_text
 from rigtui.tui.rows import joined, middle, padded, size
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rigtui.tui.shelf import Sort
 
 MUTED = "$foreground-muted"
-STATUS_STYLES = {"fits": "$success", "tight": "$warning", "offload": "$warning", "no_fit": "$error"}
 FAVOURITE, RUNNING = "★", "●"
 WAITING = "…"
 NARROW_FACT = 12
@@ -111,7 +110,7 @@ def _short(row: ModelRow) -> Content:
     if found is None:
         return Content.styled(WAITING, MUTED)
     speed = "" if found.tok_s is None else f" {'' if found.basis == 'measured' else '~'}{found.tok_s:,.0f}"
-    return Content.assemble((WORDS[found.status], STATUS_STYLES[found.status] if row.current else MUTED), (f"{speed:>5}", MUTED))
+    return Content.assemble((WORDS[found.status], STATUS_COLORS[found.status] if row.current else MUTED), (f"{speed:>5}", MUTED))
 
 
 def _facts(row: ModelRow, width: int, *, with_size: bool) -> Content:
@@ -127,4 +126,4 @@ def _facts(row: ModelRow, width: int, *, with_size: bool) -> Content:
     where = f" on {found.cards}" if found.cards else ""
     room = width - 2 - len(word)
     rest = middle(joined([where or " ", speed_text(found), *row.facts], room), room)
-    return Content.assemble("  ", (word, STATUS_STYLES[found.status] if row.current else MUTED), (rest, MUTED))
+    return Content.assemble("  ", (word, STATUS_COLORS[found.status] if row.current else MUTED), (rest, MUTED))

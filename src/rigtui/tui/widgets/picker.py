@@ -52,7 +52,7 @@ class ModelPicker(Vertical):
         self.border_title = "Models"
         self._groups: Groups = ()
         self._selected: str | None = None
-        self._told: str | None = None
+        self._unanswered: str | None = None
         """A pick whose answer is still to come: what is shown before it does not move the cursor back."""
         self._filter: Input | None = None
         """The line to type into, once it was asked for."""
@@ -80,8 +80,8 @@ class ModelPicker(Vertical):
     def show(self, groups: Groups, selected: str | None, sort: Sort, title: str, subtitle: str = "") -> None:
         """Show these models with the cursor on `selected`; `title` and `subtitle` stand in the border."""
         self._groups, self._sort = groups, sort
-        if self._told in (None, selected):
-            self._selected, self._told = selected, None
+        if self._unanswered in (None, selected):
+            self._selected, self._unanswered = selected, None
         if not self._list.roomy and sort != "size" and any(rows for _, rows in groups):
             # There is no room for the unit in the rows.
             title = f"{title} · tok/s"
@@ -124,7 +124,7 @@ class ModelPicker(Vertical):
         self._pick(event.path)
 
     def _pick(self, path: str) -> None:
-        self._selected = self._told = path
+        self._selected = self._unanswered = path
         self.post_message(self.Picked(path))
 
     @on(Input.Changed, "#model-filter")

@@ -54,10 +54,11 @@ class PlanPanel(VerticalScroll):
             return
         # The rig matters only for the names of its cards; its figures change every second.
         names = tuple((gpu.index, gpu.uuid, gpu.name) for gpu in self._rig.gpus) if self._rig else ()
-        key = (what, names, self._marks, width) if isinstance(what, Plan) else (tuple(guide(what, width)), width)
+        guided = [] if isinstance(what, Plan) else guide(what, width)
+        key = (what, names, self._marks, width) if isinstance(what, Plan) else (tuple(guided), width)
         if key != self._shown:
             self._shown = key
-            lines = plan_lines(what, self._rig, width, self._marks) if isinstance(what, Plan) else guide(what, width)
+            lines = plan_lines(what, self._rig, width, self._marks) if isinstance(what, Plan) else guided
             self._lines = len(lines)
             self.query_one("#plan-text", Static).update(Content("\n").join(lines))
         title = "Plan · Tab ↓ for more" if self._lines > self.scrollable_content_region.height else "Plan"
