@@ -46,6 +46,18 @@ def test_all_lies_on_the_cards_where_the_division_by_free_memory_does_not_hold_i
     assert (plan.status, [device.layers for device in plan.devices], plan.host.offloaded_layers) == ("fits", [16, 4], 0)
 
 
+def test_the_copies_for_pipeline_parallelism_are_spared_where_they_are_what_does_not_fit() -> None:
+    """`-ncmoe 1` of blocks without experts moves nothing, and llama.cpp keeps one copy of the inputs instead of four."""
+    cards = rig(gpu(0, 1507), gpu(1, 1600))
+    plan = choose(cards, DENSE, intent(32768), [])
+    assert (plan.status, plan.context, plan.host.offloaded_layers) == ("fits", 32768, 0)
+    assert (value(plan, "-ncmoe"), plan.engine_view.pipeline_parallel) == ("1", False)
+    assert "spares the copies" in next(reason.text for reason in plan.reasons if reason.code == "written")
+    without = choose(cards, DENSE, intent(32768), [CURRENT])
+    assert (without.engine_view.pipeline_parallel, "-ncmoe" in without.command) == (True, False)
+    assert without.context < plan.context
+
+
 def test_only_experts_lie_in_ram() -> None:
     """Of 40 layers of 100 MiB, 80 of them experts, some do not fit; everything dense does."""
     plan = choose(rig(gpu(0, 2300), gpu(1, 2200)), MIXTURE, intent(4096), [])

@@ -31,10 +31,17 @@ PROMISING = 2
 
 
 def whole(search: Search, cards: Sequence[Gpu], kv: tuple[str, str], context: int, *, free_order: bool = True) -> Candidate | None:
-    """All of it on these cards with the wanted headroom, the fast ones filled first; None where that cannot be, or `--fit` can do it."""
+    """All of it on these cards with the wanted headroom, the fast ones filled first; None where that cannot be, or `--fit` can do it.
+
+    A `-ncmoe` of blocks that have no experts moves nothing, but llama.cpp then keeps no copies for pipeline parallelism
+    (llama-context.cpp of 0.5.0-dev): where these are what does not fit, a prompt is read more slowly instead.
+    """
     if not search.model.mtp_layers or SPLIT not in search.offered or len(cards) < 2:
         return None
-    return _Division(search, kv, context, range(1)).best(cards, free_order)
+    found = _Division(search, kv, context, range(1)).best(cards, free_order)
+    if found is None and EXPERTS in search.offered and not search.table.layers[0].moved[Part.EXPERTS].gpu:
+        return _Division(search, kv, context, range(1, 2)).best(cards, free_order)
+    return found
 
 
 def spilled(search: Search, cards: Sequence[Gpu], kv: tuple[str, str], context: int, *, free_order: bool = True) -> Candidate | None:

@@ -98,6 +98,8 @@ def _written(candidate: Candidate) -> list[Reason]:
         f"rigtui writes the division itself ({' '.join(filter(None, (shares, moved)))}): the headroom is kept as planned, but should less "
         "memory be free by then, llama.cpp moves nothing by itself"
     )
+    if settings.experts_in_ram and not candidate.fitted.footprint.offloaded_layers:
+        text += "; -ncmoe moves nothing here, it spares the copies for pipeline parallelism, which do not fit"
     return [Reason("written", text)]
 
 

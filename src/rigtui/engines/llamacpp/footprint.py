@@ -49,6 +49,8 @@ class Needs(Struct, frozen=True):
     context: int
     split_mode: str
     kv_offload: bool
+    patterns: bool
+    """Tensors are placed by pattern (`-ot`, `-ncmoe`), even where none matches."""
 
 
 def needs(model: Model, table: WeightTable, settings: Settings, context: int) -> Needs:
@@ -60,6 +62,7 @@ def needs(model: Model, table: WeightTable, settings: Settings, context: int) ->
         context=context,
         split_mode=settings.split_mode,
         kv_offload=settings.kv_offload,
+        patterns=bool(table.overrides or settings.experts_in_ram),
     )
 
 
@@ -180,7 +183,7 @@ def buffer_bounds(need: Needs, placement: Placement, devices: int, device: int) 
 
 
 def _pipeline(need: Needs, placement: Placement, devices: int) -> bool:
-    """Whether llama.cpp keeps several copies of the inputs: several GPUs hold everything, and nothing was moved by a pattern."""
+    """Whether llama.cpp keeps several copies of the inputs: several GPUs hold everything, and no pattern says where tensors lie."""
     if devices < 2 or need.split_mode != "layer" or not need.kv_offload:
         return False
-    return not placement.moved and not need.table.overrides and HOST not in placement.home
+    return not placement.moved and not need.patterns and HOST not in placement.home
