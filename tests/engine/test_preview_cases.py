@@ -98,6 +98,36 @@ def test_the_turns_that_fit_takes(
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "free", "arguments"),
+    [
+        # Without flash attention: measured on the card with copies of K and V, allocated in RAM.
+        ("gemma-3-4b-q4_k_m", 6490, "-ub 2048 -np 2 -fa off"),
+        ("qwen3-0.6b-q4_k_m", 4592, "-ub 2048 -np 1 -fa off -ctk q8_0"),
+        ("llama-3.2-1b-q4_k_m", 4369, "-np 4 -fa off"),
+        ("gemma-3-4b-q4_k_m", 6490, "-ub 2048 -np 2 -fa on"),
+        ("llama-3.2-1b-q4_k_m", 4369, "-ub 1024 -np 2 -fa on"),
+        # States in RAM draw attention there, and the engine gives flash attention up unless it was told to use it.
+        ("lfm2-1.2b-q4_k_m", 4500, "-ub 256"),
+        ("lfm2-1.2b-q4_k_m", 4500, "-ub 256 -np 2 -fa on"),
+        ("mamba2-2.7b-q4_k_m", 4500, "-ub 1024"),
+    ],
+)
+def test_a_cache_in_ram(name: str, free: int, arguments: str, virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
+    rig = virtual_rig([replace(MIDDLE, free_mib=free)], compute=False)
+    words = ("-nkvo", *arguments.split())
+    plan = preview(load(rig.rig_file), model(name), read_command(("llama-server", *words)), words)
+    with rig.serve(model_file(name, tmp_path), *words, "--no-warmup") as server:
+        assert server.address
+        log, real = server.log, server.buffers
+    assert f"llama_context: n_ctx                 = {plan.context}\n" in log
+    assert plan.engine_view.flash_attention == ("Flash Attention not supported" not in log and "-fa off" not in arguments)
+    assert plan.devices[0].weights_bytes == pytest.approx(real["CUDA0"].weights, abs=MIB)
+    assert plan.host.kv_bytes == pytest.approx(real["CPU"].kv, abs=MIB)
+    assert plan.devices[0].compute_bytes == pytest.approx(real["CUDA0"].compute, abs=1.5 * MIB)
+    assert plan.host.compute_bytes == pytest.approx(real["CUDA_Host"].compute, abs=1.5 * MIB)
+
+
 def test_a_fit_that_does_not_end_is_said(virtual_rig: Callable[..., VirtualRig]) -> None:
     """Seen with llama.cpp 0.5.0-dev: over 260 placements tried in eight minutes, layers counted up to 2³², none of them to any avail."""
     rig = virtual_rig([LARGE, MIDDLE, SMALL], compute=False)

@@ -165,10 +165,26 @@ def test_bounds_hold_wherever_the_layers_lie(name: str, ubatch: int) -> None:
 def test_flash_attention_is_lost_where_a_gpus_states_follow_attention_in_ram(in_ram: int, lost: bool) -> None:
     known = model("nemotron-h-8b-q4_k_m")  # block 18 is attention, 20 has the next state
     placement = Placement((HOST,) * in_ram + (0,) * (known.layers + 1 - in_ram))
-    with_, without = (
-        computation(known, Settings(flash_attention=flash), (), 8192).buffer(placement, 0, 8192, pipeline=False) for flash in (True, False)
-    )
-    assert (with_ == without) == lost
+    assert computation(known, Settings(), (), 8192).has_flash(placement) != lost
+
+
+@pytest.mark.parametrize(("name", "always", "lost"), [("lfm2-1.2b-q4_k_m", False, True), ("lfm2-1.2b-q4_k_m", True, False)])
+def test_states_in_ram_draw_attention_there_unless_it_is_told_to_be_in_one_piece(name: str, always: bool, lost: bool) -> None:
+    known = model(name)
+    found = computation(known, Settings(kv_offload=False, flash_always=always), (), 8192)
+    assert found.has_flash(Placement((0,) * (known.layers + 1))) != lost
+
+
+@pytest.mark.parametrize("name", ["gemma-3-4b-q4_k_m", "qwen3-0.6b-q4_k_m", "mixtral-8x7b-q4_k_m"])
+def test_a_cache_in_ram_is_measured_on_the_card_and_then_attended_to_in_ram(name: str) -> None:
+    known = model(name)
+    home = Placement((0,) * (known.layers + 1))
+    for flash, differs in ((True, False), (False, True)):
+        found = computation(known, Settings(kv_offload=False, flash_attention=flash), (), 8192)
+        measured, real = (found.buffer(home, 0, 8192, pipeline=False, projected=projected) for projected in (True, False))
+        measured_in_ram, in_ram = (found.host_buffer(home, 1, 8192, pipeline=False, projected=projected) for projected in (True, False))
+        assert (measured > real) == differs
+        assert (measured_in_ram < in_ram) == differs
 
 
 def test_what_is_not_rotated_needs_no_positions() -> None:

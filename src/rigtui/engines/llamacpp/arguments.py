@@ -190,6 +190,7 @@ def _asked(
         batch=batch,
         ubatch=min(_integer("-ub", found.get("ubatch", "512"), 0) or batch, batch),
         flash_attention=_on("--flash-attn", found.get("flash_attention", "auto"), auto=True),
+        flash_always=found.get("flash_attention") in TRUE_WORDS,
         split_mode=_one_of("-sm", found.get("split_mode", "layer"), ("none", "layer", "row", "tensor")),
         fit=_on("--fit", found.get("fit", "on")),
         fit_target_mib=tuple(_integer("-fitt", part, -MOST_MIB, MOST_MIB) for part in found["fit_target"].split(","))

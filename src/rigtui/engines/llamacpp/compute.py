@@ -10,21 +10,18 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import lru_cache
 
 from msgspec import Struct
-from msgspec.structs import replace as settings_replace
 
+from rigtui.engines.llamacpp.flash import flash_in_use, heads_of, is_lost
 from rigtui.engines.llamacpp.graph.allocator import Tape
-from rigtui.engines.llamacpp.graph.attention import flash_on_gpu
 from rigtui.engines.llamacpp.graph.drawing import BlockAt, Elsewhere
 from rigtui.engines.llamacpp.graph.model_graph import Drawn, ModelGraph
-from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
-from rigtui.engines.llamacpp.graph.schedule import assign, tapes
-from rigtui.engines.llamacpp.graph.tensors import Cells
+from rigtui.engines.llamacpp.graph.parts import Layout, Micro
+from rigtui.engines.llamacpp.graph.schedule import tapes
 from rigtui.engines.llamacpp.graph.traits import traits_of
-from rigtui.engines.llamacpp.kv import BLOCKS, cells, is_sliding, widths
+from rigtui.engines.llamacpp.kv import cells, widths
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Settings
 from rigtui.engines.llamacpp.weights import Override, Part, is_moved
@@ -59,7 +56,10 @@ class _Scene(Struct, frozen=True):
 class Computation:
     """The graphs of one model under settings that differ in nothing but the context."""
 
-    def __init__(self, model: Model, settings: Settings, overrides: tuple[Override, ...], tokens: int) -> None:
+    def __init__(
+        self, model: Model, settings: Settings, overrides: tuple[Override, ...], tokens: int, *, flash: bool | None = None
+    ) -> None:
+        """`flash`: whether attention is computed in one piece; None: where a GPU can, and settings want it."""
         self.model = model
         self.settings = settings
         self.overrides = overrides
@@ -70,10 +70,11 @@ class Computation:
             slots=settings.slots,
             streams=1 if settings.unified_kv else settings.slots,
             outputs=tokens if settings.embedding or traits.encoder else min(tokens, settings.slots),
-            flash=flash_in_use(model, settings),
+            flash=flash_in_use(model, settings) if flash is None else flash,
+            transposed=not settings.flash_attention,
             kinds=settings.kv_type,
         )
-        heads = _heads(model, settings.kv_type)
+        heads = heads_of(model, settings.kv_type)
         value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
         self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value, not settings.kv_offload), heads)
         self.kinds, self.sized = self.graph.kinds, self.graph.sized
@@ -82,6 +83,8 @@ class Computation:
         sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
         self.largest = {self.kinds[layer]: layer for layer in sorted(range(model.layers), key=sizes.__getitem__)}
         """By kind of block: the one that weighs most."""
+        self.ends_in_ram = not settings.kv_offload and not micro.flash
+        """Attention is told to end in RAM, which the measuring of `--fit` forgets."""
         self.reach = 1 if model.recurrent is None else _REACH_OF_STATES
         """How far a block is felt by others."""
         self.pinned = [self._pinned(layer) for layer in range(model.layers)]
@@ -93,24 +96,37 @@ class Computation:
         """The same without flash attention."""
         self.lowest: dict[tuple[int, tuple[int, int]], int] = {}
 
+    def has_flash(self, placement: Placement) -> bool:
+        """Whether attention is computed in one piece."""
+        return self.graph.micro.flash and not is_lost(self.graph, self.settings, placement.home, self.kinds, self.losing)
+
+    def _loses_flash(self, placement: Placement) -> bool:
+        return self.graph.micro.flash and not self.has_flash(placement)
+
     def buffer(self, placement: Placement, device: int, context: int, *, pipeline: bool, projected: bool = False) -> int:
-        """Bytes that `placement` needs on one GPU; `projected`: as `--fit` measures it, which forgets where norms were to be computed."""
+        """Bytes that `placement` needs on one GPU.
+
+        `projected`: as `--fit` measures it, which forgets where norms were to be computed, and that attention to a cache in RAM was to
+        end there: GPUs then compute it on copies of K and V (llama.cpp 0.5.0-dev, ggml-backend.cpp: ggml_backend_sched_reserve_size
+        begins with ggml_backend_sched_reset, ggml_backend_sched_reserve ends with it).
+        """
         if self._loses_flash(placement):
             return self._without_flash().buffer(placement, device, context, pipeline=pipeline, projected=projected)
         copies = PIPELINE_COPIES if pipeline else 1
         forced = HOST not in placement.home and not projected
-        return self._recorded(self._scene(placement, device), copies, forced=forced).peak(*self._cells(context))
+        scene = self._scene(placement, device)
+        return self._recorded(scene, copies, forced=forced, projected=projected).peak(*self._cells(context))
 
-    def host_buffer(self, placement: Placement, devices: int, context: int, *, pipeline: bool) -> int:
+    def host_buffer(self, placement: Placement, devices: int, context: int, *, pipeline: bool, projected: bool = False) -> int:
         """Bytes in RAM: inputs and their copies, and what is computed there."""
         if self._loses_flash(placement):
-            return self._without_flash().host_buffer(placement, devices, context, pipeline=pipeline)
+            return self._without_flash().host_buffer(placement, devices, context, pipeline=pipeline, projected=projected)
         copies = PIPELINE_COPIES if pipeline else 1
         scenes = [self._scene(placement, 0)] if devices else []
         if HOST not in placement.home or not devices:
             scenes.append(self._alone(HOST if not devices else 0))
-        forced, cells_ = HOST not in placement.home, self._cells(context)
-        return max(self._recorded(scene, copies, forced=forced, host=True).peak(*cells_) for scene in scenes)
+        forced, cells_ = HOST not in placement.home and not projected, self._cells(context)
+        return max(self._recorded(scene, copies, forced=forced, projected=projected, host=True).peak(*cells_) for scene in scenes)
 
     def least(self, context: int, *, pipeline: bool) -> int:
         """Bytes below which no GPU stays that holds whole blocks, and not just the last one: what the cheapest alone has alive at once.
@@ -139,47 +155,20 @@ class Computation:
         if from_ram or not all(self.graph.drawn):
             return least, None
         one, behind = Placement((0,) * (count + 1)), Placement((0,) + (1,) * count)
-        alone = self.buffer(one, 0, context, pipeline=pipeline)
+        alone = self.buffer(one, 0, context, pipeline=pipeline, projected=True)
         return least, int(_PARTS_OVER_WHOLE * max(alone, self.buffer(behind, 1, context, pipeline=pipeline, projected=True)))
 
     def _single_blocks(self, copies: int) -> Iterator[Tape]:
         """A block of each kind alone on a GPU, as the model's first one and after another."""
         for layer in self._one_of_each():
-            blocks = BlockAt(layer, 0, 0), BlockAt(layer, 1, 1)
-            yield self._recorded(_Scene(blocks[:1], None, 1, 0), copies, forced=True)
-            yield self._recorded(_Scene(blocks, None, 2, 1), copies, forced=True)
-
-    def _loses_flash(self, placement: Placement) -> bool:
-        """Whether the engine switches flash attention off because a GPU would compute it for a layer in RAM.
-
-        It asks so of a graph of single tokens (llama-context.cpp, resolve_fused_ops): the first states on a GPU draw the attention before
-        them to where they are. A quantised V needs it all the same.
-        """
-        state, home = self.model.recurrent, placement.home
-        if state is None or HOST not in home or not self.graph.micro.flash or BLOCKS[self.settings.kv_type[1]][0] > 1:
-            return False
-        first = next((layer for layer, has in enumerate(state.layers) if has and home[layer] != HOST), 0)
-        before = first - 1
-        while before > 0 and not self.graph.heads[before].key_value and not state.layers[before]:
-            before -= 1  # a feed-forward part alone
-        if before < 0 or state.layers[before] or home[before] != HOST:
-            return False
-        row = tuple((self.kinds[layer], home[layer] == HOST) for layer in range(before, first + 1))
-        if row not in self.losing:
-            places = [int(in_ram) for _, in_ram in row]
-            self.losing[row] = self._computed_elsewhere([BlockAt(before + n, place, place) for n, place in enumerate(places)])
-        return self.losing[row]
-
-    def _computed_elsewhere(self, blocks: list[BlockAt]) -> bool:
-        micro = replace(self.graph.micro, tokens=self.settings.slots, outputs=self.settings.slots)
-        single = ModelGraph(self.model, self.graph.traits, micro, self.graph.layout, self.graph.heads)
-        graph = single.draw(Drawn(tuple(blocks), head=None, host=1, forced=False))
-        assign(graph, 1)
-        return any(op == "flash" and device != 1 for op, device in zip(graph.op, graph.device, strict=True))
+            for device in (0, 1):
+                host = device + 1
+                blocks = tuple(BlockAt(layer, home, home if self.settings.kv_offload else host) for home in range(host))
+                yield self._recorded(_Scene(blocks, None, host, device), copies, forced=True, projected=True)
 
     def _without_flash(self) -> Computation:
         if self.plain is None:
-            self.plain = Computation(self.model, settings_replace(self.settings, flash_attention=False), self.overrides, self.tokens)
+            self.plain = Computation(self.model, self.settings, self.overrides, self.tokens, flash=False)
         return self.plain
 
     def _cells(self, context: int) -> tuple[int, int]:
@@ -278,12 +267,13 @@ class Computation:
 
     # --- drawings ----------------------------------------------------------------------------------------------------------------
 
-    def _recorded(self, scene: _Scene, copies: int, *, forced: bool, host: bool = False) -> Tape:
+    def _recorded(self, scene: _Scene, copies: int, *, forced: bool, projected: bool = False, host: bool = False) -> Tape:
         """The tape of the device that a scene is about, or the host's."""
         forced = forced or (scene.gpus == 1 and all(block.home == 0 for block in scene.blocks))  # there is no other place
-        key = (tuple(self.graph.key(block, scene.gpus) for block in scene.blocks), scene.head, scene.gpus, copies, forced)
+        forgotten = projected and self.ends_in_ram
+        key = (tuple(self.graph.key(block, scene.gpus) for block in scene.blocks), scene.head, scene.gpus, copies, forced, forgotten)
         if key not in self.drawings:
-            drawn = Drawn(scene.blocks, head=scene.head, host=scene.gpus, forced=forced)
+            drawn = Drawn(scene.blocks, head=scene.head, host=scene.gpus, forced=forced, forgotten=forgotten)
             self.drawings[key] = tapes(self.graph.draw(drawn), scene.gpus, copies)
         return self.drawings[key][-1 if host else scene.device]
 
@@ -306,28 +296,6 @@ def _telling(kinds: tuple[object, ...]) -> tuple[int, ...]:
     return tuple(kept)
 
 
-def flash_in_use(model: Model, settings: Settings) -> bool:
-    """Whether attention is computed in one piece: unless a GPU cannot, and then only for a quantised V, which needs it."""
-    if not settings.flash_attention or BLOCKS[settings.kv_type[1]][0] > 1:
-        return settings.flash_attention
-    return all(heads.flash for heads in _heads(model, settings.kv_type))
-
-
-def _heads(model: Model, kinds: tuple[str, str]) -> list[Heads]:
-    """Attention of every layer."""
-    encoder = traits_of(model.architecture).encoder
-    found = []
-    for layer, query in enumerate(model.heads):
-        sliding = is_sliding(model, layer)
-        key = (model.key_length_swa or model.key_length) if sliding else model.key_length
-        value = (model.value_length_swa or model.value_length) if sliding else model.value_length
-        stored = query if encoder else model.kv_heads[layer]
-        flash = not stored or flash_on_gpu(key, value, query // stored, kinds)
-        cells_ = None if encoder else Cells.WINDOW if sliding else Cells.FULL
-        found.append(Heads(query=query, key_value=stored, key=key, value=value, cells=cells_, flash=flash))
-    return found
-
-
 _computations: OrderedDict[object, Computation] = OrderedDict()
 
 
@@ -340,6 +308,7 @@ def computation(model: Model, settings: Settings, overrides: tuple[Override, ...
         settings.unified_kv,
         settings.kv_type,
         settings.flash_attention,
+        settings.flash_always,
         settings.kv_offload,
         settings.swa_full,
         settings.embedding,

@@ -38,6 +38,8 @@ class Footprint(Struct, frozen=True):
     pipeline: bool
     offloaded_layers: int
     """Blocks that are in RAM in whole or in part."""
+    flash: bool
+    """Attention is computed in one piece."""
 
 
 class Needs(Struct, frozen=True):
@@ -144,11 +146,12 @@ def footprint(need: Needs, placement: Placement, devices: int) -> Footprint:
         host=DeviceUse(ledger.host_weights + (need.table.per_device if ledger.in_ram else 0), ledger.host_kv, host),
         pipeline=pipeline,
         offloaded_layers=len(ledger.in_ram),
+        flash=need.compute.has_flash(placement),
     )
 
 
 def projected(need: Needs, placement: Placement, devices: int, asked: Iterable[int]) -> dict[int, int]:
-    """Bytes in total on the devices `asked` for, as `--fit` measures them before loading: a little more than is then allocated."""
+    """Bytes in total on the devices `asked` for, as `--fit` measures them before loading (see `Computation.buffer`)."""
     ledger = _Ledger(need, placement, devices)
     pipeline = _pipeline(need, placement, devices)
     weights = ledger.device_weights()
@@ -158,6 +161,15 @@ def projected(need: Needs, placement: Placement, devices: int, asked: Iterable[i
         + need.compute.buffer(placement, device, need.context, pipeline=pipeline, projected=True)
         for device in asked
     }
+
+
+def overstated_host(need: Needs, placement: Placement, devices: int) -> int:
+    """Bytes of the compute buffer in RAM by which the measuring exceeds what is then allocated; negative where it falls short."""
+    pipeline = _pipeline(need, placement, devices)
+    measured, real = (
+        need.compute.host_buffer(placement, devices, need.context, pipeline=pipeline, projected=projected) for projected in (True, False)
+    )
+    return measured - real
 
 
 def held(need: Needs, placement: Placement, device: int) -> int:

@@ -19,18 +19,18 @@ from rigtui.models.model import Model
 from rigtui.text import clean
 
 _PINS = {
-    "gpu_layers": "ngl",
-    "split": "tensor_split",
-    "split_mode": "split_mode",
-    "fit": "fit",
-    "fit_context": "fit_context_least",
-    "flash_attention": "flash_attention",
-    "kv_in_ram": "kv_offload",
-    "swa_full": "swa_full",
-    "embedding": "embedding",
-    "unified": "unified_kv",
+    "gpu_layers": ("ngl",),
+    "split": ("tensor_split",),
+    "split_mode": ("split_mode",),
+    "fit": ("fit",),
+    "fit_context": ("fit_context_least",),
+    "flash_attention": ("flash_attention", "flash_always"),
+    "kv_in_ram": ("kv_offload",),
+    "swa_full": ("swa_full",),
+    "embedding": ("embedding",),
+    "unified": ("unified_kv",),
 }
-"""What an argument of the user's decides besides the wishes that a profile has words for, and the setting it is."""
+"""What an argument of the user's decides besides the wishes that a profile has words for, and the settings it is."""
 _MOVES = ("override", "cpu_experts", "all_cpu_experts", "cpu_dense")
 _NOT_FOLLOWED = {"device": "--device; choose cards with --gpus", "main_gpu": "--main-gpu; choose the card with --gpus"}
 
@@ -130,7 +130,8 @@ def as_pinned(
 
 
 def _with_pins(settings: Settings, asked: Asked) -> Settings:
-    return replace(settings, **{field: getattr(asked.settings, field) for name, field in _PINS.items() if name in _decides(asked)})
+    fields = [field for name in _PINS.keys() & _decides(asked) for field in _PINS[name]]
+    return replace(settings, **{field: getattr(asked.settings, field) for field in fields})
 
 
 def _decides(asked: Asked) -> frozenset[str]:

@@ -136,7 +136,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
             override_tensor=overflow_patterns(fitted, names)
             or (scene.asked.written_overrides if scene.asked and candidate.pinned else None),
             pipeline_parallel=fitted.footprint.pipeline,
-            flash_attention=settings.flash_attention,
+            flash_attention=fitted.footprint.flash,
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),

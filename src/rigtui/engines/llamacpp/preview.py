@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.arguments import NOT_COUNTED, Asked, RefusedError
-from rigtui.engines.llamacpp.compute import flash_in_use
 from rigtui.engines.llamacpp.environment import visible
 from rigtui.engines.llamacpp.fit import Fitted, fit
 from rigtui.engines.llamacpp.kv import refusal
@@ -69,7 +68,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
             tensor_split=fitted.tensor_split or whole(settings.tensor_split),
             override_tensor=overflow_patterns(fitted, names) or asked.written_overrides,
             pipeline_parallel=fitted.footprint.pipeline,
-            flash_attention=flash_in_use(model, settings),
+            flash_attention=fitted.footprint.flash,
             slots=settings.slots,
             fit=FitView(status=fitted.status, message=fitted.message),
         ),

@@ -20,6 +20,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch: int = 2048
     ubatch: int = 512
     flash_attention: bool = True
+    flash_always: bool = False
+    """`-fa on`: not given up where the engine finds that another device would compute it than has the layer."""
     split_mode: str = "layer"
     fit: bool = True
     fit_target_mib: tuple[int, ...] = ()

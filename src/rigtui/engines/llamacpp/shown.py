@@ -117,7 +117,7 @@ def as_fitted(seen: Seen, table: WeightTable, fitted: Fitted) -> Fitted:
     """What was seen, in the place of `fitted`, whose own placement stays where it is the same."""
     uses = tuple(DeviceUse(d.weights_bytes, d.kv_bytes, d.compute_bytes) for d in seen.devices)
     host = DeviceUse(seen.host.weights_bytes, seen.host.kv_bytes, seen.host.compute_bytes)
-    taken = replace(fitted, footprint=Footprint(uses, host, seen.pipeline, seen.host.offloaded_layers))
+    taken = replace(fitted, footprint=Footprint(uses, host, seen.pipeline, seen.host.offloaded_layers, fitted.footprint.flash))
     if alike(seen, fitted, table):
         return taken
     placement = placement_of(seen, table)

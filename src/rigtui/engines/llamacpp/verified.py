@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rigtui.engines.llamacpp.arguments import read_command
 from rigtui.engines.llamacpp.dryrun_log import Answer
-from rigtui.engines.llamacpp.footprint import DeviceUse, footprint, needs, projected
+from rigtui.engines.llamacpp.footprint import DeviceUse, footprint, needs, overstated_host, projected
 from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.settings import Settings
 from rigtui.engines.llamacpp.weights import Part, is_moved, plain_table
@@ -70,7 +70,7 @@ def seen_in(answer: Answer, plan: Plan, model: Model, way: Way) -> Seen | None:
         host=PlanHost(
             weights_bytes=real.host.weights,
             kv_bytes=_nearer(real.host.kv, answer.host.kv),
-            compute_bytes=answer.host.compute,
+            compute_bytes=max(answer.host.compute - overstated_host(need, placement, len(answer.rows)), 0),
             offloaded_layers=real.offloaded_layers,
         ),
         moved=tuple(Moved(block, int(part), to) for block, (part, to) in sorted(moved.items())),
@@ -93,7 +93,7 @@ def runtime_in(seen: Seen, plan: Plan) -> dict[str, int]:
 
 
 def _device(answer: Answer, number: int, home: Sequence[int], output: bool, ours: DeviceUse, overstated: int) -> SeenDevice:
-    """`overstated`: by how much the measuring on paper exceeds what is then allocated (see `projected`)."""
+    """`overstated`: by how much the measuring on paper exceeds what is then allocated (see `Computation.buffer`)."""
     row = answer.rows[number]
     blocks = [block for block, device in enumerate(home) if device == number]
     return SeenDevice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from msgspec import Struct
 
@@ -51,7 +51,8 @@ class Subject:
 class Drawing:
     """Draws one piece of a graph."""
 
-    def __init__(self, source: Subject, host: int, *, forced: bool) -> None:
+    def __init__(self, source: Subject, host: int, *, forced: bool, forgotten: bool) -> None:
+        """`forced`: norms are computed where the block is; `forgotten`: attention to a cache in RAM need not end there."""
         self.source = source
         self.model = source.model
         self.traits = source.traits
@@ -59,7 +60,8 @@ class Drawing:
         self.host = host
         self.forced = forced
         self.g = Graph()
-        self.parts = Parts(self.g, source.micro, source.traits, source.layout, host)
+        layout = replace(source.layout, in_ram=False) if forgotten else source.layout
+        self.parts = Parts(self.g, source.micro, source.traits, layout, host)
         self.width = self.model.embedding_length
         self.outer: dict[int, Weights] = {}
 

@@ -28,6 +28,8 @@ class Drawn(Struct, frozen=True):
     host: int
     forced: bool
     """The norms of a block are computed where the block is."""
+    forgotten: bool = False
+    """Attention to a cache in RAM ends wherever its neighbours are, and not in RAM as it was to."""
 
 
 class Contents(Struct):
@@ -107,9 +109,9 @@ class ModelGraph(Subject):
 
     def _piece(self, key: tuple[object, ...], drawn: Drawn, draw: Callable[[Drawing], Piece]) -> Piece:
         """What `draw` gives, drawn once."""
-        full = (*key, drawn.host, drawn.forced)
+        full = (*key, drawn.host, drawn.forced, drawn.forgotten)
         if full not in self.pieces:
-            self.pieces[full] = draw(Drawing(self, drawn.host, forced=drawn.forced))
+            self.pieces[full] = draw(Drawing(self, drawn.host, forced=drawn.forced, forgotten=drawn.forgotten))
         return self.pieces[full]
 
 

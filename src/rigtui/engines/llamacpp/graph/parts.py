@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rigtui.engines.llamacpp.graph.tensors import F16, I64, Cells, Graph, NotDrawnError, Tensor
+from rigtui.engines.llamacpp.graph.tensors import F16, F32, I64, Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
-from rigtui.engines.llamacpp.kv import row_bytes
+from rigtui.engines.llamacpp.kv import BLOCKS, row_bytes
 
 Weights = Callable[[str], "Tensor | None"]
 """A tensor of one block by its name, or None where the block has none."""
@@ -38,6 +38,8 @@ class Micro:
     streams: int
     outputs: int
     flash: bool
+    transposed: bool
+    """V is stored by elements: as soon as flash attention is asked for it is not, also where it is then given up."""
     kinds: tuple[str, str]
     """Types of K and V."""
 
@@ -68,7 +70,7 @@ class Layout:
     widest_value: int
     """Elements of the widest row of V."""
     in_ram: bool
-    """`--no-kv-offload`."""
+    """`--no-kv-offload`: without flash attention what was read from the cache is put together in RAM."""
 
 
 class Parts:
@@ -241,9 +243,9 @@ class Parts:
 
     def _store_value(self, cache: Tensor, v: Tensor, places: str) -> Tensor:
         g, width = self.g, int(v.ne[0]) * int(v.ne[1])
-        if self.micro.flash:
+        if not self.micro.transposed:
             return self.store(cache, v, self.input(f"v {places}", self.tokens, item=I64))
-        # Transposed: every element has a place of its own.
+        # Every element has a place of its own.
         rows = g.reshape(v, width, self.tokens) if v.packed else g.op("cont", (width, self.tokens), v)
         return g.into("set_rows", cache, g.reshape(rows, 1, width * self.tokens), self._element_places(places))
 
@@ -283,8 +285,9 @@ class Parts:
             if self.traits.capped_scores:
                 kq = g.like("scale", g.like("unary", g.like("scale", kq)))
             kq = g.like("soft_max", kq, mask, *more)
-            if decompress or not heads.cells:
-                v = g.op("cont", (seen, heads.value, heads.key_value, streams), v)
+            if decompress or not heads.cells or not self.micro.transposed:
+                item = BLOCKS[self.micro.kinds[1]][1] if heads.cells else F32
+                v = g.op("cont", (seen, heads.value, heads.key_value, streams), v, item=item)
             x = g.op("mul_mat", (heads.value, each, heads.query, streams), v, kq)
             if decompress:
                 x = g.mul_mat(decompress, x)

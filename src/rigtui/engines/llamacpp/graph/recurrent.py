@@ -37,18 +37,26 @@ class States:
 
     def load(self, stored: Tensor) -> Tensor:
         """The states of the slots of this micro-batch."""
-        g = self.parts.g
-        self._clear(stored)
-        rows = g.rows(g.reshape(stored, *stored.ne), self._ids(), stored.ne)
-        g.expand(rows)
-        return rows
+        kept = self._cleared(stored)
+        rows = self.parts.g.rows(kept, self.parts.input("slots", self.slots), stored.ne)
+        return self._with_others(stored, kept, rows)
 
-    def _clear(self, stored: Tensor) -> None:
+    def _cleared(self, stored: Tensor) -> Tensor:
+        """All states, after one of none is set to zero."""
         g = self.parts.g
-        g.expand(g.into("clear", g.view("view", g.reshape(stored, *stored.ne), (0,))))
+        kept = g.reshape(stored, *stored.ne)
+        g.expand(g.into("clear", g.view("view", kept, (0,))))
+        return kept
 
-    def _ids(self) -> Tensor:
-        return self.parts.g.view("view", self.parts.input("slots", self.slots), (self.slots,))
+    def _with_others(self, stored: Tensor, kept: Tensor, result: Tensor) -> Tensor:
+        """`result`, and then the states of slots that have no tokens moved to their new places: none, for which all are copied to where it
+        is computed all the same.
+        """
+        g = self.parts.g
+        g.expand(result)
+        others = g.rows(kept, self.parts.input("slots of others", 0), (stored.ne[0], 0))
+        g.expand(g.into("cpy", g.view("view", stored, others.ne), others))
+        return result
 
     def store(self, stored: Tensor, part: Tensor) -> None:
         """Write the new states back: `part` is a view of what was computed."""
@@ -73,16 +81,15 @@ class States:
     def scanned(self, x: Tensor, *more: Tensor, heads: int) -> Tensor:
         """Mamba's scan by heads: outputs, and the new states after them."""
         g, state = self.parts.g, self.state
-        self._clear(self.summed)
+        kept = self._cleared(self.summed)
         width = state.inner_size * self.parts.tokens + state.inner_size * state.state_size * self.slots
-        states = g.reshape(self.summed, *self.summed.ne)
-        result = g.op("ssm_scan", (width,), states, x, *more, self._ids())
+        ids = self.parts.input("slots", self.slots)
+        result = g.op("ssm_scan", (width,), g.reshape(kept, *kept.ne), x, *more, ids)
         if heads == state.inner_size:
             result.computed_on_gpu = state.state_size == _SCAN_STATE and heads % _CONVOLUTION_STEP == 0
         else:
             result.computed_on_gpu = state.state_size in _SCAN_STATES and state.inner_size // heads % 16 == 0
-        g.expand(result)
-        return result
+        return self._with_others(self.summed, kept, result)
 
 
 def mamba(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
