@@ -8,6 +8,7 @@ from rigtui.errors import UsageError
 from rigtui.intent.config import load_config
 from rigtui.paths import config_dir
 from rigtui.tui.model_folders import add_folder, with_folder
+from tools.refusal import refusal, showable
 
 
 def test_without_a_file_one_is_made_that_the_reader_follows(tmp_path):
@@ -59,3 +60,13 @@ def test_odd_characters_in_a_name_survive(tmp_path):
     folder.mkdir()
     add_folder(str(folder))
     assert load_config().models.folders == (str(folder),)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe not text", b"[models\n"])
+def test_a_configuration_that_cannot_be_read_is_named_and_left_as_it_is(content, tmp_path):
+    path = config_dir() / "config.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    said = refusal(lambda: add_folder(str(tmp_path)))
+    assert str(path) in said and showable(said)
+    assert path.read_bytes() == content

@@ -5,40 +5,25 @@ from __future__ import annotations
 import json
 import re
 
-from rigtui import files, paths
-from rigtui.errors import UsageError
+from rigtui import files
+from rigtui.tui.config_edit import edit, held_to
 
 _THEME = re.compile(r"^theme[ \t]*=[ \t]*(?P<value>\"[^\"\n]*\"|'[^'\n]*')", re.MULTILINE)
 
 
 def keep_theme(name: str) -> None:
-    """Keep the theme `name` for the next start.
-
-    The file is edited as text, so that comments and order stay. Raises UsageError when it is written in a way this cannot follow,
-    RigtuiError when it cannot be written.
-    """
-    path = paths.config_dir() / "config.toml"
-    with files.locked(path):
-        text = files.read_text(path) if path.exists() else ""
-        if files.parse_toml(text, path).get("theme") != name:
-            files.write_atomic(path, with_theme(text, name).encode("utf-8"))
+    """Keep the theme `name` for the next start. Raises UsageError when it cannot be put there, RigtuiError when it cannot be written."""
+    edit(lambda text: with_theme(text, name))
 
 
 def with_theme(text: str, name: str) -> str:
     """The text of config.toml with this theme. Raises UsageError when it cannot be put there."""
-    import tomllib
-
     before = files.parse_toml(text, "config.toml")
+    if before.get("theme") == name:
+        return text
     # A JSON string is a TOML basic string.
     entry = json.dumps(name)
     known = _THEME.search(text)
     # Keys without a table stand before the first table.
     start, rest = ("theme = ", f"\n{text}") if known is None else (text[: known.start("value")], text[known.end("value") :])
-    changed = f"{start}{entry}{rest}"
-    try:
-        after = tomllib.loads(changed)
-    except tomllib.TOMLDecodeError:
-        after = {}
-    if after != {**before, "theme": name}:
-        raise UsageError(f"config.toml is written in a way that rigtui cannot change; write theme = {entry} in its first line yourself")
-    return changed
+    return held_to({**before, "theme": name}, f"{start}{entry}{rest}", f"write theme = {entry} in its first line yourself")

@@ -6,9 +6,10 @@ import json
 import re
 from pathlib import Path
 
-from rigtui import files, paths
+from rigtui import files
 from rigtui.errors import UsageError
 from rigtui.text import clean
+from rigtui.tui.config_edit import edit, held_to
 
 _TABLE = re.compile(r"^\[models\][ \t]*(?:#.*)?$", re.MULTILINE)
 _FOLDERS = re.compile(r"^folders[ \t]*=[ \t]*\[", re.MULTILINE)
@@ -16,29 +17,20 @@ _NEXT_TABLE = re.compile(r"^\[", re.MULTILINE)
 
 
 def add_folder(folder: str) -> None:
-    """Keep `folder` under `[models] folders` in config.toml.
+    """Keep `folder` under `[models] folders`, first in the list.
 
-    The file is edited as text, so that comments and order stay. Raises UsageError when there is no such folder, or when the file is
-    written in a way this cannot follow; RigtuiError when it cannot be written.
+    Raises UsageError when there is no such folder or it cannot be put there, RigtuiError when the file cannot be written.
     """
-    place = Path(folder).expanduser()
-    if not place.is_dir():
+    if not Path(folder).expanduser().is_dir():
         raise UsageError(f"{clean(folder)} is not a folder; nothing was added")
-    path = paths.config_dir() / "config.toml"
-    with files.locked(path):
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        known = list(_folders(files.read_toml(path)) if text else [])
-        if folder in known:
-            return
-        changed = with_folder(text, folder)
-        files.write_atomic(path, changed.encode("utf-8"))
+    edit(lambda text: with_folder(text, folder))
 
 
 def with_folder(text: str, folder: str) -> str:
-    """The text of config.toml with one more model folder, first in the list. Raises UsageError when it cannot be put there."""
-    import tomllib
-
-    before = tomllib.loads(text)
+    """The text of config.toml with one more model folder. Raises UsageError when it cannot be put there."""
+    before = files.parse_toml(text, "config.toml")
+    if folder in _folders(before):
+        return text
     # A JSON string is a TOML basic string.
     entry = json.dumps(folder)
     table = _TABLE.search(text)
@@ -53,14 +45,8 @@ def with_folder(text: str, folder: str) -> str:
         else:
             comma = ", " if _folders(before) else ""
             changed = f"{text[: inside.end()]}{entry}{comma}{text[inside.end() :]}"
-    try:
-        after = tomllib.loads(changed)
-    except tomllib.TOMLDecodeError:
-        after = {}
     expected = {**before, "models": {**before.get("models", {}), "folders": [folder, *_folders(before)]}}
-    if after != expected:
-        raise UsageError(f"config.toml is written in a way that rigtui cannot add to; add {entry} to `folders` under [models] yourself")
-    return changed
+    return held_to(expected, changed, f"add {entry} to `folders` under [models] yourself")
 
 
 def _folders(data: dict[str, object]) -> list[str]:
