@@ -36,6 +36,22 @@ async def test_export_shows_the_section(cockpit):
         assert "MODEL=Qwen3-Coder" in screen.app.clipboard
 
 
+async def test_a_fault_while_an_export_is_written_is_told(cockpit):
+    world = World(two_cards())
+
+    def broken(*_: object) -> str:
+        raise ZeroDivisionError("columns")
+
+    world.write_export = broken
+    async with cockpit(world) as screen:
+        await screen.press("x")
+        await screen.until(lambda: "CTX_SIZE=65536" in screen.text())
+        await screen.press("w")
+        await screen.until(lambda: "Write the export" in screen.text())
+        await screen.press("enter")
+        await screen.until(lambda: "a fault in rigtui itself (export): ZeroDivisionError: columns" in screen.told)
+
+
 async def test_without_models_the_screen_says_what_to_do_and_a_folder_can_be_typed(cockpit):
     world = World(two_cards(), ())
     async with cockpit(world, size=(80, 24)) as screen:

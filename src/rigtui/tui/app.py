@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
@@ -25,8 +24,8 @@ from rigtui.tui.keys import Keys
 from rigtui.tui.keys_in_turn import KeysInTurn
 from rigtui.tui.late import late
 from rigtui.tui.palette import ActionCommands
-from rigtui.tui.pictures import picture_folder
 from rigtui.tui.read_only import read_only as services_that_only_show
+from rigtui.tui.run_text import run_name
 from rigtui.tui.screens.cockpit import CockpitScreen
 from rigtui.tui.theme import Themes, load_theme, pick
 from rigtui.tui.theme_watch import INTERVAL_S, ThemeWatch
@@ -52,6 +51,7 @@ class RigtuiApp(KeysInTurn):
     TITLE = "rigtui"
     theme_interval_s: ClassVar[float] = INTERVAL_S
     _few_colors = False
+    """Of the sixteen only; asked for by `register_theme`, which Textual's own start calls before it is known."""
     CSS_PATH: ClassVar[list[str]] = ["cockpit.tcss"]  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
     COMMANDS = App.COMMANDS | {ActionCommands}
@@ -84,6 +84,7 @@ class RigtuiApp(KeysInTurn):
         self.set_keymap(self.keys.own)
         self._problems = [(problem, "keymap") for problem in problems]
         self._plain = plain
+        self._shown_theme = ""
         self._few_colors = fits_terminal and self.console.color_system == "standard"
         self.set_class(self._few_colors, "-few-colors")
         self._theme_watch: ThemeWatch | None = None
@@ -118,7 +119,7 @@ class RigtuiApp(KeysInTurn):
         self._problems += [(text, "theme") for text in (*themes.problems, *([problem] if problem else []))]
 
     def on_ready(self) -> None:
-        """Say which themes and keys could not be used."""
+        """Say which themes and keys could not be used, then look after the themes: the chosen one is kept, changed files are followed."""
         self.call_after_refresh(_collect_garbage_again)
         self._tell(self._problems)
         self._shown_theme = self.theme
@@ -150,16 +151,12 @@ class RigtuiApp(KeysInTurn):
         if theme.name == self._shown_theme or self._plain:
             return
         self._shown_theme = theme.name
-        self.run_worker(partial(self._store_theme, theme.name), thread=True, group="theme", exclusive=True)
-
-    def _store_theme(self, name: str) -> None:
-        try:
-            self._services.keep_theme(name)
-        except RigtuiError as error:
-            self.call_from_thread(self._tell, [(clean(str(error)), "theme")])
+        self.cockpit.keep("theme", lambda: self._services.keep_theme(self._shown_theme))
 
     def deliver_screenshot(self, filename: str | None = None, path: str | None = None, time_format: str | None = None) -> str | None:
         """A picture of the screen, where the user keeps pictures; where it lies is told."""
+        from rigtui.tui.pictures import picture_folder
+
         try:
             place = path or str(picture_folder())
         except RigtuiError as error:
@@ -212,9 +209,9 @@ class RigtuiApp(KeysInTurn):
         runs, program = self.cockpit.state.live_runs, self.cockpit.state.program
         live = [run for run in runs if not run.trial]
         if not live:
-            tuned = next((clean(run.profile or run.model) for run in runs), None)
+            tuned = next((run_name(run) for run in runs), None)
             return Text(f"The trial is stopped; `{program} tune {tuned}` goes on after what was measured.") if tuned else None
-        names = ", ".join(f"{clean(run.profile or run.model)} at {run.url}" for run in live)
+        names = ", ".join(f"{run_name(run)} at {run.url}" for run in live)
         verb = "keeps" if len(live) == 1 else "keep"
         return Text(f"{names} {verb} running. `{program}` shows it again, `{program} stop {live[-1].run}` ends it.")
 

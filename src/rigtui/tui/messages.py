@@ -216,6 +216,14 @@ class NotSaved(Message):
         self.name, self.text = name, text
 
 
+class NotWritten(Message):
+    """An export was not written to a file that is there already; `problem` says so."""
+
+    def __init__(self, path: str, text: str, problem: str) -> None:
+        super().__init__()
+        self.path, self.text, self.problem = path, text, problem
+
+
 class FolderAdded(Message):
     """A folder with models was added to the configuration."""
 

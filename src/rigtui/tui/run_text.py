@@ -43,8 +43,13 @@ def headline(run: RunState | None, width: int, *, launching: bool = False) -> Co
         after += f" {run.progress:.0%}"
     if run.phase == "ready":
         after += f" :{run.port}"
-    name = middle(clean(run.profile or run.model), max(8, width - len(after) - 2))
+    name = middle(run_name(run), max(8, width - len(after) - 2))
     return Content.styled(f"{PHASE_MARKS[run.phase]} {name}{after}", PHASE_COLORS[run.phase])
+
+
+def run_name(run: RunState) -> str:
+    """What people call a run: its profile, or else its model."""
+    return clean(run.profile or run.model)
 
 
 def base_url(run: RunState) -> str:
@@ -103,7 +108,7 @@ def tabs(runs: Sequence[RunState], shown: RunState, width: int, keys: Keys) -> C
     each = max(8, min(24, room // len(runs) - 5))
     parts: list[Content] = []
     for at, run in enumerate(runs):
-        name = f"{PHASE_MARKS[run.phase]} {middle(clean(run.profile or run.model), each)}"
+        name = f"{PHASE_MARKS[run.phase]} {middle(run_name(run), each)}"
         here = run.run == shown.run
         tab = Content.assemble((f"[{name}]" if here else f" {name} ", f"{PHASE_COLORS[run.phase]} {'bold' if here else ''}".strip()))
         if tab.cell_length > room and not here:
@@ -124,7 +129,7 @@ def _status_line(run: RunState, width: int) -> Content:
     after = "".join(f" · {fact}" for fact in (run.engine, *facts))
     room = width - head.cell_length - len(after) - 2
     # The name gives way first, down to what still tells runs apart.
-    line = Content.assemble(head, "  ", middle(clean(run.profile or run.model), max(8, room)), after)
+    line = Content.assemble(head, "  ", middle(run_name(run), max(8, room)), after)
     return line if line.cell_length <= width else line.truncate(width, ellipsis=True)
 
 

@@ -11,7 +11,7 @@ from textual.content import Content
 
 from rigtui.text import GIB, clean, gib
 from rigtui.tui.rows import joined, middle, padded, row, size, wrapped
-from rigtui.tui.run_text import PHASE_COLORS, PHASE_MARKS, live_text, measured_text, progress_bar
+from rigtui.tui.run_text import PHASE_COLORS, PHASE_MARKS, live_text, measured_text, progress_bar, run_name
 from rigtui.tui.segments import short_name
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run_row(run: RunState, width: int) -> Content:
     phase = f"{PHASE_MARKS[run.phase]} {run.phase}"
     room = max(8, width - 11 - cell_len(right) - 2)
     tries = f" (attempt {run.attempt})" if run.attempt > 1 else ""
-    name = middle(clean(run.profile or run.model), max(8, room - len(tries))) + tries
+    name = middle(run_name(run), max(8, room - len(tries))) + tries
     return Content.assemble((f"{phase:<11}", PHASE_COLORS[run.phase]), padded(name, room), (f"  {right}", "$foreground-muted"))
 
 
@@ -45,7 +45,7 @@ def card_names(rig: Rig | None) -> dict[str, str]:
 
 def story(run: RunState, live: Live | None, names: Mapping[str, str], width: int) -> list[Content]:
     """All there is to say of a run."""
-    lines = [*wrapped(clean(run.profile or run.model), width, "bold"), *_facts(run, width)]
+    lines = [*wrapped(run_name(run), width, "bold"), *_facts(run, width)]
     lines += _timeline(run, width)
     if live is not None and (now := live_text(live, width - 10)):
         lines += row("now", now, width, "bold")

@@ -25,6 +25,7 @@ from rigtui.tui.messages import (
     ModelsFound,
     Noted,
     NotSaved,
+    NotWritten,
     OthersDerived,
     Placed,
     PlanDerived,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from rigtui.runs.state import RunState
     from rigtui.tui.rig_watch import RigWatch
     from rigtui.tui.services import Conversation, LogSource, Others, Services
-    from rigtui.tui.shelf import Shelf
 
 Post = Callable[[Message], object]
 
@@ -59,7 +59,7 @@ IDLE_FACTOR = 4
 """How much more seldom runs are looked at while none is live."""
 PLACED_EVERY_S = 0.15
 """How often models that were derived meanwhile are passed on."""
-_SHELF_LOCK = threading.Lock()
+_KEEPING = threading.Lock()
 
 
 def cancelled(worker: Worker[object]) -> bool:
@@ -76,10 +76,7 @@ def begin(services: Services, post: Post, watch: RigWatch) -> None:
 
 def prepare(services: Services, post: Post) -> None:
     """Read what does not change while the screen is open: use cases, installed engines, folders."""
-    try:
-        post(ShelfRead(services.read_shelf(), services.last_used()))
-    except RigtuiError as error:
-        post(Noted(str(error), title="favourites", failed=True))
+    told(post, "favourites", lambda: post(ShelfRead(services.read_shelf(), services.last_used())))
     try:
         message: Message = Prepared(services.read_use_cases(), services.find_builds(), services.model_folders())
     except RigtuiError as error:
@@ -148,13 +145,18 @@ def place(
         post(Placed(stamp, found, done=True))
 
 
-def keep_shelf(services: Services, post: Post, latest: Callable[[], Shelf]) -> None:
-    """Keep favourites and order; of several at once the last one writes what holds then."""
+def told(post: Post, title: str, work: Callable[[], object]) -> None:
+    """Do it; why it could not be done is told under this title."""
     try:
-        with _SHELF_LOCK:
-            services.keep_shelf(latest())
+        work()
     except RigtuiError as error:
-        post(Noted(str(error), title="favourites", failed=True))
+        post(Noted(str(error), title=title, failed=True))
+
+
+def keep_latest(post: Post, title: str, keep: Callable[[], object]) -> None:
+    """Keep something of the user's: `keep` reads what holds when it is its turn, so that of several at once the last one writes that."""
+    with _KEEPING:
+        told(post, title, keep)
 
 
 def verify(services: Services, post: Post, stamp: int, plan: Plan, model: Model, intent: Intent, builds: tuple[Build, ...]) -> None:
@@ -227,9 +229,9 @@ def derive_others(
     model: Model,
     intent: Intent,
     builds: tuple[Build, ...],
-    told: Callable[[tuple[Plan, ...]], Message] = OthersDerived,
+    answer: Callable[[tuple[Plan, ...]], Message] = OthersDerived,
 ) -> None:
-    """What would work instead; `told` makes the message."""
+    """What would work instead, as the message that `answer` makes of it."""
     worker = get_current_worker()
     try:
         plans = services.derive_others(rig, model, intent, builds)
@@ -237,7 +239,7 @@ def derive_others(
         # Then there is no present plan either, and the cockpit says why.
         return
     if not cancelled(worker):
-        post(told(plans))
+        post(answer(plans))
 
 
 def read_rigs(services: Services, post: Post) -> None:
@@ -247,10 +249,7 @@ def read_rigs(services: Services, post: Post) -> None:
 
 def imagine(post: Post, make: Callable[[], Rig]) -> None:
     """Make a rig up."""
-    try:
-        post(RigTried(make()))
-    except RigtuiError as error:
-        post(Noted(str(error), title="rig", failed=True))
+    told(post, "rig", lambda: post(RigTried(make())))
 
 
 def load_rig(services: Services, post: Post, path: str) -> None:
@@ -260,10 +259,7 @@ def load_rig(services: Services, post: Post, path: str) -> None:
 
 def save_rig(services: Services, post: Post, name: str, *, rig: Rig) -> None:
     """Keep a rig."""
-    try:
-        post(Noted(f"saved in {services.save_rig(name, rig)}", title="rig"))
-    except RigtuiError as error:
-        post(Noted(str(error), title="rig", failed=True))
+    told(post, "rig", lambda: post(Noted(f"saved in {services.save_rig(name, rig)}", title="rig")))
 
 
 def read_history(services: Services, post: Post) -> None:
@@ -295,18 +291,12 @@ def launch(services: Services, post: Post, candidate: LibraryEntry, intent: Inte
 
 def stop(services: Services, post: Post, run: RunState) -> None:
     """Ask a run to stop."""
-    try:
-        services.stop(run.run)
-    except RigtuiError as error:
-        post(Noted(str(error), title="stop", failed=True))
+    told(post, "stop", lambda: services.stop(run.run))
 
 
 def take_step(services: Services, post: Post, run: RunState, number: int) -> None:
     """Have a run take a step of its ladder by hand."""
-    try:
-        services.take_step(run.run, number)
-    except RigtuiError as error:
-        post(Noted(str(error), title="step", failed=True))
+    told(post, "step", lambda: services.take_step(run.run, number))
 
 
 def listen(conversation: Conversation, post: Post) -> None:
@@ -338,8 +328,15 @@ def save_profile(services: Services, post: Post, name: str, candidate: LibraryEn
 
 def export(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan) -> None:
     """Make the export preview."""
+    told(post, "export", lambda: post(ExportReady(services.export(candidate, intent, plan))))
+
+
+def write_export(write: Callable[[str, str, bool], str], post: Post, path: str, text: str, replaces: bool) -> None:
+    """Write an export to a file; where one is there that is not to be replaced, that is told apart."""
     try:
-        post(ExportReady(services.export(candidate, intent, plan)))
+        post(Noted(f"written to {write(path, text, replaces)}", title="export"))
+    except UsageError as error:
+        post(NotWritten(path, text, str(error)))
     except RigtuiError as error:
         post(Noted(str(error), title="export", failed=True))
 
@@ -351,17 +348,14 @@ def read_processes(services: Services, post: Post, pids: Iterable[int]) -> None:
 
 def examine(services: Services, post: Post) -> None:
     """Let the doctor look."""
-    try:
-        post(Examined(services.examine()))
-    except RigtuiError as error:
-        post(Noted(str(error), title="doctor", failed=True))
+    told(post, "doctor", lambda: post(Examined(services.examine())))
 
 
 def add_folder(services: Services, post: Post, folder: str) -> None:
     """Keep a folder of models."""
-    try:
+
+    def add() -> None:
         services.add_folder(folder)
-    except RigtuiError as error:
-        post(Noted(str(error), title="models", failed=True))
-    else:
         post(FolderAdded())
+
+    told(post, "models", add)

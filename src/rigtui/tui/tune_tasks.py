@@ -8,7 +8,7 @@ from textual.worker import get_current_worker
 
 from rigtui.errors import RigtuiError
 from rigtui.tui.messages import Noted, TrialSeen, TunerReady, TuningEnded, TuningSaid, TuningSeen
-from rigtui.tui.tasks import Post, cancelled
+from rigtui.tui.tasks import Post, cancelled, told
 
 if TYPE_CHECKING:
     from rigtui.tui.services import ProfileStore, Tuner
@@ -40,7 +40,4 @@ def run_trials(tuner: Tuner, post: Post) -> None:
 
 def save(tuner: Tuner, post: Post) -> None:
     """The best settings become the profile's."""
-    try:
-        post(Noted(f"the best settings are written to {tuner.save()}", title=TITLE))
-    except RigtuiError as error:
-        post(Noted(str(error), title=TITLE, failed=True))
+    told(post, TITLE, lambda: post(Noted(f"the best settings are written to {tuner.save()}", title=TITLE)))

@@ -85,7 +85,7 @@ class AskScreen(Dialog[None]):
             event.input.placeholder = "the next question"
             self._conversation = conversation = self._ask(self._served, self._turns)
             self._draw("…")
-            self.run_worker(partial(tasks.listen, conversation, self.post_message), thread=True, group="ask")
+            self.background("ask", partial(tasks.listen, conversation, self.post_message))
 
     @on(Answered)
     def _arrived(self, event: Answered) -> None:

@@ -14,6 +14,7 @@ from rigtui.tui.frugal import FrugalScreen
 from rigtui.tui.live_watch import LiveWatch
 from rigtui.tui.plan_pace import PlanPace
 from rigtui.tui.rig_watch import RigWatch
+from rigtui.tui.screens.reporting import Reporting
 from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import learned
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rigtui.tui.services import Services
 
 
-class CockpitBase(FrugalScreen):
+class CockpitBase(FrugalScreen, Reporting[None]):
     """Owns the state. Everything that happens goes through `change`."""
 
     def __init__(self, services: Services, keys: Keys, program: str = "rigtui") -> None:
@@ -43,7 +44,7 @@ class CockpitBase(FrugalScreen):
             state = replace(state, live=None)
         before, self.state = self.state, replace(state, learned=learned(self.state, state))
         if self.state.learned != before.learned:
-            self.background("tips", partial(self.services.keep_tips, self.state.learned))
+            self.keep("tips", lambda: self.services.keep_tips(self.state.learned))
         run = state.run
         self.watch_live.run = run if run is not None and run.phase == "ready" and not run.measuring else None
         if plan:
@@ -51,9 +52,9 @@ class CockpitBase(FrugalScreen):
         self.survey()
         self.show()
 
-    def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:
-        """Do something on a thread; it reports by messages."""
-        self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
+    def keep(self, what: str, keep: Callable[[], object]) -> None:
+        """Keep something of the user's for the next start; `keep` reads what holds when it is its turn."""
+        self.background(what, partial(tasks.keep_latest, self.post_message, what, keep))
 
     def replan(self) -> None:
         """Ask for the plan of the present choice; the answer to any older question will be dropped."""

@@ -8,15 +8,13 @@ from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.worker import Worker, WorkerState
 
-from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.allowed import allowed
 from rigtui.tui.bindings import bindings, offered
-from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead, TipsRead
+from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, PlanDerived, Prepared, RigRead, RunsRead, TipsRead
 from rigtui.tui.run_text import LAUNCHING
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
@@ -105,6 +103,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
 
     @on(TipsRead)
     def _tips_read(self, event: TipsRead) -> None:
+        # Not by `change`, which would write down again what was just read.
         self.state = replace(self.state, learned=event.learned)
         self.show()
 
@@ -174,22 +173,9 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         self.query_one(EngineDock).write(lines)
         self.watch_live.heard(event.chunk.lines)
 
-    @on(Worker.StateChanged)
-    def _worker_ended(self, event: Worker.StateChanged) -> None:
-        """A fault in one part must not take the screen with it: it is told, and the rest goes on."""
-        error = event.worker.error
-        if event.state is not WorkerState.ERROR or error is None:
-            return
-        text = f"a fault in rigtui itself ({event.worker.group}): {type(error).__name__}: {error}"
-        if event.worker.group == "plan":
+    def faulted(self, group: str, text: str) -> None:
+        """A plan or a launch that is not coming."""
+        if group == "plan":
             self.change(st.with_plan(self.state, self.state.asked, None, text))
-        elif event.worker.group == "launch":
+        elif group == "launch":
             self.change(replace(self.state, launching=False))
-        self.post_message(Noted(text, title="fault", failed=True))
-
-    @on(Noted)
-    def _noted(self, event: Noted) -> None:
-        if event.failed:
-            self.notify(clean(event.text), title=event.title, severity="error", timeout=12, markup=False)
-        else:
-            self.notify(clean(event.text), title=event.title, markup=False)

@@ -114,9 +114,7 @@ class DoctorPage(Page):
 
     @property
     def _here(self) -> Check | None:
-        rows = self.query_one_optional(OptionList)
-        at = rows.highlighted if rows is not None else None
-        return self._checks[at] if at is not None and at < len(self._checks) else None
+        return self.under_cursor(self._checks)
 
     @on(OptionList.OptionHighlighted)
     def _show_details(self) -> None:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from textual import on
 
-from rigtui.text import clean
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
 from rigtui.tui.messages import Launched, LaunchSaid, Noted
-from rigtui.tui.run_text import curl_command, other_steps
+from rigtui.tui.run_text import curl_command, other_steps, run_name
 from rigtui.tui.screens.base import CockpitBase
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class EngineActions(CockpitBase):
         if not live:
             self._launch("attach")
             return
-        names = ", ".join(f"{clean(run.profile or run.model)} ({run.phase}, port {run.port})" for run in live)
+        names = ", ".join(f"{run_name(run)} ({run.phase}, port {run.port})" for run in live)
         text = f"Running on this rig: {names}."
         answers = (
             Answer("replace", "Replace: stop it, then launch as if it had not been there"),
@@ -89,7 +88,7 @@ class EngineActions(CockpitBase):
         run = self.state.run
         if run is None or not run.live:
             return
-        name = clean(run.profile or run.model)
+        name = run_name(run)
         others = tuple(Answer(str(number), text) for number, text in other_steps(run))
         answers = (Answer("stop", f"Stop {name}"), *others, Answer("keep", "Leave it running"))
         text = f"{name} is {run.phase} on port {run.port}."

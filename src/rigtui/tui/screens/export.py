@@ -10,10 +10,10 @@ from textual import on
 from textual.content import Content
 from textual.widgets import Static
 
-from rigtui.errors import RigtuiError, UsageError
 from rigtui.text import clean
+from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings, close_line, key_words
-from rigtui.tui.messages import Noted
+from rigtui.tui.messages import NotWritten
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
 
@@ -72,28 +72,17 @@ class ExportScreen(TextScreen):
 
     def _named(self, path: str | None) -> None:
         if path:
-            self._keep(path, replaces=False)
+            self._keep(path, self._here.text, replaces=False)
 
-    def _keep(self, path: str, *, replaces: bool) -> None:
-        def work() -> None:
-            try:
-                self.post_message(Noted(f"written to {self._write(path, self._here.text, replaces)}", title="export"))
-            except UsageError as error:
-                self.app.call_from_thread(self._there, path, str(error))
-            except RigtuiError as error:
-                self.post_message(Noted(str(error), title="export", failed=True))
+    def _keep(self, path: str, text: str, *, replaces: bool) -> None:
+        self.background("export", partial(tasks.write_export, self._write, self.post_message, path, text, replaces))
 
-        self.run_worker(work, thread=True, group="export", exit_on_error=False)
-
-    def _there(self, path: str, problem: str) -> None:
+    @on(NotWritten)
+    def _not_written(self, event: NotWritten) -> None:
         answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
-        self.app.push_screen(QuestionScreen("Write the export", clean(problem), answers), partial(self._answered, path))
+        question = QuestionScreen("Write the export", clean(event.problem), answers)
+        self.app.push_screen(question, partial(self._answered, event.path, event.text))
 
-    def _answered(self, path: str, answer: str | None) -> None:
+    def _answered(self, path: str, text: str, answer: str | None) -> None:
         if answer == "replace":
-            self._keep(path, replaces=True)
-
-    @on(Noted)
-    def _told(self, event: Noted) -> None:
-        severity = "error" if event.failed else "information"
-        self.notify(clean(event.text), title=event.title, severity=severity, markup=False)  # type: ignore[arg-type]
+            self._keep(path, text, replaces=True)

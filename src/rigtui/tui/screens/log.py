@@ -13,13 +13,13 @@ from textual.content import Content
 from textual.events import Key
 from textual.widgets import Input, Static
 
-from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
 from rigtui.tui.log_book import LEAST, LogBook
 from rigtui.tui.log_text import log_title
 from rigtui.tui.messages import LinesRead, Noted
 from rigtui.tui.rows import literal, wrapped
+from rigtui.tui.run_text import run_name
 from rigtui.tui.screens.page import Page
 from rigtui.tui.widgets.entry import Entry
 from rigtui.tui.widgets.log_view import LogView
@@ -81,7 +81,7 @@ class LogPage(Page):
     @on(LogView.Moved)
     def _draw(self) -> None:
         view = self.query_one(LogView)
-        title = log_title(clean(self._shown_run.profile or self._shown_run.model), self._book)
+        title = log_title(run_name(self._shown_run), self._book)
         if title != self._title:
             self._title = title
             view.border_title = literal(title)

@@ -116,4 +116,4 @@ class ModelActions(CockpitBase):
 
     def _keep(self, shelf: Shelf) -> None:
         self.change(replace(self.state, shelf=shelf))
-        self.background("shelf", partial(tasks.keep_shelf, self.services, self.post_message, lambda: self.state.shelf))
+        self.keep("favourites", lambda: self.services.keep_shelf(self.state.shelf))

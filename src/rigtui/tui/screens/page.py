@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
-from textual import on
 from textual.app import ComposeResult
-from textual.worker import Worker, WorkerState
+from textual.widgets import OptionList
 
 from rigtui.text import clean
 from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.bindings import offered
 from rigtui.tui.frugal import FrugalScreen
-from rigtui.tui.messages import Noted
+from rigtui.tui.screens.reporting import Reporting
 from rigtui.tui.widgets.lines import HintLine
 
 if TYPE_CHECKING:
     from rigtui.tui.services import Services
     from rigtui.tui.state import Cockpit
 
+Row = TypeVar("Row")
 
-class Page(FrugalScreen):
+
+class Page(FrugalScreen, Reporting[None]):
     """A full screen with its own keys; Escape leads back to the cockpit. Its bindings are `bindings(PLACE, "page")`."""
 
     PLACE: ClassVar[str]
@@ -58,27 +59,16 @@ class Page(FrugalScreen):
         known = next((entry for entry in ACTIONS if entry.screen == self.PLACE and entry.method == call), None)
         return True if known is None or known.id in offered(self, self.useful()) else None
 
-    def background(self, group: str, work: Callable[[], None]) -> None:
-        """Do something on a thread; it reports by messages."""
-        self.run_worker(work, thread=True, group=group, exit_on_error=False)
-
     def copy(self, text: str) -> None:
         """Put it on the clipboard (the terminal's, by OSC 52) and say so."""
         self.app.copy_to_clipboard(text)
         self.notify(clean(text), title="copied", markup=False)
 
-    @on(Worker.StateChanged)
-    def _worker_ended(self, event: Worker.StateChanged) -> None:
-        """A fault in one part must not take the page with it."""
-        error = event.worker.error
-        if event.state is WorkerState.ERROR and error is not None:
-            text = f"a fault in rigtui itself ({event.worker.group}): {type(error).__name__}: {error}"
-            self.post_message(Noted(text, title="fault", failed=True))
-
-    @on(Noted)
-    def _noted(self, event: Noted) -> None:
-        severity, timeout = ("error", 12) if event.failed else ("information", 5)
-        self.notify(clean(event.text), title=event.title, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+    def under_cursor(self, rows: Sequence[Row]) -> Row | None:
+        """Of the `rows` that the page's list shows, the one under the cursor."""
+        listed = self.query_one_optional(OptionList)
+        at = listed.highlighted if listed is not None else None
+        return rows[at] if at is not None and at < len(rows) else None
 
     def action_close(self) -> None:
         """Back to the cockpit."""

@@ -116,9 +116,7 @@ class ProfilesPage(Page):
 
     @property
     def _here(self) -> ProfileRow | None:
-        listed = self.query_one_optional(OptionList)
-        at = listed.highlighted if listed is not None else None
-        return self._rows[at] if at is not None and at < len(self._rows) else None
+        return self.under_cursor(self._rows)
 
     @on(OptionList.OptionHighlighted)
     def _show_details(self) -> None:

@@ -111,8 +111,8 @@ class RigActions(CockpitBase):
         offered = self.state.plan.alternatives[number - 1 : number] if self.state.plan is not None else ()
         asked = st.derivation(self.state)
         if offered and asked is not None:
-            told = partial(AlternativeFound, offered[0])
-            self.background("others", partial(tasks.derive_others, self.services, self.post_message, *asked, told=told), exclusive=True)
+            answer = partial(AlternativeFound, offered[0])
+            self.background("others", partial(tasks.derive_others, self.services, self.post_message, *asked, answer=answer), exclusive=True)
 
     @on(AlternativeFound)
     def _alternative_found(self, event: AlternativeFound) -> None:

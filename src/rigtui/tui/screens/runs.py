@@ -13,11 +13,10 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import HistoryRead
-from rigtui.tui.run_text import base_url
+from rigtui.tui.run_text import base_url, run_name
 from rigtui.tui.runs_text import card_names, run_row, story
 from rigtui.tui.screens.dialogs import Answer, QuestionScreen
 from rigtui.tui.screens.log import LogPage
@@ -87,9 +86,7 @@ class RunsPage(Page):
 
     @property
     def _here(self) -> RunState | None:
-        listed = self.query_one_optional(OptionList)
-        at = listed.highlighted if listed is not None else None
-        return self._rows[at] if at is not None and at < len(self._rows) else None
+        return self.under_cursor(self._rows)
 
     @on(OptionList.OptionHighlighted)
     def _tell(self) -> None:
@@ -131,7 +128,7 @@ class RunsPage(Page):
         """Stop it, after asking."""
         if (run := self._here) is None:
             return
-        name = clean(run.profile or run.model)
+        name = run_name(run)
         answers = (Answer("stop", f"Stop {name}"), Answer("keep", "Leave it running"))
 
         def answered(answer: str | None) -> None:

@@ -90,6 +90,12 @@ class TunePage(Page):
         found += ["tune.save"] if view.best is not None else []
         return (*found, *(["tune.anew"] if view.trials else []))
 
+    def faulted(self, group: str, text: str) -> None:  # noqa: ARG002 - told by the page itself
+        """A tuning that is not being opened any more."""
+        if group == "tuner":
+            self._opening = False
+            self.show_hints()
+
     @on(TuningSaid)
     def _said(self, event: TuningSaid) -> None:
         self._now = replace(self._now, said=event.text)
