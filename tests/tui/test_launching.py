@@ -65,6 +65,29 @@ async def test_launching_beside_a_run_asks_first(cockpit):
         assert world.launched[1][2] == "replace"
 
 
+async def test_on_the_rig_of_a_file_it_is_asked_whether_this_machine_is_meant(cockpit):
+    world = World(replace(two_cards(), name="desk", simulated=True))
+    world.runs = (run_state("other", model="another", model_path="/models/other.gguf"),)
+    async with cockpit(world) as screen:
+        await screen.until(lambda: screen.state.runs)
+        for keys in (("escape",), ("enter",), ("down", "enter")):  # left, "Launch nothing", "all the same"
+            await screen.press("l")
+            await screen.until(lambda: "The engine would start on this machine" in " ".join(screen.text().split()))
+            assert not world.launched
+            await screen.press(*keys)
+        await screen.until(lambda: "another (ready, port 8080)" in screen.text())
+        await screen.press("enter")
+        await screen.until(lambda: world.launched == [(MODELS[0].path, Intent(use_case=USE_CASES[0]), "replace")])
+
+
+async def test_what_the_demo_brings_along_is_launched_unasked(cockpit):
+    world = World(replace(two_cards(), simulated=True))
+    world.own = {MODELS[0].path}
+    async with cockpit(world) as screen:
+        await screen.press("l")
+        await screen.until(lambda: world.launched)
+
+
 async def test_what_a_launch_waits_for_is_said_as_long_as_it_waits(cockpit):
     world = World(two_cards())
     world.launch_says = "asking vLLM 0.33.0 (CUDA) what it can do; that takes up to a minute, and is done once"

@@ -53,6 +53,17 @@ def test_models_rig_and_plan_come_together(here):
     assert plan.status == "fits" and plan.context == 8192
 
 
+def test_only_what_the_program_brought_along_is_launched_unasked_on_a_simulated_rig(home):
+    for folder in ("models", "demo", "demo-of-another"):
+        (home / folder).mkdir()
+        tiny_llama(home / folder / f"of-{folder}.gguf", name=folder, context=8192)
+    own = services(argparse.Namespace(rig_file=str(RIG), profiles_dir=None, read_only=False, model_folders=(str(home / "demo"),)))
+    elsewhere = str(home / "demo-of-another" / "of-demo-of-another.gguf")
+    found = own.scan(lambda _found, _looked: None, lambda: False)
+    asked = {entry.name: not own.launches_unasked(entry) for entry in (*found, replace(found[0], name="elsewhere", path=elsewhere))}
+    assert asked == {"models": True, "demo": False, "elsewhere": True}
+
+
 def test_a_profile_is_saved_as_the_command_line_reads_it(here):
     found = first_model(here)
     intent = Intent(use_case=here.read_use_cases()[1], overrides=Overrides(context=4096, kv_type=("q8_0", "q8_0")))

@@ -12,6 +12,7 @@ from rigtui.cli.output import note, print_json
 from rigtui.cli.run_text import Progress
 from rigtui.cli.target import Target, add_plan_options, profile_from, target
 from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISSING, DoesNotFitError, MissingError, UsageError
+from rigtui.text import clean
 
 if TYPE_CHECKING:
     from rigtui.engines.engine import Build
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace) -> int:
         note(f"whoever reaches {request.host} may use the engine; --api-key-file FILE asks clients for a key")
     if args.dry_run:
         return _dry_run(request, args)
+    if request.simulated:
+        note(f"the rig {clean(found.rig.name)} is only described by {clean(args.rig_file)}: the engine starts on this machine")
     if args.save:
         _save(found, args)
     return _launch(request, found, args)

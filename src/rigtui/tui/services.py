@@ -265,6 +265,8 @@ class Services(Struct, frozen=True, kw_only=True):
     open_lines: Callable[[str], LineSource]
     """The log of a run with more of its past, for its page."""
     open_live: Callable[[RunState], LiveSource]
+    launches_unasked: Callable[[LibraryEntry], bool]
+    """Whether a model may be launched on this machine without a question although the plan is for the rig of a file: the demo's own."""
     launch: Callable[[LibraryEntry, Intent, Plan, Others, Callable[[str], object]], Launch]
     """Derive again from a fresh reading and launch; the plan is the one that was shown, the last argument is told what has to be waited
     for."""

@@ -156,6 +156,10 @@ class Local:
         state = watch.find_run(run)
         return LogTail(watch.directory_of(state), room(state.engine).readable, first_bytes=PAGE_BYTES, most_lines=PAGE_LINES)
 
+    def launches_unasked(self, candidate: LibraryEntry) -> bool:
+        """A model of a folder that the program itself brought, which any machine can run."""
+        return any(candidate.path.startswith(f"{folder}{os.sep}") for folder in self._folders)
+
     def launch(
         self, candidate: LibraryEntry, intent: Intent, shown: Plan, others: Others, say: Callable[[str], object] = lambda _text: None
     ) -> Launch:
@@ -281,6 +285,7 @@ def services(args: argparse.Namespace) -> Services:
         open_log=here.open_log,
         open_lines=here.open_lines,
         open_live=here.open_live,
+        launches_unasked=here.launches_unasked,
         launch=here.launch,
         stop=here.stop,
         take_step=here.take_step,

@@ -62,6 +62,8 @@ class World:
         self.profiles = FakeProfiles()
         self.checks = CHECKS
         self.examined = 0
+        self.own: set[str] = set()
+        """Paths of the models that the program brought along."""
         self.launch_problem: str | None = None
         self.launch_says = ""
         self.launch_gate = threading.Event()
@@ -187,6 +189,7 @@ class World:
             open_log=lambda run: FakeLog(self.log),
             open_lines=lambda run: FakeLines(self.lines),
             open_live=lambda run: FakeLive(lambda: self.live),
+            launches_unasked=lambda candidate: candidate.path in self.own,
             launch=self.launch,
             stop=self.stop,
             ask=self.ask,

@@ -23,9 +23,7 @@ class EngineActions(CockpitBase):
     """The part of the cockpit that deals with runs."""
 
     def action_launch(self) -> None:
-        """Launch the plan; ask first when another run holds the cards."""
-        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
-
+        """Launch the plan; ask first where the rig is not this machine."""
         state = self.state
         if state.launching:
             return
@@ -40,7 +38,33 @@ class EngineActions(CockpitBase):
             text = "this does not fit the rig; the plan says why, and what would"
             self.post_message(Noted(text, title="launch", failed=True))
             return
-        live = state.live_runs
+        rig, candidate = state.rig, state.candidate
+        if rig is not None and rig.simulated and candidate is not None and not self.services.launches_unasked(candidate):
+            self._ask_to_launch_here(clean(rig.name))
+        else:
+            self._launch_beside_what_runs()
+
+    def _ask_to_launch_here(self, rig: str) -> None:
+        """No engine can start on a rig that is only described."""
+        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
+
+        text = (
+            f"The rig “{rig}” is only described by a file. The engine would start on this machine, with the cards and the RAM that are "
+            f"here: this plan does not know them, and what is measured says nothing about {rig}."
+        )
+        answers = (Answer("keep", "Launch nothing"), Answer("here", "Launch it on this machine all the same"))
+
+        def answered(answer: str | None) -> None:
+            if answer == "here":
+                self._launch_beside_what_runs()
+
+        self.app.push_screen(QuestionScreen("Launch", text, answers), answered)
+
+    def _launch_beside_what_runs(self) -> None:
+        """Launch; ask first when another run holds the cards."""
+        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
+
+        live = self.state.live_runs
         if not live:
             self._launch("attach")
             return
