@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from planning.toys import gpu, intent, rig, toy_model
-from rigtui.intent.intent import Intent
+from rigtui.intent.intent import Intent, Overrides
 from rigtui.models.model import Model
-from rigtui.planning.choose import choose, ranked, score
+from rigtui.planning.choose import choose, different, ranked, score
 from rigtui.planning.plan import Plan
 from rigtui.planning.wants import wants
 from rigtui.rig.rig import Gpu, Rig
@@ -43,6 +44,25 @@ def test_a_plan_that_can_be_run_leaves_the_headroom(gpus: tuple[Gpu, ...], model
             assert device.free_after_bytes == device.free_before_bytes - device.used_bytes
             if plan.status != "no_fit":
                 assert device.free_after_bytes >= device.headroom_bytes
+
+
+@settings(max_examples=60)
+@given(cards, models, intents)
+def test_what_would_work_instead_comes_out_as_offered_when_its_settings_are_the_users(
+    gpus: tuple[Gpu, ...], model: Model, wanted: Intent
+) -> None:
+    found = plans(gpus, model, wanted)
+    for offered in [plan for plan in found[:1] if plan.status != "no_fit"] + different(found)[:4]:
+        own = Overrides(
+            context=offered.context_per_slot,
+            kv_type=offered.kv_type,
+            gpus=tuple(device.uuid or "" for device in offered.devices) or None,
+        )
+        taken = plans(gpus, model, replace(wanted, overrides=own))[0]
+        if offered.devices:
+            assert [device.uuid for device in taken.devices] == [device.uuid for device in offered.devices]
+            assert (taken.context_per_slot, taken.kv_type) == (offered.context_per_slot, offered.kv_type)
+            assert taken.expected.decode_tok_s == pytest.approx(offered.expected.decode_tok_s, rel=0.01)
 
 
 @settings(max_examples=60)

@@ -6,7 +6,7 @@ free memory it must leave. `-ts` and `-ncmoe` switch `--fit` off: they are writt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -96,11 +96,13 @@ def _on_cards(search: Search, want: Wants, cards: tuple[Gpu, ...], *, free_order
                 serving = serving or (found[-1] if found[-1].status == "fits" else None)
     if free_order and len(cards) > 1:
         found += _together(search, want, cards, free_targets)
+    elif free_targets and len(cards) > 1:
+        found += [better for candidate in tuple(found) if (better := _steered_as_asked(search, candidate, cards)) is not None]
     found += _written(search, found, free_order)
     if not any(candidate.status == "fits" for candidate in found):
         # With layers in RAM every card helps: all of them together are the only sensible choice.
-        found += _offloaded(search, want, cards, free_order)
-    return found
+        found += _offloaded(search, want, cards, free_order, free_targets)
+    return found + _divided(search, found, cards, free_order)
 
 
 def _together(search: Search, want: Wants, cards: tuple[Gpu, ...], free_targets: bool) -> list[Candidate]:
@@ -113,9 +115,20 @@ def _together(search: Search, want: Wants, cards: tuple[Gpu, ...], free_targets:
             break  # a further, slower card cannot make it better
     if not found:
         found = [_in_vram_any_order(search, cards, kv) for kv in _worth_a_look(search, cards)]
-    if free_targets:
-        found += [better for candidate in found if not candidate.written and (better := steered(search, candidate)) is not None]
-    return found
+    return found + (_steered(search, found) if free_targets else [])
+
+
+def _steered(search: Search, found: Sequence[Candidate]) -> list[Candidate]:
+    """Those of `found` with the fast cards filled first that are better for it."""
+    return [better for candidate in found if not candidate.written and (better := steered(search, candidate)) is not None]
+
+
+def _steered_as_asked(search: Search, candidate: Candidate, cards: tuple[Gpu, ...]) -> Candidate | None:
+    """The fast cards filled first in the user's order of `cards`, beginning with what is begun with where the order is free."""
+    kv, context = candidate.settings.kv_type, search.per_slot(candidate) if serves(candidate) else search.want.context
+    usual = tuple(sorted(cards, key=lambda card: card.index))
+    orders = (order for order in (usual, *_orders(usual)) if search.can_hold(order, kv, context))
+    return steered(search, next(filter(None, (search.serving(order, kv, context) for order in orders)), candidate), cards)
 
 
 def _worth_a_look(search: Search, cards: tuple[Gpu, ...]) -> tuple[tuple[str, str], ...]:
@@ -149,15 +162,15 @@ def _written(search: Search, found: Sequence[Candidate], free_order: bool) -> li
     for one in found:
         if len(one.gpus) > 1 and not one.written:
             by_fit.setdefault((frozenset(card.index for card in one.gpus), one.settings.kv_type), []).append(one)
-    better = (_better(search, alike, free_order) for alike in by_fit.values())
-    return [one for one in better if one is not None]
+    return [better for alike in by_fit.values() for better in _better(search, alike, free_order)]
 
 
-def _better(search: Search, by_fit: Sequence[Candidate], free_order: bool) -> Candidate | None:
-    """The one that is better than all of `by_fit`, which have cards and KV type in common."""
-    cards, kv, want = by_fit[0].gpus, by_fit[0].settings.kv_type, search.want
+def _better(search: Search, by_fit: Sequence[Candidate], free_order: bool) -> Iterator[Candidate]:
+    """Those that are better than all of `by_fit`, which have cards and KV type in common."""
     serving = [search.rated(one) for one in by_fit if serves(one)]
     reached = max(map(search.per_slot, serving), default=0)
+    best = max((one for one in serving if search.per_slot(one) == reached), key=_speed, default=by_fit[0])
+    cards, kv, want = best.gpus, best.settings.kv_type, search.want
 
     def probe(context: int) -> Candidate | None:
         return divide.whole(search, cards, kv, context, free_order=free_order)
@@ -165,9 +178,10 @@ def _better(search: Search, by_fit: Sequence[Candidate], free_order: bool) -> Ca
     if reached < want.context:
         more = probe(min(max(int(reached * MORE_CONTEXT), want.context_least), want.context))
         if more is not None:
-            return search.largest(probe, most=search.most_context(cards, kv), known=more) or more
+            yield search.largest(probe, most=search.most_context(cards, kv), known=more) or more
     faster = probe(reached) if reached else None
-    return faster if faster is not None and _speed(faster) >= max(map(_speed, serving)) * divide.WORTH_WRITING else None
+    if faster is not None and _speed(faster) >= _speed(best) * divide.WORTH_WRITING:
+        yield faster
 
 
 def _growing(cards: tuple[Gpu, ...]) -> list[tuple[Gpu, ...]]:
@@ -253,26 +267,40 @@ def _kind(card: Gpu) -> tuple[object, ...]:
     return card.name, card.free_bytes, headroom_bytes(card)
 
 
-def _offloaded(search: Search, want: Wants, cards: tuple[Gpu, ...], free_order: bool) -> list[Candidate]:
-    """A part in RAM, where less context means more layers on the cards: the wanted context and a quarter of it, each KV type, and the
-    orders of the cards, of which the first also holds what is copied from RAM. And of each what rigtui's own division makes of it.
-    """
-    found = _offloaded_by_fit(search, want, cards, free_order)
-    best: dict[tuple[tuple[str, str], int], float] = {}
+def _divided(search: Search, found: Sequence[Candidate], cards: tuple[Gpu, ...], free_order: bool) -> list[Candidate]:
+    """Of each way that gives something up what rigtui's own division makes of it, where that is clearly faster."""
+    if not search.model.mtp_layers:
+        return []  # `--fit` itself can do it
+    best: dict[tuple[frozenset[int], tuple[str, str], int], Candidate] = {}
     for one in found:
-        key = one.settings.kv_type, search.per_slot(one)
-        best[key] = max(best.get(key, 0.0), _speed(search.rated(one)) if one.status != "no_fit" else 0.0)
-    written = ((divide.spilled(search, cards, *key, free_order=free_order), speed) for key, speed in best.items())
-    return [*found, *(one for one, speed in written if one is not None and _speed(one) >= speed * divide.WORTH_WRITING)]
+        if one.gpus and one.status != "fits" and (one.status != "no_fit" or len(one.gpus) == len(cards)):
+            key = (frozenset(card.index for card in one.gpus), one.settings.kv_type, search.per_slot(one))
+            best[key] = max(best.get(key, one), one, key=lambda one: _serving_speed(search, one))
+    better = []
+    for (_, kv, context), one in best.items():
+        whole = divide.whole(search, one.gpus, kv, context, free_order=free_order)
+        written = whole or divide.spilled(search, one.gpus, kv, context, free_order=free_order)
+        if written is not None and _speed(written) >= _serving_speed(search, one) * divide.WORTH_WRITING:
+            better.append(written)
+    return better
 
 
-def _offloaded_by_fit(search: Search, want: Wants, cards: tuple[Gpu, ...], free_order: bool) -> list[Candidate]:
+def _serving_speed(search: Search, candidate: Candidate) -> float:
+    return _speed(search.rated(candidate)) if candidate.status != "no_fit" else 0.0
+
+
+def _offloaded(search: Search, want: Wants, cards: tuple[Gpu, ...], free_order: bool, free_targets: bool) -> list[Candidate]:
+    """A part in RAM, where less context means more layers on the cards, up to all of them: the wanted context and a quarter of it, each
+    KV type, and the orders of the cards, of which the first also holds what is copied from RAM.
+    """
     found = [_halved(search, cards, kv, want.context) for kv in want.kv_types]
     quarter = max(want.context // 4, want.context_least)
     if not want.context_fixed and quarter < want.context:
         found += [_halved(search, cards, kv, quarter) for kv in (want.kv_types[0], want.kv_types[-1])[: len(want.kv_types)]]
     if not free_order or len(cards) == 1:
         return found
+    if free_targets:
+        found += _steered(search, found)
     best = max((search.rated(candidate) for candidate in found if candidate.status != "no_fit"), key=_speed, default=None)
     if best is None:
         return found

@@ -77,16 +77,18 @@ class _Division:
         self.in_ram = in_ram
         self.need = needs(search.model, search.table, search.settings((), kv, context), context * search.want.slots)
         self.sums: dict[tuple[int, bool], list[int]] = {}
-        least = self.need.compute.least(self.need.context, pipeline=False)
-        self.first, self.other = least, least
+        self.least = self.need.compute.least(self.need.context, pipeline=False)
+        self.first, self.other = self.least, self.least
         """The largest compute buffer seen of a line's first card, which holds what is copied from RAM, and of the others."""
 
     def best(self, cards: Sequence[Gpu], free_order: bool) -> Candidate | None:
-        """The fastest that is found."""
-        lines = self._by_speed(cards) if free_order else [_Line(tuple(cards), True), _Line(tuple(cards), False)]
-        found = [self.judged(line) for line in lines]
+        """The fastest that is found: in the order of `cards`, and where that is free in others."""
+        lines = [_Line(tuple(cards), True), _Line(tuple(cards), False)][: len(cards)]
+        if free_order:
+            lines += self._by_speed(cards)
         if free_order and 2 < len(cards) <= MOST_PERMUTED:
-            found += [self.judged(line) for line in self._promising(cards) if line not in lines]
+            lines += self._promising(cards)
+        found = [self.judged(line) for line in dict.fromkeys(lines)]
         return max((one for one in found if one is not None), key=lambda one: one.decode_tok_s or 0.0, default=None)
 
     @staticmethod
@@ -105,6 +107,7 @@ class _Division:
         """This line with the fewest experts in RAM with which every card keeps its headroom; None where none does."""
         search = self.search
         settings = search.settings(line.cards, self.kv, self.context)
+        self.first, self.other = self.least, self.least
         for _ in range(TRIES):
             filled = self._filled(line)
             if filled is None:

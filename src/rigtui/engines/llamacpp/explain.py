@@ -51,9 +51,8 @@ def _cards(rig: Rig, derivation: Derivation, candidate: Candidate) -> list[Reaso
     elif candidate.steered:
         found.append(Reason("fast_first", _fast_first(candidate)))
     elif candidate.in_vram:
-        found.append(
-            Reason("fit_decides", "llama.cpp's own --fit divides the layers by free memory; rigtui sets only what it must leave free")
-        )
+        way = "divides the layers by free memory" if candidate.fitted.fills is None else "fills card after card"
+        found.append(Reason("fit_decides", f"llama.cpp's own --fit {way}; rigtui sets only what it must leave free"))
     return found + _ram(candidate)
 
 

@@ -28,25 +28,33 @@ HELD_BACK = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
 """Layers by which a slow card is held back less than all that is left over: whole layers never fit the others to the byte."""
 
 
-def steered(search: Search, candidate: Candidate) -> Candidate | None:
-    """The same with the fast cards filled first, when that is worth it."""
+def steered(search: Search, candidate: Candidate, order: Sequence[Gpu] | None = None) -> Candidate | None:
+    """The same with the fast cards filled first, when that is worth it; `order` is that of the cards where it is the user's."""
     speeds = [card.bandwidth_gb_s for card in candidate.gpus]
     if len(candidate.gpus) < 2 or not candidate.in_vram or None in speeds or len(set(speeds)) == 1:
         return None
     kept = all(after >= OWN_TARGET for after in candidate.free_after)
     least = (search.rated(candidate).decode_tok_s or 0.0) * (WORTH_STEERING if kept else 1.0)
-    better = [found for found in _steered(search, candidate) if (found.decode_tok_s or 0.0) > least]
+    if order is not None and tuple(order) != candidate.gpus:
+        least = 0.0  # another order is none that the user asked for
+    better = [found for found in _steered(search, candidate, order) if (found.decode_tok_s or 0.0) > least]
     return max(better, key=lambda found: found.decode_tok_s or 0.0, default=None)
 
 
-def _steered(search: Search, candidate: Candidate) -> Iterator[Candidate]:
-    slow_first = sorted(candidate.gpus, key=lambda card: card.bandwidth_gb_s or 0.0)
+def _steered(search: Search, candidate: Candidate, order: Sequence[Gpu] | None) -> Iterator[Candidate]:
+    slow_first = sorted(order or candidate.gpus, key=_speed)
+    fast_first = slow_first[::-1] if order is None else sorted(order, key=_speed, reverse=True)
+    found = []
     # Dense layers are filled from the last card on, whole layers of a mixture from the first; the last has the head.
-    if search.model.experts is None:
-        found = (_filled(search, candidate, slow_first), _filled(search, candidate, slow_first[::-1]))
-    else:
-        found = (_filled(search, candidate, slow_first[::-1]), _held_back(search, candidate, slow_first))
+    if order is None or slow_first == list(order):
+        found.append((_filled if search.model.experts is None else _held_back)(search, candidate, slow_first))
+    if order is None or fast_first == list(order):
+        found.append(_filled(search, candidate, fast_first))
     yield from (search.rated(replace(one, steered=True)) for one in found if one is not None)
+
+
+def _speed(card: Gpu) -> float:
+    return card.bandwidth_gb_s or 0.0
 
 
 def _filled(search: Search, candidate: Candidate, cards: Sequence[Gpu]) -> Candidate | None:
