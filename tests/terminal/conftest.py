@@ -30,7 +30,10 @@ class Terminal:
         self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "main", "-x", str(width), "-y", str(height), line)
 
     def _tmux(self, *arguments: str) -> str:
-        done = subprocess.run(["tmux", "-S", str(self._socket), *arguments], capture_output=True, text=True, check=True, timeout=30)
+        # Python's own view of it: readline, which pytest loads, sets COLUMNS and LINES behind that, and they would be rigtui's size.
+        environment = dict(os.environ)
+        command = ["tmux", "-S", str(self._socket), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=environment)
         return done.stdout
 
     def screen(self) -> str:
@@ -44,6 +47,11 @@ class Terminal:
     def text(self, words: str) -> None:
         """Type."""
         self._tmux("send-keys", "-t", "main", "-l", words)
+
+    def resize(self, width: int, height: int) -> None:
+        """Another size, as if the window was dragged."""
+        self._tmux("resize-window", "-t", "main", "-x", str(width), "-y", str(height))
+        self.size = (width, height)
 
     def wait(self, *words: str, gone: str | None = None, fault: Callable[[str], str] = lambda _: "") -> str:
         """Wait until all of `words` are on the screen (and `gone` is not), without a `fault`, and return it.

@@ -126,3 +126,22 @@ def test_a_machine_with_nothing_says_what_to_do_and_takes_a_folder(terminal, hom
     screen.wait(gone="Launch the engine")
     screen.keys("q")
     screen.wait("LEFT")
+
+
+def test_a_window_that_changes_its_size_is_drawn_anew(terminal, models, nvml_stub):
+    nvml_stub(stub.MIXED)
+    for number in range(6):
+        tiny_llama(models / f"gamma-{number}.gguf", name=f"gamma-{number}", context=8192)
+    screen = terminal(160, 48)
+    screen.wait("alpha", "gamma-5", "KV cache", "8 models")
+    for size, shows in (
+        ((80, 24), ("KV cache", "l launch", "q quit")),
+        ((40, 10), ("l launch", "q quit")),
+        ((120, 36), ("KV cache", "alpha", "gamma-5", "8 models", "l launch")),
+        ((160, 48), ("KV cache", "alpha", "gamma-5", "8 models", "l launch")),
+    ):
+        screen.resize(*size)
+        shown = screen.wait(*shows, gone="LEFT")
+        assert max(map(len, shown.splitlines())) <= size[0]
+    screen.keys("q")
+    screen.wait("LEFT")

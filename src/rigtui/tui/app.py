@@ -15,7 +15,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.theme import Theme
 
-from rigtui.errors import RigtuiError, UsageError
+from rigtui.errors import EXIT_FAILED, RigtuiError, UsageError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings
 from rigtui.tui.colors import variable_defaults
@@ -194,6 +194,18 @@ class RigtuiApp(KeysInTurn):
         screen = self.screen_stack[0]
         assert isinstance(screen, CockpitScreen)
         return screen
+
+    def _handle_exception(self, error: Exception) -> None:
+        """A fault in rigtui itself ends the screen with a sentence and exit code 1. Textual 8.2.8 would print every local variable."""
+        from rigtui.tui.fault import told
+
+        self._return_code = EXIT_FAILED
+        if self._exception is None:
+            self._exit_renderables.append(Text(told(error, self._program)))
+            # A test's pilot raises it again.
+            self._exception = error
+            self._exception_event.set()
+        self._close_messages_no_wait()
 
     def action_help(self) -> None:
         """What every key does."""

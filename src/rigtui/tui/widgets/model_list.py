@@ -55,8 +55,10 @@ class ModelList(ScrollView, can_focus=True):
         self._hover: str | None = None
         self._lines: list[tuple[Item, int]] = []
         """Item and line of it, for every line from the top."""
+        self._two_lines = False
+        """Whether every model has two of `_lines`: the terminal may have another height by the time they are drawn."""
         self._key: tuple[object, ...] = ()
-        self._strips: dict[tuple[Item, int, str], Strip] = {}
+        self._strips: dict[tuple[Item, int, str, int], Strip] = {}
 
     def on_mount(self) -> None:
         """New colours, new strips."""
@@ -79,14 +81,15 @@ class ModelList(ScrollView, can_focus=True):
 
     @property
     def roomy(self) -> bool:
-        """Every model has two lines, with words beside the figures."""
+        """There is room for two lines for every model, with words beside the figures."""
         return self.app.size.height >= ROOMY_HEIGHT
 
     def _lay_out(self) -> None:
         """Which line shows what."""
         lines: list[tuple[Item, int]] = []
+        self._two_lines = self.roomy
         for item in self._items:
-            tall = isinstance(item, ModelRow) and (self.roomy or item.path == self._cursor)
+            tall = isinstance(item, ModelRow) and (self._two_lines or item.path == self._cursor)
             lines += [(item, 0), (item, 1)] if tall else [(item, 0)]
         self._lines = lines
         self._strips = {key: strip for key, strip in self._strips.items() if len(self._strips) < 2 * len(lines) + 8}
@@ -122,7 +125,7 @@ class ModelList(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         item, line = self._lines[at]
         state = self._state_of(item)
-        key = (item, line, state)
+        key = (item, line, state, width)
         if key not in self._strips:
             self._strips[key] = self._strip(item, line, state, width)
         return self._strips[key]
@@ -139,7 +142,7 @@ class ModelList(ScrollView, can_focus=True):
         if isinstance(item, Title):
             content = Content(f" {middle(item.text, width - 1)}")
         else:
-            content = row_lines(item, width, roomy=self.roomy, open_=state == "cursor", sort=self._sort)[line]
+            content = row_lines(item, width, roomy=self._two_lines, open_=state == "cursor", sort=self._sort)[line]
         strips = Visual.to_strips(self, content, width, 1, style)
         return strips[0].adjust_cell_length(width, style.rich_style) if strips else Strip.blank(width, style.rich_style)
 
@@ -154,7 +157,7 @@ class ModelList(ScrollView, can_focus=True):
 
     def action_page(self, step: int) -> None:
         """As many models on as are seen at once."""
-        self.action_cursor(step * max(1, self.size.height // (2 if self.roomy else 1) - 1))
+        self.action_cursor(step * max(1, self.size.height // (2 if self._two_lines else 1) - 1))
 
     def _go(self, path: str) -> None:
         if path != self._cursor:
