@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from textual import on
 
+from rigtui.text import clean
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui import state as st
 from rigtui.tui.messages import Launched, LaunchSaid, Noted
