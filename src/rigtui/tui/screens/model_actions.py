@@ -11,7 +11,7 @@ from textual import on
 from rigtui.tui import shelf as sh
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import Placed, RigRead, ShelfRead
+from rigtui.tui.messages import FolderAdded, Placed, RigRead, ShelfRead
 from rigtui.tui.plan_pace import needs_new_plan
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.view import model_groups, models_title
@@ -92,6 +92,31 @@ class ModelActions(CockpitBase):
         if key != self._listed[0]:
             self._listed = (key, model_groups(state, self._sections(), running))
         self.query_one(ModelPicker).show(self._listed[1], state.selected, state.shelf.sort, models_title(state), subtitle)
+
+    def action_rescan(self) -> None:
+        """Search the models again, and the engines."""
+        self.background("prepare", partial(tasks.prepare, self.services, self.post_message))
+        self.search_models()
+
+    def action_add_folder(self) -> None:
+        """Type a folder with models."""
+        from rigtui.tui.screens.dialogs import LineScreen
+        from rigtui.tui.typed import name_problem
+
+        text = "A folder with GGUF files or safetensors folders; it is searched with everything below it."
+        self.app.push_screen(LineScreen("Add a model folder", text, "~/", name_problem), self._folder_typed)
+
+    def _folder_typed(self, folder: str | None) -> None:
+        if folder:
+            self.background("folder", partial(tasks.add_folder, self.services, self.post_message, folder))
+
+    @on(FolderAdded)
+    def _folder_added(self) -> None:
+        self.action_rescan()
+
+    @on(ModelPicker.Picked)
+    def _picked(self, event: ModelPicker.Picked) -> None:
+        self.change(st.select(self.state, event.path), plan=True)
 
     @on(ModelPicker.Emptied)
     def _emptied(self, event: ModelPicker.Emptied) -> None:

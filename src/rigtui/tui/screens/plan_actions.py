@@ -1,64 +1,30 @@
-"""What the keys of models, choices, plan and profile do."""
+"""What the keys of choices, plan and profile do; plans side by side, and one that would work instead."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 from textual import on
 
+from rigtui.errors import UsageError
 from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import ExportReady, FolderAdded, Noted, NotSaved, Saved
+from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, NotSaved, Saved
 from rigtui.tui.screens.base import CockpitBase
+from rigtui.tui.taking import named, take
 from rigtui.tui.widgets.choices import Choices
-from rigtui.tui.widgets.picker import ModelPicker
+
+if TYPE_CHECKING:
+    from rigtui.tui.state import Cockpit
 
 MOST_CONTEXT = 1 << 24
 
 
-def context_problem(text: str) -> str | None:
-    """What is wrong with a typed context, or None; empty gives the decision back to rigtui."""
-    digits = text.strip().replace(",", "").replace(".", "").replace("_", "")
-    if not digits:
-        return None
-    if not digits.isascii() or not digits.isdigit() or not 1 <= int(digits[:9]) <= MOST_CONTEXT or len(digits) > 8:
-        return f"type a number of tokens from 1 to {MOST_CONTEXT:,}, or nothing to let rigtui decide"
-    return None
-
-
-def name_problem(text: str) -> str | None:
-    """What is wrong with a typed name."""
-    return None if text.strip() else "type a name"
-
-
 class PlanActions(CockpitBase):
-    """The part of the cockpit that changes choices."""
-
-    def action_rescan(self) -> None:
-        """Search the models again, and the engines."""
-        self.background("prepare", partial(tasks.prepare, self.services, self.post_message))
-        self.search_models()
-
-    def action_add_folder(self) -> None:
-        """Type a folder with models."""
-        from rigtui.tui.screens.dialogs import LineScreen
-
-        text = "A folder with GGUF files or safetensors folders; it is searched with everything below it."
-        self.app.push_screen(LineScreen("Add a model folder", text, "~/", name_problem), self._folder_typed)
-
-    def _folder_typed(self, folder: str | None) -> None:
-        if folder:
-            self.background("folder", partial(tasks.add_folder, self.services, self.post_message, folder))
-
-    @on(FolderAdded)
-    def _folder_added(self) -> None:
-        self.action_rescan()
-
-    @on(ModelPicker.Picked)
-    def _picked(self, event: ModelPicker.Picked) -> None:
-        self.change(st.select(self.state, event.path), plan=True)
+    """The part of the cockpit that changes choices, compares plans and keeps them."""
 
     @on(Choices.Turned)
     def _turned(self, event: Choices.Turned) -> None:
@@ -87,16 +53,21 @@ class PlanActions(CockpitBase):
 
     def action_context_exact(self) -> None:
         """Type the context."""
+        from rigtui.tui import typed
         from rigtui.tui.screens.dialogs import LineScreen
+
+        def wrong(line: str) -> str | None:
+            return typed.number_problem(line, 1, MOST_CONTEXT, "a number of tokens")
 
         own = self.state.overrides.context
         text = "Tokens per request. Empty: rigtui gives as much as fits, up to what the use case wants."
-        self.app.push_screen(LineScreen("Context", text, str(own) if own else "", context_problem), self._context_typed)
+        self.app.push_screen(LineScreen("Context", text, str(own) if own else "", wrong), self._context_typed)
 
     def _context_typed(self, text: str | None) -> None:
+        from rigtui.tui import typed
+
         if text is not None:
-            digits = text.replace(",", "").replace(".", "").replace("_", "")
-            wanted, trained = int(digits) if digits else None, st.trained_context(self.state)
+            wanted, trained = typed.number(text), st.trained_context(self.state)
             self.change(st.with_context(self.state, wanted), plan=True)
             if wanted and trained and wanted > trained:
                 text = f"{wanted:,} tokens, as you set: the model was trained for {trained:,}, beyond that it loses track"
@@ -110,9 +81,39 @@ class PlanActions(CockpitBase):
         """The user's changes taken back."""
         self.change(st.reset(self.state), plan=True)
 
+    def action_compare(self) -> None:
+        """Plans side by side."""
+        from rigtui.tui.screens.compare import ComparePage
+
+        self.app.push_screen(ComparePage(self.services, self.state, self._compared))
+
+    def action_take_alternative(self, number: int) -> None:
+        """The plan with this number under `instead` becomes the choice."""
+        offered = self.state.plan.alternatives[number - 1 : number] if self.state.plan is not None else ()
+        asked = st.derivation(self.state)
+        if offered and asked is not None:
+            answer = partial(AlternativeFound, offered[0])
+            self.background("others", partial(tasks.derive_others, self.services, self.post_message, *asked, answer=answer), exclusive=True)
+
+    @on(AlternativeFound)
+    def _alternative_found(self, event: AlternativeFound) -> None:
+        plan = named(event.alternative, event.plans)
+        if self.state.plan is None or event.alternative not in self.state.plan.alternatives:
+            return
+        try:
+            if plan is None:
+                raise UsageError("this one needs another file than the chosen model")
+            self.change(take(self.state, plan), plan=True)
+        except UsageError as error:
+            self.post_message(Noted(str(error), title="instead", failed=True))
+
+    def _compared(self, state: Cockpit) -> None:
+        self.change(state, plan=state.choice != self.state.choice)
+
     def action_save_profile(self) -> None:
         """Type a name and keep the choices."""
         from rigtui.tui.screens.dialogs import LineScreen
+        from rigtui.tui.typed import name_problem
 
         candidate, intent = self.state.candidate, st.intent(self.state)
         if candidate is None or intent is None:

@@ -1,4 +1,4 @@
-"""What the key of the rig does: another rig in the place of this machine's, and plans side by side."""
+"""What the key of the rig does: another rig in the place of this machine's."""
 
 from __future__ import annotations
 
@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
-from rigtui.errors import RigtuiError, UsageError
+from rigtui.errors import RigtuiError
 from rigtui.tui import rig_swap, tasks
-from rigtui.tui import state as st
-from rigtui.tui.messages import AlternativeFound, Noted, RigsRead, RigTried
+from rigtui.tui.messages import Noted, RigsRead, RigTried
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.taking import named, take
 
 if TYPE_CHECKING:
     from rigtui.rig.rig import Rig
-    from rigtui.tui.state import Cockpit
 
 ADD = "A card by its name, with its size where several were sold: RTX 4090, 3060 12, RTX A6000."
 FILE = "A rig file; `rigtui rig save FILE` writes one on another machine."
@@ -25,7 +22,7 @@ SAVE = "A name; the rig is kept in the folder rigs beside config.toml."
 
 
 class RigActions(CockpitBase):
-    """The part of the cockpit that tries other rigs and compares."""
+    """The part of the cockpit that tries other rigs."""
 
     def action_other_rig(self) -> None:
         """Choose another rig."""
@@ -99,32 +96,3 @@ class RigActions(CockpitBase):
         self.change(state, plan=True)
         if rig is not None and rig_swap.waits(state):
             self.post_message(Noted("your choice of cards and headroom waits until this machine is back", title="rig"))
-
-    def action_compare(self) -> None:
-        """Plans side by side."""
-        from rigtui.tui.screens.compare import ComparePage
-
-        self.app.push_screen(ComparePage(self.services, self.state, self._compared))
-
-    def action_take_alternative(self, number: int) -> None:
-        """The plan with this number under `instead` becomes the choice."""
-        offered = self.state.plan.alternatives[number - 1 : number] if self.state.plan is not None else ()
-        asked = st.derivation(self.state)
-        if offered and asked is not None:
-            answer = partial(AlternativeFound, offered[0])
-            self.background("others", partial(tasks.derive_others, self.services, self.post_message, *asked, answer=answer), exclusive=True)
-
-    @on(AlternativeFound)
-    def _alternative_found(self, event: AlternativeFound) -> None:
-        plan = named(event.alternative, event.plans)
-        if self.state.plan is None or event.alternative not in self.state.plan.alternatives:
-            return
-        try:
-            if plan is None:
-                raise UsageError("this one needs another file than the chosen model")
-            self.change(take(self.state, plan), plan=True)
-        except UsageError as error:
-            self.post_message(Noted(str(error), title="instead", failed=True))
-
-    def _compared(self, state: Cockpit) -> None:
-        self.change(state, plan=state.choice != self.state.choice)

@@ -30,14 +30,6 @@ TYPED = {
 """Row -> override, title, text, least and most."""
 
 
-def number_problem(text: str, least: int, most: int) -> str | None:
-    """What is wrong with a typed number, or None; empty gives the decision back."""
-    digits = text.strip().replace(",", "")
-    if not digits or (digits.isascii() and digits.isdigit() and len(digits) < 10 and least <= int(digits) <= most):
-        return None
-    return f"type a number from {least:,} to {most:,}, or nothing to let rigtui decide"
-
-
 class WhatIfActions(CockpitBase):
     """The part of the cockpit that tries things out."""
 
@@ -66,17 +58,20 @@ class WhatIfActions(CockpitBase):
         self.change(whatif.give_back(self.state, event.name), plan=True)
 
     def _type(self, name: str) -> None:
+        from rigtui.tui import typed
         from rigtui.tui.screens.dialogs import LineScreen
 
         override, title, text, least, most = TYPED[name]
         own = getattr(self.state.overrides, override)
 
-        def typed(digits: str | None) -> None:
-            if digits is not None:
-                number = int(digits.replace(",", "")) if digits else None
-                self.change(replace(self.state, overrides=replace(self.state.overrides, **{override: number})), plan=True)
+        def entered(line: str | None) -> None:
+            if line is not None:
+                self.change(replace(self.state, overrides=replace(self.state.overrides, **{override: typed.number(line)})), plan=True)
 
-        self.app.push_screen(LineScreen(title, text, str(own) if own else "", lambda line: number_problem(line, least, most)), typed)
+        def wrong(line: str) -> str | None:
+            return typed.number_problem(line, least, most)
+
+        self.app.push_screen(LineScreen(title, text, str(own) if own else "", wrong), entered)
 
     def _choose_cards(self) -> None:
         from rigtui.tui.screens.card_choice import CardChoice
