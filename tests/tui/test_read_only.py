@@ -21,6 +21,7 @@ SHOWS = {
     "model_folders",
     "read_shelf",
     "last_used",
+    "launches_unasked",
     "derive",
     "derive_others",
     "read_rigs",

@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from rigtui.errors import UsageError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.choose import summary
-from rigtui.planning.plan import Alternative, Plan, PlanHost
+from rigtui.planning.plan import Alternative, Expected, Plan, PlanHost
 from rigtui.tui import comparing
 from rigtui.tui import state as st
 from rigtui.tui.state import Cockpit
-from rigtui.tui.taking import named, take
+from rigtui.tui.taking import fewest, named, take
 from tui.fakes.models import MODELS, USE_CASES
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import no_gpu_rig, two_cards
@@ -43,10 +43,30 @@ def test_cards_in_their_order_kv_type_and_context_become_the_users():
     state = Cockpit(rig=RIG, plan=plan(), overrides=Overrides(ubatch=256, fit_target_mib=(1, 2)), use_cases=USE_CASES)
     turned = replace(plan(), devices=tuple(reversed(plan().devices)))
     assert take(state, turned).overrides == Overrides(
-        ubatch=256, gpus=("GPU-1", "GPU-0"), kv_type=("q8_0", "q8_0"), context=plan().context_per_slot
+        ubatch=256, gpus=("GPU-1", "GPU-0"), fit_target_mib=(2, 1), kv_type=("q8_0", "q8_0"), context=plan().context_per_slot
     )
     assert take(state, replace(turned, engine="vllm")).engine == "vllm" and take(state, turned).engine == "auto"
     assert st.reset(take(state, turned)).overrides == state.initial
+
+
+def test_only_what_a_plan_needs_to_come_out_is_set():
+    state = Cockpit(rig=RIG, plan=plan(), use_cases=USE_CASES)
+
+    def derived(chosen: Cockpit) -> Plan:
+        return plan(gpus=chosen.overrides.gpus, kv_type=chosen.overrides.kv_type, context=chosen.overrides.context)
+
+    usual = plan(gpus=("GPU-0",))
+    assert fewest(state, usual, derived)[0].overrides == Overrides(gpus=("GPU-0",))
+    assert fewest(state, ALONE, derived)[0].overrides == Overrides(gpus=("GPU-0",), context=4096)
+    own = replace(state, overrides=Overrides(kv_type=usual.kv_type))
+    assert fewest(own, usual, derived)[0].overrides == Overrides(gpus=("GPU-0",), kv_type=usual.kv_type)
+
+
+def test_a_plan_that_comes_out_otherwise_as_the_users_own_says_so():
+    faster = replace(ALONE, expected=Expected(decode_tok_s=80.0))
+    taken, note = fewest(Cockpit(rig=RIG, plan=plan(), use_cases=USE_CASES), faster, lambda _chosen: ALONE)
+    assert taken.overrides.gpus == ("GPU-0",)
+    assert note == "as your own choice it is 4,096 tokens with KV q8_0, about 38 tok/s instead of 4,096 tokens with KV q8_0, about 80 tok/s"
 
 
 def test_what_no_choice_gives_is_one_sentence():

@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profiles import load
+from rigtui.planning.plan import Plan
+from rigtui.tui import state as st
 from rigtui.tui.screenshot import main as take_picture
 from rigtui.tui.screenshot import tidy
 from rigtui.tui.state import Cockpit
-from rigtui.tui.taking import take
+from rigtui.tui.taking import fewest
 from rigtui.tui.wiring import difference, services
 from tools.make_gguf import tiny_llama
 from tui.fakes.models import MODELS, USE_CASES
@@ -140,8 +142,13 @@ def test_what_would_work_instead_is_what_comes_out_when_it_is_taken(here):
     state = Cockpit(rig=rig, plan=here.derive(rig, found.model, intent, ()), use_cases=(intent.use_case,))
     others = here.derive_others(rig, found.model, intent, ())[:3]
     assert others
+
+    def derived(chosen: Cockpit) -> Plan:
+        return here.derive(rig, found.model, st.intent(chosen), ())
+
     for other in others:
-        taken = take(state, other)
-        again = here.derive(rig, found.model, Intent(use_case=intent.use_case, overrides=taken.overrides, engine=taken.engine), ())
+        taken, note = fewest(state, other, derived)
+        again = derived(taken)
         assert [device.name for device in again.devices] == [device.name for device in other.devices]
-        assert (again.kv_type, again.context) == (other.kv_type, other.context)
+        assert (again.kv_type, again.context, again.expected, note) == (other.kv_type, other.context, other.expected, "")
+        assert taken.overrides == Overrides(gpus=taken.overrides.gpus)  # context and KV type are rigtui's own

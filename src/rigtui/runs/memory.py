@@ -17,7 +17,7 @@ from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.models.resolve import resolve
 from rigtui.planning import given_up
-from rigtui.planning.choose import choose, engine_for
+from rigtui.planning.choose import choose, different, engine_for, ranked
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.lessons import Lessons, learn
 from rigtui.planning.outcomes import GivenUp, RunResult
@@ -92,6 +92,11 @@ def derive(
     plan = choose(rig, model, intent, builds, here=here, constraints=constraints, lessons=known, known=dryrun_store.load())
     build = next((build for build in builds if build.engine == plan.engine), None)
     return Derived(plan=plan, model=model, constraints=with_constraints(constraints, known.about(rig, model, intent, build)))
+
+
+def others(rig: Rig, model: Model, intent: Intent, builds: Sequence[Build]) -> tuple[Plan, ...]:
+    """What would work instead of that plan with the same file, the best first; with the same lessons. Raises what `choose` raises."""
+    return tuple(different(ranked(rig, model, intent, builds, lessons=lessons(), known=dryrun_store.load())))
 
 
 def _instead(known: Lessons, rig: Rig, model: Model, intent: Intent, builds: Sequence[Build], here: bool) -> Derived | None:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from rigtui.runs.results import RunResult
     from rigtui.runs.state import LaunchRequest, RunState
     from rigtui.tui.exporting import ExportText
+    from rigtui.tui.pinned import Choice
     from rigtui.tui.placing import Placement
     from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
     from rigtui.tui.shelf import Shelf
+    from rigtui.tui.state import Cockpit
 
 
 class RigRead(Message):
@@ -142,6 +144,14 @@ class AlternativeFound(Message):
         super().__init__()
         self.alternative = alternative
         self.plans = plans
+
+
+class Taken(Message):
+    """The settings that give the plan which the user took, and what of it is different all the same; `before`: the choice until then."""
+
+    def __init__(self, before: Choice, chosen: Cockpit, note: str) -> None:
+        super().__init__()
+        self.before, self.chosen, self.note = before, chosen, note
 
 
 class RigsRead(Message):

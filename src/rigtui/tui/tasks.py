@@ -37,6 +37,7 @@ from rigtui.tui.messages import (
     RunsRead,
     Saved,
     ShelfRead,
+    Taken,
     TipsRead,
     VerifyStarted,
 )
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from rigtui.runs.state import RunState
     from rigtui.tui.rig_watch import RigWatch
     from rigtui.tui.services import Conversation, LogSource, Others, Services
+    from rigtui.tui.state import Cockpit
 
 Post = Callable[[Message], object]
 
@@ -240,6 +242,20 @@ def derive_others(
         return
     if not cancelled(worker):
         post(answer(plans))
+
+
+def take(services: Services, post: Post, state: Cockpit, plan: Plan) -> None:
+    """Which settings give `plan`, one of those that would work instead."""
+    from rigtui.tui.state import derivation
+    from rigtui.tui.taking import fewest
+
+    def derive(chosen: Cockpit) -> Plan:
+        asked = derivation(chosen)
+        if asked is None:
+            raise UsageError("the model is gone; compare again")
+        return services.derive(*asked)
+
+    told(post, "instead", lambda: post(Taken(state.choice, *fewest(state, plan, derive))))
 
 
 def read_rigs(services: Services, post: Post) -> None:

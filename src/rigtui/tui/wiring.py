@@ -11,7 +11,6 @@ from rigtui.cli.target import builds_for, current_rig, installed_builds, profile
 from rigtui.engines.rooms import HOW_TO_GET, room
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
 from rigtui.planning import given_up
-from rigtui.planning.choose import different, ranked
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import lost, memory, pending, verify, watch
@@ -114,7 +113,7 @@ class Local:
 
     def derive_others(self, rig: Rig, model: Model, intent: Intent, builds: tuple[Build, ...]) -> tuple[Plan, ...]:
         """What would work instead, the best first."""
-        return tuple(different(ranked(self._with_pending(rig), model, intent, builds)))
+        return memory.others(self._with_pending(rig), model, intent, builds)
 
     def _with_pending(self, rig: Rig) -> Rig:
         """A rig that is tried, or that of a rig file, has no runs of ours."""

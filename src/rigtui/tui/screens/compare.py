@@ -34,10 +34,10 @@ class ComparePage(Page):
     PLACE = "compare"
     BINDINGS = bindings("compare", "page")
 
-    def __init__(self, services: Services, state: Cockpit, change: Callable[[Cockpit], object]) -> None:
-        """`change` is told of a state with other kept plans, or with the choice of one."""
+    def __init__(self, services: Services, state: Cockpit, change: Callable[[Cockpit], object], choose: Callable[[Plan], object]) -> None:
+        """`change` is told of a state with other kept plans, or with the choice of one; `choose` of a plan that would work instead."""
         super().__init__(services)
-        self._state, self._change = state, change
+        self._state, self._change, self._choose = state, change, choose
         self._others: tuple[Plan, ...] = ()
         self._at = 0
 
@@ -115,12 +115,15 @@ class ComparePage(Page):
         here = self._here
         if here is None or here.plan is self._state.plan:
             return
-        try:
-            chosen = cmp.restore(self._state, here.pinned) if here.pinned is not None else take(self._state, here.plan)
-        except UsageError as error:
-            self.notify(str(error), title="compare", severity="error", markup=False)
-            return
-        self._change(chosen)
+        if here.pinned is not None:
+            self._change(cmp.restore(self._state, here.pinned))
+        else:
+            try:
+                take(self._state, here.plan)
+            except UsageError as error:
+                self.notify(str(error), title="compare", severity="error", markup=False)
+                return
+            self._choose(here.plan)
         self.dismiss(None)
 
     def on_click(self, event: Click) -> None:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from textual import on
 
-from rigtui.errors import UsageError
 from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, NotSaved, Saved
+from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, NotSaved, Saved, Taken
 from rigtui.tui.screens.base import CockpitBase
-from rigtui.tui.taking import named, take
+from rigtui.tui.taking import named
 from rigtui.tui.widgets.choices import Choices
 
 if TYPE_CHECKING:
+    from rigtui.planning.plan import Plan
     from rigtui.tui.state import Cockpit
 
 MOST_CONTEXT = 1 << 24
@@ -85,7 +85,7 @@ class PlanActions(CockpitBase):
         """Plans side by side."""
         from rigtui.tui.screens.compare import ComparePage
 
-        self.app.push_screen(ComparePage(self.services, self.state, self._compared))
+        self.app.push_screen(ComparePage(self.services, self.state, self._compared, self._take))
 
     def action_take_alternative(self, number: int) -> None:
         """The plan with this number under `instead` becomes the choice."""
@@ -100,12 +100,22 @@ class PlanActions(CockpitBase):
         plan = named(event.alternative, event.plans)
         if self.state.plan is None or event.alternative not in self.state.plan.alternatives:
             return
-        try:
-            if plan is None:
-                raise UsageError("this one needs another file than the chosen model")
-            self.change(take(self.state, plan), plan=True)
-        except UsageError as error:
-            self.post_message(Noted(str(error), title="instead", failed=True))
+        if plan is None:
+            self.post_message(Noted("this one needs another file than the chosen model", title="instead", failed=True))
+        else:
+            self._take(plan)
+
+    def _take(self, plan: Plan) -> None:
+        """Find out which settings give this plan; they become the user's."""
+        self.background("take", partial(tasks.take, self.services, self.post_message, self.state, plan), exclusive=True)
+
+    @on(Taken)
+    def _taken(self, event: Taken) -> None:
+        if event.before != self.state.choice:
+            return  # something else was chosen meanwhile
+        self.change(replace(self.state, overrides=event.chosen.overrides, engine=event.chosen.engine), plan=True)
+        if event.note:
+            self.post_message(Noted(event.note, title="instead"))
 
     def _compared(self, state: Cockpit) -> None:
         self.change(state, plan=state.choice != self.state.choice)
