@@ -70,7 +70,7 @@ def test_saved_rigs_are_listed_with_their_cards_and_a_bad_one_says_why():
     assert where == str(config_dir() / "rigs" / "my-desk.toml")
     (config_dir() / "rigs" / "bad.toml").write_text("[rig]\nnam = 'x'\n")
     bad, good = rig_files.read()
-    assert good.name == "mixed-rig" and good.summary == "RTX 4090, RTX 5070 Ti" and good.rig.simulated
+    assert good.name == good.rig.name == "my desk" and good.summary == "RTX 4090, RTX 5070 Ti" and good.rig.simulated
     assert bad.rig is None and "nam" in bad.problem
 
 

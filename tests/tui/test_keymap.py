@@ -11,6 +11,7 @@ from rigtui.paths import config_dir
 from rigtui.tui.actions import ACTIONS, BY_ID, PLACES
 from rigtui.tui.keymap import read_keymap
 from rigtui.tui.keys import Keys, clashes, key_text, parse_key, together
+from rigtui.tui.palette import ActionCommands
 from rigtui.tui.screens.help import help_lines
 from tui.fakes.rigs import two_cards
 from tui.fakes.runs import run_state
@@ -146,3 +147,9 @@ async def test_help_fits_the_place_it_is_asked_from(cockpit):
 def test_the_page_of_the_keys_names_every_action_with_its_keys():
     rows = dict(re.findall(r"^\| `([\w.]+)` \| (.+?) \|", DOC.read_text(), re.MULTILINE))
     assert rows == {action.id: " ".join(dict.fromkeys(f"`{key_text(key)}`" for key in action.keys.split(","))) for action in ACTIONS}
+
+
+async def test_no_two_entries_of_the_palette_read_alike_but_for_their_key(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        entries = [hit.text.rpartition(" (")[0] async for hit in ActionCommands(screen.app.screen).discover()]
+        assert len(set(entries)) == len(entries) and {"plan: the next use case", "plan: the use case before"} <= set(entries)

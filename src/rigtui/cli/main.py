@@ -11,7 +11,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
-from rigtui.cli.commands import COMMANDS, command
+from rigtui.cli.commands import command
 from rigtui.cli.ending import exit_code, take_sigterm_as_interrupt
 from rigtui.errors import EXIT_DONE, EXIT_FAILED, RigtuiError, UsageError
 from rigtui.text import utf8_problem
@@ -27,9 +27,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     """Parse a command line; global options get their defaults here."""
     if argv:
         # Only here: a bare `rigtui` says nothing, and the screen need not wait for a parser.
-        from rigtui.cli.parser import build_parser
+        from rigtui.cli import parser
 
-        args = build_parser(next((word for word in argv if word in COMMANDS), None)).parse_args(argv)
+        args = parser.parse(argv)
     else:
         args = cast("argparse.Namespace", SimpleNamespace(command=None))
     for option, default in (("rig_file", None), ("profiles_dir", None), ("no_color", False), ("read_only", False)):

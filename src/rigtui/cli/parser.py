@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import NoReturn
 
 from rigtui import __version__
 from rigtui.cli.commands import COMMANDS, command
 from rigtui.errors import EXIT_USAGE
+from rigtui.text import clean, nearest
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,6 +18,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Leave with the exit code of a wrong usage."""
         self.exit(EXIT_USAGE, f"rigtui: {message}; `{self.prog} --help` shows what there is\n")
+
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """Leave because of words that mean nothing here; a mistyped option is told its nearest."""
+        options = [option for action in self._actions for option in action.option_strings]
+        close = next(filter(None, (nearest(word.partition("=")[0], options) for word in words if word.startswith("-"))), None)
+        self.error(f"unrecognized arguments: {clean(' '.join(words))}" + (f" (did you mean {close}?)" if close else ""))
 
 
 def _global_options() -> Parser:
@@ -28,16 +36,26 @@ def _global_options() -> Parser:
     return options
 
 
-def build_parser(name: str | None) -> argparse.ArgumentParser:
-    """The parser; only the command `name` gets its own arguments, the others just their line of help."""
+def parse(argv: list[str]) -> argparse.Namespace:
+    """What the command line says; leaves with one sentence where it cannot be understood."""
+    parsers = _parsers(next((word for word in argv if word in COMMANDS), None))
+    args, unknown = parsers[""].parse_known_args(argv)
+    if unknown:
+        parsers[args.command or ""].unknown(unknown)
+    return args
+
+
+def _parsers(name: str | None) -> dict[str, Parser]:
+    """That of the whole, by an empty name, and those of the commands; only `name` gets its own arguments, the others a line of help."""
     options = _global_options()
     parser = Parser(
         prog="rigtui", description="Run local LLMs well on one rig of unequal GPUs. Without a command: the screen.", parents=[options]
     )
     parser.add_argument("--version", action="version", version=f"rigtui {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    found = {"": parser}
     for one, text in COMMANDS.items():
-        sub = commands.add_parser(one, help=text, description=text[0].upper() + text[1:] + ".", parents=[options])
+        found[one] = sub = commands.add_parser(one, help=text, description=text[0].upper() + text[1:] + ".", parents=[options])
         if one == name:
             command(one).configure(sub)
-    return parser
+    return found

@@ -7,7 +7,7 @@ import shlex
 
 from msgspec.structs import replace
 
-from rigtui.cli.output import print_json
+from rigtui.cli.output import note, print_json
 from rigtui.cli.target import Target, add_plan_options, target
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT
 from rigtui.planning.lessons import LEARNED
@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
         print_json(plan)
     else:
         print("\n".join(plan_lines(plan, explain=args.explain)))
+        if not args.explain and plan.status != "no_fit":
+            note("\n--explain says why, and what would work instead")
     return EXIT_NO_FIT if plan.status == "no_fit" else EXIT_DONE
 
 

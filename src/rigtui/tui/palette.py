@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,10 @@ class ActionCommands(Provider):
         return partial(self.app.run_action, action.method, self.app if action.screen == "app" else self.screen)
 
     def _name(self, action: Action) -> str:
-        return f"{action.id.partition('.')[0]}: {action.hint} ({keys_of(self.screen).shown(action.id)})"
+        group, alike = action.id.partition(".")[0], [one for one in self._here() if one.hint == action.hint]
+        # Two ways of one thing, as less and more of it, are told apart by how their sentences begin.
+        what = action.hint if len(alike) == 1 else re.split(r"[.:;,]", action.help)[0].lower()
+        return f"{group}: {what} ({keys_of(self.screen).shown(action.id)})"
 
     async def discover(self) -> Hits:
         """All of them, before anything is typed."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rigtui import files
 from rigtui.errors import RigtuiError
 from rigtui.paths import config_dir
 from rigtui.rig import rigfile
-from rigtui.text import slug
+from rigtui.text import clean, slug
 from rigtui.tui.services import SavedRig
 
 if TYPE_CHECKING:
@@ -43,9 +45,9 @@ def load(path: str) -> Rig:
 
 
 def save(name: str, rig: Rig) -> str:
-    """Keep a rig; returns where. Raises RigtuiError when the name is taken or it cannot be written."""
+    """Keep a rig under this name; returns where. Raises RigtuiError when the name is taken or it cannot be written."""
     path = folder() / f"{slug(name)}.toml"
     if path.exists():
         raise RigtuiError(f"{path} is already there; choose another name")
-    files.write_atomic(path, rigfile.dump(rig))
+    files.write_atomic(path, rigfile.dump(replace(rig, name=clean(name))))
     return str(path)

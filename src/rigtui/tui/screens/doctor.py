@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from rigtui.cli.doctor_command import WORDS
-from rigtui.text import clean
+from rigtui.text import clean, counted
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
 from rigtui.tui.messages import Examined, Noted
@@ -44,8 +44,8 @@ def check_lines(check: Check, width: int) -> list[Content]:
 
 def summary(checks: tuple[Check, ...]) -> str:
     """How it stands, in a few words."""
-    counts = [(sum(check.status == status for check in checks), WORDS[status]) for status in WORST_FIRST]
-    return ", ".join(f"{count} {word}" for count, word in counts if count)
+    counts = [(sum(check.status == status for check in checks), status) for status in WORST_FIRST]
+    return ", ".join(counted(count, WORDS[status]) if status == "warn" else f"{count} {WORDS[status]}" for count, status in counts if count)
 
 
 class DoctorPage(Page):
