@@ -95,6 +95,7 @@ class ModelPicker(Vertical):
     def open_filter(self) -> None:
         """Show the filter line and type into it: what is typed right behind the key belongs there."""
         if self._filter is None:
+            # Not an Entry: the list is to be laid out with every letter, it gets wider when its scroll bar goes.
             self._filter = Input(placeholder="filter: name, quantization, family", id="model-filter", select_on_focus=False)
             self.mount(self._filter, before=0)
         self._filter.display = True
