@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from textual.widgets import Input
 
 from rigtui.errors import UsageError
 from rigtui.intent.config import load_config
 from rigtui.paths import config_dir
 from rigtui.tui.model_folders import add_folder, with_folder
 from tools.refusal import refusal, showable
+from tui.fakes.rigs import two_cards
+from tui.fakes.world import World
 
 
 def test_without_a_file_one_is_made_that_the_reader_follows(tmp_path):
@@ -70,3 +73,19 @@ def test_a_configuration_that_cannot_be_read_is_named_and_left_as_it_is(content,
     said = refusal(lambda: add_folder(str(tmp_path)))
     assert str(path) in said and showable(said)
     assert path.read_bytes() == content
+
+
+async def test_a_folder_that_is_none_is_told_in_the_dialog_which_keeps_what_was_typed(cockpit, home):
+    world = World(two_cards())
+    world.folders = type("Folders", (), {"append": staticmethod(add_folder)})
+    (home / "gguf").mkdir()
+    async with cockpit(world, size=(80, 24)) as screen:
+        theme = screen.app.theme
+        await screen.press("f")
+        await screen.until(lambda: screen.app.screen.query(Input))
+        await screen.press(*"~/gguft", "enter")
+        await screen.until(lambda: "is not a folder" in screen.text())
+        await screen.press("t", "backspace", "backspace", "enter")
+        await screen.until(lambda: screen.app.screen is screen.app.cockpit)
+        assert "~/gguf" in (config_dir() / "config.toml").read_text()
+        assert screen.app.theme == theme

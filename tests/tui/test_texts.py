@@ -12,10 +12,10 @@ from rigtui.engines.engine import Failure
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.planning.plan import Expected, PlanHost, Reason
 from rigtui.runs.state import AttemptState, OfferedStep
-from rigtui.text import MIB
+from rigtui.text import GIB, MIB
 from rigtui.tui.guide import guide
 from rigtui.tui.keys import Keys
-from rigtui.tui.plan_text import Marks, context_gauge, plan_lines
+from rigtui.tui.plan_text import Marks, context_gauge, memory_table, plan_lines
 from rigtui.tui.rows import gib_cell, middle, size
 from rigtui.tui.run_text import base_url, curl_command, headline, other_steps, run_lines
 from rigtui.tui.state import Cockpit
@@ -95,7 +95,17 @@ def test_unknown_speed_is_not_shown_and_measured_speed_is_not_about():
 def test_layers_in_ram_and_foreign_reasons():
     plan = replace(PLAN, host=PlanHost(weights_bytes=900 * MIB, offloaded_layers=5), reasons=(Reason("x", "evil\x1b[2J [b]text[/]"),))
     text = words(plan_lines(plan, two_cards(), 80, Marks()))
-    assert "RAM: 5" in text and "evil [b]text[/]" in text
+    assert "RAM: experts of 5 layers" in text and "evil [b]text[/]" in text
+    dense = replace(plan, model=replace(plan.model, experts=0))
+    assert "RAM: 5 layers" in words(plan_lines(dense, two_cards(), 80, Marks()))
+    first = replace(plan, devices=plan.devices[:1], host=replace(plan.host, offloaded_layers=16))
+    assert "RAM: 16 layers" in words(plan_lines(first, two_cards(), 80, Marks())), "whole layers of a mixture"
+
+
+def test_figures_of_the_memory_table_never_touch():
+    many = replace(PLAN.devices[0], weights_bytes=17 * GIB, kv_bytes=2441 * GIB, compute_bytes=12345 * GIB, free_after_bytes=-2441 * GIB)
+    text = words(memory_table(replace(PLAN, devices=(many,)), {many.device: "GPU 0"}, 44))
+    assert "17.0 2441 12345" in text and " -2441" in text
 
 
 def test_the_gauge_moves_by_doublings():

@@ -183,6 +183,14 @@ class RigtuiApp(KeysInTurn):
         """The cockpit."""
         return CockpitScreen(self._services, self.keys, self._program)
 
+    def push_screen(self, *arguments: Any, **more: Any) -> Any:
+        """Another page or dialog: what was told before it is over."""
+        if self.screen_stack:
+            from rigtui.tui.notes import let_go
+
+            let_go(self)
+        return super().push_screen(*arguments, **more)
+
     @property
     def _background_screens(self) -> list[Screen[Any]]:
         """None below a page that hides them: Textual 8.2.8 draws the whole page again whenever something below it changes."""

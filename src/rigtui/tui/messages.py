@@ -234,10 +234,6 @@ class NotWritten(Message):
         self.path, self.text, self.problem = path, text, problem
 
 
-class FolderAdded(Message):
-    """A folder with models was added to the configuration."""
-
-
 class ExportReady(Message):
     """The export to show, in every format."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from textual.content import Content
 
-from rigtui.text import clean
+from rigtui.text import clean, counted
 from rigtui.tui.placing import STATUS_COLORS
 from rigtui.tui.rows import LABEL, NO_BREAK, gib_cell, lines_of, row, size, wrapped
 from rigtui.tui.segments import layers_text, match_devices, short_name
@@ -150,8 +150,15 @@ def _layers(plan: Plan, names: dict[str, str]) -> str:
         parts = [f"a part of all {plan.model.layers} and of the head on {' and '.join(names[device.device] for device in plan.devices)}"]
         return " · ".join([*parts, "RAM: none"])
     parts = [f"{names[device.device]}: {layers_text(device).removeprefix('layers ')}" for device in plan.devices]
-    parts.append(f"RAM: {plan.host.offloaded_layers or 'none'}" if plan.devices else f"RAM: all {plan.model.layers}")
+    parts.append(f"RAM: {_in_ram(plan)}" if plan.devices else f"RAM: all {plan.model.layers}")
     return " · ".join(parts)
+
+
+def _in_ram(plan: Plan) -> str:
+    """How many layers, and of a mixture whose layers all have a card that it is their experts: the cards name ranges."""
+    count = plan.host.offloaded_layers
+    experts = plan.model.experts and sum(device.layers for device in plan.devices) == plan.model.layers
+    return f"{'experts of ' if experts else ''}{counted(count, 'layer')}" if count else "none"
 
 
 def _headroom(plan: Plan, names: dict[str, str]) -> str:
@@ -180,7 +187,7 @@ def memory_table(plan: Plan, names: dict[str, str], width: int) -> list[Content]
 
 
 def _table_row(name: str, sizes: Sequence[int], columns: Sequence[tuple[str, int]]) -> str:
-    return f"{name:<{LABEL}}" + "".join(f"{gib_cell(value):>{room}}" for value, (_, room) in zip(sizes, columns, strict=False))
+    return f"{name:<{LABEL}}" + "".join(f" {gib_cell(value):>{room - 1}}" for value, (_, room) in zip(sizes, columns, strict=False))
 
 
 def _sizes(device: PlanDevice, wide: bool) -> list[int]:

@@ -33,13 +33,13 @@ def load(store: ProfileStore, post: Post, name: str) -> None:
 
 
 def duplicate(store: ProfileStore, post: Post, name: str, new: str) -> None:
-    """Once more under another name."""
-    told(post, TITLE, lambda: post(ProfileStored(new, f"copied to {store.duplicate(name, new)}")))
+    """Once more under another name. Raises RigtuiError where that cannot be."""
+    post(ProfileStored(new, f"copied to {store.duplicate(name, new)}"))
 
 
 def rename(store: ProfileStore, post: Post, name: str, new: str) -> None:
-    """Under another name."""
-    told(post, TITLE, lambda: post(ProfileStored(new, f"{name} is called {new} now, in {store.rename(name, new)}")))
+    """Under another name. Raises RigtuiError where that cannot be."""
+    post(ProfileStored(new, f"{name} is called {new} now, in {store.rename(name, new)}"))
 
 
 def export(store: ProfileStore, post: Post, name: str) -> None:

@@ -54,9 +54,11 @@ def size(count: int) -> str:
 
 
 def gib_cell(count: int) -> str:
-    """Bytes as a cell of a table in GiB: nothing is `–`, and little is not nothing."""
+    """Bytes as a cell of a table in GiB, in five cells below 100,000 of them: nothing is `–`, and little is not nothing."""
     if count == 0:
         return "–"
+    if abs(count) >= 1000 * GIB:
+        return f"{count / GIB:.0f}"
     return f"{count / GIB:.1f}" if abs(count) >= GIB // 20 else "<0.1"
 
 

@@ -16,7 +16,6 @@ from rigtui.tui.messages import (
     Answered,
     Examined,
     ExportReady,
-    FolderAdded,
     HistoryRead,
     Launched,
     LaunchSaid,
@@ -268,16 +267,6 @@ def imagine(post: Post, make: Callable[[], Rig]) -> None:
     told(post, "rig", lambda: post(RigTried(make())))
 
 
-def load_rig(services: Services, post: Post, path: str) -> None:
-    """A rig from a file."""
-    imagine(post, lambda: services.load_rig(path))
-
-
-def save_rig(services: Services, post: Post, name: str, *, rig: Rig) -> None:
-    """Keep a rig."""
-    told(post, "rig", lambda: post(Noted(f"saved in {services.save_rig(name, rig)}", title="rig")))
-
-
 def read_history(services: Services, post: Post) -> None:
     """All runs, the ended ones too."""
     post(HistoryRead(services.read_history()))
@@ -365,13 +354,3 @@ def read_processes(services: Services, post: Post, pids: Iterable[int]) -> None:
 def examine(services: Services, post: Post) -> None:
     """Let the doctor look."""
     told(post, "doctor", lambda: post(Examined(services.examine())))
-
-
-def add_folder(services: Services, post: Post, folder: str) -> None:
-    """Keep a folder of models."""
-
-    def add() -> None:
-        services.add_folder(folder)
-        post(FolderAdded())
-
-    told(post, "models", add)

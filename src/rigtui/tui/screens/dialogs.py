@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from msgspec import Struct
 from textual import on
@@ -12,6 +13,8 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from rigtui.errors import RigtuiError
+from rigtui.text import clean
 from rigtui.tui.bindings import bindings, clickable, close_line, key_words
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialog import Dialog
@@ -52,13 +55,25 @@ class QuestionScreen(Dialog[str | None]):
 
 
 class LineScreen(Dialog[str | None]):
-    """Asks for one line; `check` returns what is wrong with it, or None."""
+    """Asks for one line, and stays with what was typed until that can be followed."""
 
     BINDINGS = bindings("line")
 
-    def __init__(self, title: str, text: str, value: str, check: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        title: str,
+        text: str,
+        value: str,
+        check: Callable[[str], str | None],
+        *,
+        follow: Callable[[str], object] | None = None,
+        example: str = "",
+    ) -> None:
+        """`check` returns what is wrong with a line, or None; `follow` does what it asks for, on a thread, and raises RigtuiError where
+        that cannot be done. `example` is shown while nothing stands there."""
         super().__init__()
         self._title, self._text, self._value, self._check = title, text, value, check
+        self._follow, self._example = follow, example
 
     def compose(self) -> ComposeResult:
         """Text, line, and what is wrong with it."""
@@ -66,7 +81,7 @@ class LineScreen(Dialog[str | None]):
             box.border_title = literal(self._title)
             box.border_subtitle = close_line(self, "line.close", clickable("take", "Enter takes it"))
             yield Static(self._text, markup=False, classes="say")
-            yield Entry(self._value)
+            yield Entry(self._value, placeholder=self._example)
             yield Static("", markup=False, id="wrong")
 
     def on_mount(self) -> None:
@@ -80,11 +95,29 @@ class LineScreen(Dialog[str | None]):
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
+        line = event.value.strip()
         wrong = self._check(event.value)
-        if wrong is None:
-            self.dismiss(event.value.strip())
+        if wrong is not None:
+            self._say(wrong)
+        elif self._follow is None:
+            self.dismiss(line)
         else:
-            self.query_one("#wrong", Static).update(wrong)
+            self.background("line", partial(self._try, self._follow, line), exclusive=True)
+
+    def _try(self, follow: Callable[[str], object], line: str) -> None:
+        try:
+            follow(line)
+        except RigtuiError as error:
+            self.call_later(self._say, clean(str(error)))
+        else:
+            self.call_later(self._followed, line)
+
+    def _followed(self, line: str) -> None:
+        if self.is_current:
+            self.dismiss(line)
+
+    def _say(self, wrong: str) -> None:
+        self.query_one("#wrong", Static).update(wrong)
 
     def action_close(self) -> None:
         """Nothing typed."""

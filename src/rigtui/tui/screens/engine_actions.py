@@ -139,7 +139,7 @@ class EngineActions(CockpitBase):
         if run is not None:
             command = curl_command(run)
             self.app.copy_to_clipboard(command)
-            self.notify(command, title="copied", markup=False)
+            self.notify("a curl command for this model", title="copied", markup=False)
 
     def action_open_log(self) -> None:
         """The whole log."""

@@ -11,7 +11,7 @@ from textual import on
 from rigtui.tui import shelf as sh
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import FolderAdded, Placed, RigRead, ShelfRead
+from rigtui.tui.messages import Placed, RigRead, ShelfRead
 from rigtui.tui.plan_pace import needs_new_plan
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.view import model_groups, models_title
@@ -101,18 +101,21 @@ class ModelActions(CockpitBase):
     def action_add_folder(self) -> None:
         """Type a folder with models."""
         from rigtui.tui.screens.dialogs import LineScreen
-        from rigtui.tui.typed import name_problem
 
         text = "A folder with GGUF files or safetensors folders; it is searched with everything below it."
-        self.app.push_screen(LineScreen("Add a model folder", text, "~/", name_problem), self._folder_typed)
+        line = LineScreen(
+            "Add a model folder",
+            text,
+            "",
+            lambda folder: None if folder.strip() else "type a folder",
+            follow=self.services.add_folder,
+            example="such as ~/models",
+        )
+        self.app.push_screen(line, self._folder_added)
 
-    def _folder_typed(self, folder: str | None) -> None:
-        if folder:
-            self.background("folder", partial(tasks.add_folder, self.services, self.post_message, folder))
-
-    @on(FolderAdded)
-    def _folder_added(self) -> None:
-        self.action_rescan()
+    def _folder_added(self, folder: str | None) -> None:
+        if folder is not None:
+            self.action_rescan()
 
     @on(ModelPicker.Picked)
     def _picked(self, event: ModelPicker.Picked) -> None:

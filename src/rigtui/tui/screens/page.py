@@ -12,6 +12,8 @@ from rigtui.text import clean
 from rigtui.tui.actions import ACTIONS, called
 from rigtui.tui.bindings import offered
 from rigtui.tui.frugal import FrugalScreen
+from rigtui.tui.notes import let_go
+from rigtui.tui.rows import middle
 from rigtui.tui.screens.reporting import Reporting
 from rigtui.tui.widgets.lines import HintLine
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from rigtui.tui.state import Cockpit
 
 Row = TypeVar("Row")
+COPIED_CELLS = 50
+"""Of what was copied, to recognise it by."""
 
 
 class Page(FrugalScreen, Reporting[None]):
@@ -62,7 +66,7 @@ class Page(FrugalScreen, Reporting[None]):
     def copy(self, text: str) -> None:
         """Put it on the clipboard (the terminal's, by OSC 52) and say so."""
         self.app.copy_to_clipboard(text)
-        self.notify(clean(text), title="copied", markup=False)
+        self.notify(middle(clean(text), COPIED_CELLS), title="copied", markup=False)
 
     def under_cursor(self, rows: Sequence[Row]) -> Row | None:
         """Of the `rows` that the page's list shows, the one under the cursor."""
@@ -72,4 +76,5 @@ class Page(FrugalScreen, Reporting[None]):
 
     def action_close(self) -> None:
         """Back to the cockpit."""
+        let_go(self.app)
         self.dismiss(None)

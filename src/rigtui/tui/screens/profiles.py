@@ -191,12 +191,8 @@ class ProfilesPage(Page):
         def wrong(name: str) -> str | None:
             return "type a name" if not name.strip() else "this name is taken" if name.strip() in taken else None
 
-        def typed(name: str | None) -> None:
-            if name:
-                self._do(work, old, name)
-
         proposed = old if work is tasks.rename else next(name for at in count(2) if wrong(name := f"{old}-{at}") is None)
-        self.app.push_screen(LineScreen(title, text, proposed, wrong), typed)
+        self.app.push_screen(LineScreen(title, text, proposed, wrong, follow=partial(work, self._store, self.post_message, old)))
 
     @on(ProfileStored)
     def _stored(self, event: ProfileStored) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from textual import on
 
-from rigtui.errors import RigtuiError
 from rigtui.tui import rig_swap, tasks
 from rigtui.tui.messages import Noted, RigsRead, RigTried
 from rigtui.tui.screens.base import CockpitBase
@@ -57,32 +56,24 @@ class RigActions(CockpitBase):
         from rigtui.rig.imagined import with_card
         from rigtui.tui.screens.dialogs import LineScreen
 
-        def typed(text: str | None) -> None:
-            if not text:
-                return
+        def follow(text: str) -> None:
             if what == "add":
-                self._imagine(lambda: with_card(rig, text))
+                self.post_message(RigTried(with_card(rig, text)))
+            elif what == "file":
+                self.post_message(RigTried(self.services.load_rig(text)))
             else:
-                work = tasks.load_rig if what == "file" else partial(tasks.save_rig, rig=rig)
-                self.background("rigs", partial(work, self.services, self.post_message, text))
+                self.post_message(Noted(f"saved in {self.services.save_rig(text, rig)}", title="rig"))
 
-        title, text, value = {
-            "add": ("Add a card", ADD, ""),
-            "file": ("Load a rig file", FILE, "~/"),
-            "save": ("Save the rig", SAVE, rig.name),
+        title, text, value, example = {
+            "add": ("Add a card", ADD, "", "such as RTX 3060 12"),
+            "file": ("Load a rig file", FILE, "", "such as ~/rigs/desk.toml"),
+            "save": ("Save the rig", SAVE, rig.name, ""),
         }[what]
 
         def wrong(line: str) -> str | None:
-            if not line.strip():
-                return "type something"
-            try:
-                if what == "add":
-                    with_card(rig, line)
-            except RigtuiError as error:
-                return str(error)
-            return None
+            return None if line.strip() else "type something"
 
-        self.app.push_screen(LineScreen(title, text, value, wrong), typed)
+        self.app.push_screen(LineScreen(title, text, value, wrong, follow=follow, example=example))
 
     def _imagine(self, make: Callable[[], Rig]) -> None:
         self.background("rigs", partial(tasks.imagine, self.post_message, make))
