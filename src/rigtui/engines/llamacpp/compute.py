@@ -1,56 +1,36 @@
 """Compute buffers: what a graph of one micro-batch needs on each GPU and in RAM, by drawing the graph and following its tensors.
 
-Only a few blocks of each device are drawn: the first ones, the last, and those that follow other kinds of block than any before; after
-that the allocator is where it was. Drawings are kept per model and settings; a change of context costs only another look at
-the sizes.
+Drawings are kept per model and settings; a change of context costs only another look at the sizes.
 """
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Iterator
-from functools import lru_cache
-
-from msgspec import Struct
 
 from rigtui.engines.llamacpp.flash import flash_in_use, heads_of, is_lost
 from rigtui.engines.llamacpp.graph.allocator import Tape
-from rigtui.engines.llamacpp.graph.drawing import BlockAt, Elsewhere
+from rigtui.engines.llamacpp.graph.drawing import BlockAt
 from rigtui.engines.llamacpp.graph.model_graph import Drawn, ModelGraph
 from rigtui.engines.llamacpp.graph.parts import Layout, Micro
 from rigtui.engines.llamacpp.graph.schedule import tapes
 from rigtui.engines.llamacpp.graph.traits import traits_of
 from rigtui.engines.llamacpp.kv import cells, widths
 from rigtui.engines.llamacpp.placement import HOST, Placement
+from rigtui.engines.llamacpp.scenes import Scene, Scenes
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Settings
-from rigtui.engines.llamacpp.weights import Override, Part, is_moved
+from rigtui.engines.llamacpp.weights import Override
 from rigtui.models.model import Model
 
 PIPELINE_COPIES = 4
 """GGML_SCHED_MAX_COPIES: copies of the inputs that pipeline parallelism keeps."""
 _KEPT_MODELS = 128
 _PARTS_OVER_WHOLE = 1.6
-_REGULAR = 2
-"""Kinds of block that models with a pattern have."""
-_REACH_OF_STATES = 3
-"""A state is loaded before the block before is done, and what is left of that block then follows it to its device."""
 
 
 def is_measured(model: Model) -> bool:
     """Whether the graph of every block is known, and not an upper estimate."""
     return all(computation(model, Settings(), (), PAD_CONTEXT).graph.drawn)
-
-
-class _Scene(Struct, frozen=True):
-    """Some blocks of a model and where they lie, to be drawn; devices are numbered anew."""
-
-    blocks: tuple[BlockAt, ...]
-    head: int | None
-    """Device of the output head; None: the last block is not the model's last."""
-    gpus: int
-    device: int
-    """The one that this is about."""
 
 
 class Computation:
@@ -77,18 +57,9 @@ class Computation:
         heads = heads_of(model, settings.kv_type)
         value = max((widths(model, layer)[1] for layer in range(model.layers)), default=0)
         self.graph = ModelGraph(model, traits, micro, Layout(any(model.swa_layers), model.mla, value, not settings.kv_offload), heads)
-        self.kinds, self.sized = self.graph.kinds, self.graph.sized
-        self.regular = len(set(self.kinds)) <= _REGULAR
-        """Whether blocks follow each other in a pattern that soon returns; where tensors lie depends on all that went before."""
-        sizes = [sum(t.bytes for t in self.graph.stored.get(layer, {}).values()) for layer in range(model.layers)]
-        self.largest = {self.kinds[layer]: layer for layer in sorted(range(model.layers), key=sizes.__getitem__)}
-        """By kind of block: the one that weighs most."""
+        self.scenes = Scenes(self.graph, overrides, cache_in_ram=not settings.kv_offload)
         self.ends_in_ram = not settings.kv_offload and not micro.flash
         """Attention is told to end in RAM, which the measuring of `--fit` forgets."""
-        self.reach = 1 if model.recurrent is None else _REACH_OF_STATES
-        """How far a block is felt by others."""
-        self.pinned = [self._pinned(layer) for layer in range(model.layers)]
-        self.moved: dict[tuple[int, Part], tuple[str, ...]] = {}
         self.drawings: dict[object, list[Tape]] = {}
         self.tokens = tokens
         self.losing: dict[tuple[tuple[int, bool], ...], bool] = {}
@@ -98,7 +69,7 @@ class Computation:
 
     def has_flash(self, placement: Placement) -> bool:
         """Whether attention is computed in one piece."""
-        return self.graph.micro.flash and not is_lost(self.graph, self.settings, placement.home, self.kinds, self.losing)
+        return self.graph.micro.flash and not is_lost(self.graph, self.settings, placement.home, self.graph.kinds, self.losing)
 
     def _loses_flash(self, placement: Placement) -> bool:
         return self.graph.micro.flash and not self.has_flash(placement)
@@ -114,7 +85,7 @@ class Computation:
             return self._without_flash().buffer(placement, device, context, pipeline=pipeline, projected=projected)
         copies = PIPELINE_COPIES if pipeline else 1
         forced = HOST not in placement.home and not projected
-        scene = self._scene(placement, device)
+        scene = self.scenes.of(placement, device)
         return self._recorded(scene, copies, forced=forced, projected=projected).peak(*self._cells(context))
 
     def host_buffer(self, placement: Placement, devices: int, context: int, *, pipeline: bool, projected: bool = False) -> int:
@@ -122,9 +93,9 @@ class Computation:
         if self._loses_flash(placement):
             return self._without_flash().host_buffer(placement, devices, context, pipeline=pipeline, projected=projected)
         copies = PIPELINE_COPIES if pipeline else 1
-        scenes = [self._scene(placement, 0)] if devices else []
+        scenes = [self.scenes.of(placement, 0)] if devices else []
         if HOST not in placement.home or not devices:
-            scenes.append(self._alone(HOST if not devices else 0))
+            scenes.append(self.scenes.alone(HOST if not devices else 0))
         forced, cells_ = HOST not in placement.home and not projected, self._cells(context)
         return max(self._recorded(scene, copies, forced=forced, projected=projected, host=True).peak(*cells_) for scene in scenes)
 
@@ -160,11 +131,11 @@ class Computation:
 
     def _single_blocks(self, copies: int) -> Iterator[Tape]:
         """A block of each kind alone on a GPU, as the model's first one and after another."""
-        for layer in self._one_of_each():
+        for layer in self.scenes.one_of_each():
             for device in (0, 1):
                 host = device + 1
                 blocks = tuple(BlockAt(layer, home, home if self.settings.kv_offload else host) for home in range(host))
-                yield self._recorded(_Scene(blocks, None, host, device), copies, forced=True, projected=True)
+                yield self._recorded(Scene(blocks, None, host, device), copies, forced=True, projected=True)
 
     def _without_flash(self) -> Computation:
         if self.plain is None:
@@ -175,99 +146,9 @@ class Computation:
         full, window, _ = cells(self.model, self.settings, context)
         return full, window
 
-    def _pinned(self, layer: int) -> dict[str, int]:
-        """Where overrides put tensors of a block; the first that matches wins."""
-        found: dict[str, int] = {}
-        for name in self.graph.stored.get(layer, {}) if self.overrides else ():
-            full = f"blk.{layer}.{name}"
-            device = next((o.device for o in self.overrides if re.search(o.pattern, full)), None)
-            if device is not None:
-                found[name] = device
-        return found
-
-    # --- which blocks are drawn --------------------------------------------------------------------------------------------------
-
-    def _blocks(self, placement: Placement) -> list[BlockAt]:
-        """Of every row of neighbours on one device those that are drawn."""
-        drawn: list[BlockAt] = []
-        start, count = 0, self.model.layers
-        while start < count:
-            home = placement.home[start]
-            end = start + 1
-            while end < count and placement.home[end] == home:
-                end += 1
-            drawn += self._row(placement, home, range(start, end))
-            start = end
-        return drawn
-
-    def _row(self, placement: Placement, home: int, layers: range) -> list[BlockAt]:
-        # Of whole blocks in RAM each weight is copied, and leaves a hole of its size.
-        table = self.sized if home == HOST else self.kinds
-        kinds: list[tuple[int, Elsewhere]]
-        if self.overrides or placement.moved:
-            kinds = [(table[layer], self._elsewhere(layer, home, placement)) for layer in layers]
-        else:
-            kinds = [(kind, ()) for kind in table[layers.start : layers.stop]]
-        cache = home if self.settings.kv_offload else HOST
-        return [
-            BlockAt(self._standing_for(layers[index], kinds[index][1], kinds.count(kinds[index])), home, cache, kinds[index][1])
-            for index in (_telling(tuple(kinds)) if self.regular else range(len(kinds)))
-        ]
-
-    def _standing_for(self, layer: int, elsewhere: Elsewhere, count: int) -> int:
-        """The block that is drawn for `count` like this one: where parts are copied the largest of the kind."""
-        return self.largest[self.kinds[layer]] if elsewhere and count > 1 else layer
-
-    def _elsewhere(self, layer: int, home: int, placement: Placement) -> Elsewhere:
-        """Tensors of a block that do not lie where the block does, and where."""
-        pinned = self.pinned[layer]
-        part, where = placement.moved.get(layer, (Part.NOTHING, HOST))
-        if not pinned and (part == Part.NOTHING or home == HOST):
-            return ()
-        found = dict(pinned)
-        key = self.kinds[layer], part
-        if key not in self.moved:
-            self.moved[key] = tuple(name for name in self.graph.stored.get(layer, {}) if is_moved(part, name))
-        found.update((name, where) for name in self.moved[key] if name not in found)
-        return tuple((name, device) for name, device in found.items() if device != home)
-
-    def _scene(self, placement: Placement, device: int) -> _Scene:
-        """The blocks that `device` computes for, with a neighbour on either side; devices are renamed by the order of their appearance."""
-        blocks, head = self._blocks(placement), placement.home[-1]
-        helps = device == 0  # with weights that lie in RAM
-        own = [index for index, block in enumerate(blocks) if device in _devices(block) or (helps and HOST in _devices(block))]
-        picked = {index + step for index in own for step in range(-self.reach, self.reach + 1)}
-        if head == device or (helps and head == HOST):
-            picked.add(len(blocks) - 1)
-        chosen = [block for index, block in enumerate(blocks) if index in picked]
-        ends = len(blocks) - 1 in picked
-        labels: dict[int, int] = {}
-        if any(HOST in _devices(block) for block in chosen) or (ends and head == HOST):
-            labels[0] = 0
-        for home in (*(home for block in chosen for home in _devices(block)), *((head,) if ends else ()), device):
-            if home != HOST and home not in labels:
-                labels[home] = len(labels)
-        labels[HOST] = gpus = len(labels)
-        renamed = tuple(
-            BlockAt(b.layer, labels[b.home], labels[b.cache], tuple((name, labels[where]) for name, where in b.elsewhere)) for b in chosen
-        )
-        return _Scene(renamed, labels[head] if ends else None, gpus, labels[device])
-
-    def _alone(self, home: int) -> _Scene:
-        """One block of each kind, all on one device."""
-        gpus = 0 if home == HOST else 1
-        return _Scene(tuple(BlockAt(layer, 0, 0) for layer in self._one_of_each()), 0, gpus, 0)
-
-    def _one_of_each(self) -> list[int]:
-        """The first block of each kind."""
-        first: dict[int, int] = {}
-        for layer, kind in enumerate(self.kinds):
-            first.setdefault(kind, layer)
-        return list(first.values())
-
     # --- drawings ----------------------------------------------------------------------------------------------------------------
 
-    def _recorded(self, scene: _Scene, copies: int, *, forced: bool, projected: bool = False, host: bool = False) -> Tape:
+    def _recorded(self, scene: Scene, copies: int, *, forced: bool, projected: bool = False, host: bool = False) -> Tape:
         """The tape of the device that a scene is about, or the host's."""
         forced = forced or (scene.gpus == 1 and all(block.home == 0 for block in scene.blocks))  # there is no other place
         forgotten = projected and self.ends_in_ram
@@ -276,24 +157,6 @@ class Computation:
             drawn = Drawn(scene.blocks, head=scene.head, host=scene.gpus, forced=forced, forgotten=forgotten)
             self.drawings[key] = tapes(self.graph.draw(drawn), scene.gpus, copies)
         return self.drawings[key][-1 if host else scene.device]
-
-
-def _devices(block: BlockAt) -> list[int]:
-    return [block.home, *(where for _, where in block.elsewhere)]
-
-
-@lru_cache(maxsize=4096)
-def _telling(kinds: tuple[object, ...]) -> tuple[int, ...]:
-    """The first block, the last one, and those that stand after two others as none did before."""
-    seen: set[object] = set()
-    kept = []
-    before: tuple[object, object] = (None, None)
-    for index, kind in enumerate(kinds):
-        if (before, kind) not in seen or index == len(kinds) - 1:
-            kept.append(index)
-        seen.add((before, kind))
-        before = before[1], kind
-    return tuple(kept)
 
 
 _computations: OrderedDict[object, Computation] = OrderedDict()

@@ -8,6 +8,7 @@ The CUDA context and NCCL are taken before, and come on top.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -85,7 +86,7 @@ class Learned(Struct, frozen=True, kw_only=True):
 NOTHING_LEARNED = Learned()
 
 
-class Demand(Struct, frozen=True, kw_only=True):
+class Demand(Struct, frozen=True, kw_only=True, dict=True):
     """A model under some settings: what any run of its layers needs on one card."""
 
     model: Model
@@ -98,7 +99,7 @@ class Demand(Struct, frozen=True, kw_only=True):
         """Bytes, but for KV, of each worker of the stage with layers `first` … `first + count - 1`."""
         return Use(
             weights=self.weights.stage(first, count, self.settings.tensor_parallel),
-            compute=max(self._compute(first == 0, first + count == self.model.layers), 0),
+            compute=self._computes[first == 0][first + count == self.model.layers],
             graphs=int(graph_bytes(self.settings, count) * self.learned.graphs),
         )
 
@@ -110,6 +111,11 @@ class Demand(Struct, frozen=True, kw_only=True):
         if left < 0 or not size:
             return left if left < 0 else UNBOUNDED
         return left // size
+
+    @cached_property
+    def _computes(self) -> list[list[int]]:
+        """Bytes by whether a stage is the first, and by whether it is the last."""
+        return [[max(self._compute(is_first, is_last), 0) for is_last in (False, True)] for is_first in (False, True)]
 
     def _compute(self, is_first: bool, is_last: bool) -> int:
         model, settings = self.model, self.settings

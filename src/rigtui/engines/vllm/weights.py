@@ -74,15 +74,18 @@ class Weights(Struct, frozen=True, kw_only=True):
 
     def stage(self, first: int, count: int, tensor_parallel: int = 1) -> int:
         """Bytes on each rank of the stage with layers `first` … `first + count - 1`."""
-        parts = self.layers(first, count)
-        parts += self.images
-        if first == 0:
-            parts += self.embedding
-        if first + count == len(self.upto) - 1:
-            parts += self.head
-            if self.tied and first > 0:
-                parts += self.embedding
-        return parts.on_a_rank(tensor_parallel, self.kv_heads)
+        upto, last = self.upto, first + count == len(self.upto) - 1
+        after, before = upto[first + count], upto[first]
+        more = [self.images]
+        if first == 0 or (last and self.tied):
+            more.append(self.embedding)
+        if last:
+            more.append(self.head)
+        divided, whole = after.divided - before.divided, after.whole - before.whole
+        kv_projections = after.kv_projections - before.kv_projections
+        for part in more:
+            divided, whole, kv_projections = divided + part.divided, whole + part.whole, kv_projections + part.kv_projections
+        return Share(divided, whole, kv_projections).on_a_rank(tensor_parallel, self.kv_heads)
 
     def layers(self, first: int, count: int) -> Share:
         """Of these layers alone."""
