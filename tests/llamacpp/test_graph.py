@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from rigtui.engines.llamacpp.compute import alone, computation, is_measured
 from rigtui.engines.llamacpp.graph.allocator import Tape
-from rigtui.engines.llamacpp.graph.pieces import Joined, Piece
+from rigtui.engines.llamacpp.graph.pieces import Joined, Piece, by_number
 from rigtui.engines.llamacpp.graph.schedule import tapes
 from rigtui.engines.llamacpp.graph.tensors import Cells, Graph, Tensor
 from rigtui.engines.llamacpp.placement import HOST, Placement
@@ -26,8 +26,12 @@ def weight(graph: Graph, device: int, *ne: int) -> Tensor:
     return graph.stored(device, ne, (4 * ne[0] * ne[1], 0, 0), weight=True)
 
 
+def joined(graph: Graph, gpus: int) -> Joined:
+    return Joined([(Piece(graph), by_number({gpus: HOST} | {gpu: gpu for gpu in range(gpus)}))])
+
+
 def peak(graph: Graph, gpus: int = 1, copies: int = 1, cells: int = 0) -> list[int]:
-    return [tape.peak(cells, cells) for tape in tapes(Joined([Piece(graph, gpus)]), gpus, copies)]
+    return [tape.peak(cells, cells) for tape in tapes(joined(graph, gpus), gpus, copies)]
 
 
 def test_a_sum_takes_the_place_of_what_nothing_else_needs() -> None:
@@ -54,14 +58,14 @@ def test_the_smallest_hole_that_holds_it_is_taken() -> None:
 
 def test_weights_in_ram_are_copied_to_the_first_card() -> None:
     graph = Graph()
-    graph.expand(graph.mul_mat(weight(graph, 1, 8, FLOATS), graph.input(8, 32)))
+    graph.expand(graph.mul_mat(weight(graph, HOST, 8, FLOATS), graph.input(8, 32)))
     gpu, _ = peak(graph)
     assert gpu == 4 * 8 * FLOATS + 4 * 8 * 32 + 32 * 1024
 
 
 def test_few_rows_are_computed_where_the_weights_are() -> None:
     graph = Graph()
-    graph.expand(graph.mul_mat(weight(graph, 1, 8, FLOATS), graph.input(8, 31)))
+    graph.expand(graph.mul_mat(weight(graph, HOST, 8, FLOATS), graph.input(8, 31)))
     assert peak(graph) == [0, 4 * 8 * 31 + 31 * 1024]
 
 
@@ -75,7 +79,7 @@ def test_several_copies_of_inputs_are_kept() -> None:
 def test_sizes_grow_with_the_cells_of_the_cache() -> None:
     graph = Graph()
     graph.expand(graph.like("copied", graph.input(Cells.FULL, 16)))
-    recorded = tapes(Joined([Piece(graph, 0)]), 0, 1)[0]
+    recorded = tapes(joined(graph, 0), 0, 1)[0]
     assert recorded.peak(1024, 0) == 2 * recorded.peak(512, 0)
 
 

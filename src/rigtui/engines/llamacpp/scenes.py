@@ -89,7 +89,7 @@ class Scenes:
             if home != HOST and home not in labels:
                 labels[home] = len(labels)
         labels[HOST] = gpus = len(labels)
-        return Scene(tuple(_renamed(stand.block, labels) for stand in chosen), labels[head] if ends else None, gpus, labels[device])
+        return Scene(tuple(stand.block.on(labels) for stand in chosen), labels[head] if ends else None, gpus, labels[device])
 
     def alone(self, home: int) -> Scene:
         """One block of each kind, all on one device."""
@@ -164,11 +164,6 @@ class Scenes:
             if device is not None:
                 found[name] = device
         return found
-
-
-def _renamed(block: BlockAt, labels: dict[int, int]) -> BlockAt:
-    elsewhere = tuple([(name, labels[where]) for name, where in block.elsewhere]) if block.elsewhere else ()
-    return BlockAt(block.layer, labels[block.home], labels[block.cache], elsewhere)
 
 
 @lru_cache(maxsize=4096)

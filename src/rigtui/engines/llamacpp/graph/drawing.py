@@ -13,6 +13,7 @@ from rigtui.engines.llamacpp.graph.recurrent import delta_net, mamba, mamba2, sh
 from rigtui.engines.llamacpp.graph.tensors import BEFORE, Cells, Graph, Shape, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.graph.unknown import estimated
+from rigtui.engines.llamacpp.placement import HOST
 from rigtui.models.model import Model
 from rigtui.models.model import Tensor as Stored
 
@@ -28,6 +29,16 @@ class BlockAt(Struct, frozen=True):
     cache: int
     """Device of its cache or state."""
     elsewhere: Elsewhere = ()
+
+    @property
+    def devices(self) -> tuple[int, ...]:
+        """All that have a part of it, itself first."""
+        return self.home, self.cache, *(where for _, where in self.elsewhere)
+
+    def on(self, labels: Mapping[int, int]) -> BlockAt:
+        """The same block on devices that are numbered otherwise."""
+        elsewhere = tuple([(name, labels[where]) for name, where in self.elsewhere]) if self.elsewhere else ()
+        return BlockAt(self.layer, labels[self.home], labels[self.cache], elsewhere)
 
 
 @dataclass
@@ -51,35 +62,34 @@ class Subject:
 class Drawing:
     """Draws one piece of a graph."""
 
-    def __init__(self, source: Subject, host: int, *, forced: bool, forgotten: bool) -> None:
+    def __init__(self, source: Subject, *, forced: bool, forgotten: bool) -> None:
         """`forced`: norms are computed where the block is; `forgotten`: attention to a cache in RAM need not end there."""
         self.source = source
         self.model = source.model
         self.traits = source.traits
         self.micro = source.micro
-        self.host = host
         self.forced = forced
         self.g = Graph()
         layout = replace(source.layout, in_ram=False) if forgotten else source.layout
-        self.parts = Parts(self.g, source.micro, source.traits, layout, host)
+        self.parts = Parts(self.g, source.micro, source.traits, layout)
         self.width = self.model.embedding_length
         self.outer: dict[int, Weights] = {}
 
     def embedded(self, first: int | None) -> Piece:
         """What enters the blocks, of which the first lies on device `first`."""
-        x = self._embedded(self._outer(self.host), first)
-        return Piece(self.g, self.host, x)
+        x = self._embedded(self._outer(HOST), first)
+        return Piece(self.g, x)
 
     def block(self, block: BlockAt, *, last: bool) -> Piece:
         """One block; `last`: the tokens that give an output are picked in it, where the architecture does not wait."""
         x = self._block(block, Tensor(BEFORE, (self.width, self.micro.tokens)), last=last)
         assert x.root is None
-        return Piece(self.g, self.host, x)
+        return Piece(self.g, x)
 
     def head(self, device: int, given: Shape) -> Piece:
         """What follows the blocks; `given` is the shape of what they give."""
         self._head(Tensor(BEFORE, given), device)
-        return Piece(self.g, self.host)
+        return Piece(self.g)
 
     def _weights(self, layer: int | None, home: int, elsewhere: Mapping[str, int]) -> Weights:
         """Tensors of a block; those of none are shared by all pieces."""
@@ -93,7 +103,7 @@ class Drawing:
                     made[name] = None
                 else:
                     made[name] = one = g.stored(elsewhere.get(name, home), tensor.shape, (tensor.bytes, 0, 0), weight=True)
-                    one.name = f"{home} {name}" if layer is None else ""
+                    one.name = name if layer is None else ""
             return made[name]
 
         return find
@@ -106,7 +116,7 @@ class Drawing:
 
     def _embedded(self, outer: Weights, first: int | None) -> Tensor:
         g, parts = self.g, self.parts
-        table = outer("token_embd.weight") or g.stored(self.host, (self.width, self.model.vocabulary), (0, 0, 0), weight=True)
+        table = outer("token_embd.weight") or g.stored(HOST, (self.width, self.model.vocabulary), (0, 0, 0), weight=True)
         x = g.rows(table, parts.input("tokens", self.micro.tokens), (self.width, self.micro.tokens))
         g.expand(x)
         g.expand(parts.input("embeddings", self.width, self.micro.tokens))

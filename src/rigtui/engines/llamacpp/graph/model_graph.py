@@ -9,11 +9,12 @@ from msgspec import Struct
 
 from rigtui.engines.llamacpp.graph.drawing import BlockAt, Drawing, Subject
 from rigtui.engines.llamacpp.graph.parts import Heads, Layout, Micro
-from rigtui.engines.llamacpp.graph.pieces import Joined, Piece
+from rigtui.engines.llamacpp.graph.pieces import Joined, Piece, by_number
 from rigtui.engines.llamacpp.graph.tensors import NotDrawnError
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.graph.unknown import is_drawn
 from rigtui.engines.llamacpp.kv import has_state
+from rigtui.engines.llamacpp.placement import HOST
 from rigtui.models.memo import per_model
 from rigtui.models.model import Model
 from rigtui.models.model import Tensor as Stored
@@ -97,22 +98,37 @@ class ModelGraph(Subject):
     def draw(self, drawn: Drawn) -> Joined:
         """The graph, nodes in the order of computation."""
         blocks, head = drawn.blocks, drawn.head
-        first = blocks[0].home if blocks else None
-        pieces = [self._piece((first,), drawn, partial(Drawing.embedded, first=first))]
-        for number, block in enumerate(blocks, 1):
-            picks = head is not None and number == len(blocks)
-            pieces.append(self._piece((*self.key(block, drawn.host), picks), drawn, partial(Drawing.block, block=block, last=picks)))
+        devices = [blocks[0].home] if blocks else []
+        anew = _numbered_anew(drawn.host, devices)
+        first = anew[devices[0]] if devices else None
+        found = [(self._piece((first,), drawn, partial(Drawing.embedded, first=first)), by_number(anew))]
+        for count, block in enumerate(blocks, 1):
+            picks = head is not None and count == len(blocks)
+            anew = _numbered_anew(drawn.host, block.devices)
+            moved = block.on(anew)
+            piece = self._piece((*self.key(moved, HOST), picks), drawn, partial(Drawing.block, block=moved, last=picks))
+            found.append((piece, by_number(anew)))
         if head is not None:
-            given = pieces[-1].ne[pieces[-1].result]
-            pieces.append(self._piece((head, given), drawn, partial(Drawing.head, device=head, given=given)))
-        return Joined(pieces)
+            anew, before = _numbered_anew(drawn.host, [head]), found[-1][0]
+            given = before.ne[before.result]
+            piece = self._piece((anew[head], given), drawn, partial(Drawing.head, device=anew[head], given=given))
+            found.append((piece, by_number(anew)))
+        return Joined(found)
 
     def _piece(self, key: tuple[object, ...], drawn: Drawn, draw: Callable[[Drawing], Piece]) -> Piece:
         """What `draw` gives, drawn once."""
-        full = (*key, drawn.host, drawn.forced, drawn.forgotten)
+        full = (*key, drawn.forced, drawn.forgotten)
         if full not in self.pieces:
-            self.pieces[full] = draw(Drawing(self, drawn.host, forced=drawn.forced, forgotten=drawn.forgotten))
+            self.pieces[full] = draw(Drawing(self, forced=drawn.forced, forgotten=drawn.forgotten))
         return self.pieces[full]
+
+
+def _numbered_anew(host: int, devices: Iterable[int]) -> dict[int, int]:
+    """Numbers for devices by the order in which they come; so the same kind of block is drawn once, wherever it is."""
+    found = {host: HOST}
+    for device in devices:
+        found.setdefault(device, len(found) - 1)
+    return found
 
 
 def _numbered(kinds: Iterable[object]) -> list[int]:

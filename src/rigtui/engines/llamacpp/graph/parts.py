@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from rigtui.engines.llamacpp.graph.tensors import F16, F32, I64, Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.kv import BLOCKS, row_bytes
+from rigtui.engines.llamacpp.placement import HOST
 
 Weights = Callable[[str], "Tensor | None"]
 """A tensor of one block by its name, or None where the block has none."""
@@ -76,12 +77,11 @@ class Layout:
 class Parts:
     """Builds parts of one graph."""
 
-    def __init__(self, graph: Graph, micro: Micro, traits: Traits, layout: Layout, host: int) -> None:
+    def __init__(self, graph: Graph, micro: Micro, traits: Traits, layout: Layout) -> None:
         self.g = graph
         self.micro = micro
         self.traits = traits
         self.layout = layout
-        self.host = host
         self.tokens = micro.tokens
         self.inputs: dict[str, Tensor] = {}
 
@@ -293,7 +293,7 @@ class Parts:
                 x = g.mul_mat(decompress, x)
             x = g.op("cont", (int(x.ne[0]) * heads.query, n), g.view("permute", x, x.ne, packed=False))
             if self.layout.in_ram:
-                x.device = self.host
+                x.device = HOST
         g.expand(x)
         return x
 

@@ -6,15 +6,25 @@ next piece needs it, as llama.cpp does (ggml_build_forward_expand in ggml/src/gg
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rigtui.engines.llamacpp.graph.tensors import BEFORE, IN_PLACE, VIEWS, Bytes, Graph, Shape, Tensor
+from rigtui.engines.llamacpp.placement import HOST
 
 OFFLOAD_LEAST_ROWS = 32
 """Of this many rows on, a GPU computes with weights that are copied to it (GGML_OP_OFFLOAD_MIN_BATCH)."""
 _NOT_BY_WEIGHT = frozenset({"rope", "flash"})
 """Their weights are too small to decide by."""
 NO_ROOT = -1
+FIRST = -2
+"""In the place of a device's number: the first GPU, which computes with weights that lie in RAM."""
+Devices = Mapping[int | None, int | None]
+"""The devices of a graph by the numbers that a piece has for them, with `HOST` and `FIRST`."""
+
+
+def by_number(numbers: Mapping[int, int]) -> Devices:
+    """The devices of a graph for a piece that was drawn with these numbers for them."""
+    return {None: None, FIRST: 0, **{number: device for device, number in numbers.items()}}
 
 
 class Columns:
@@ -64,8 +74,8 @@ class Run:
 class Piece(Columns):
     """A graph, with what is known of it whatever stands beside it."""
 
-    def __init__(self, graph: Graph, host: int, result: Tensor | None = None) -> None:
-        """`result`: what the next piece goes on with, not yet in the graph; `host`: the number of the host as a device."""
+    def __init__(self, graph: Graph, result: Tensor | None = None) -> None:
+        """`result`: what the next piece goes on with, not yet in the graph."""
         super().__init__()
         count = len(graph.order)
         if result is not None:
@@ -73,7 +83,7 @@ class Piece(Columns):
         order = graph.order
         numbers = {id(tensor): number for number, tensor in enumerate(order)}
         for tensor in order:
-            self._append(tensor, host, numbers)
+            self._append(tensor, numbers)
         self.result = NO_ROOT if result is None else numbers[id(result)]
         self.shared = [(number, tensor.name) for number, tensor in enumerate(order) if tensor.name]
         """Leafs that other pieces have, too."""
@@ -84,8 +94,8 @@ class Piece(Columns):
         self.rest = self._runs(range(count, len(order)))
         """What is left to the next piece."""
 
-    def _append(self, tensor: Tensor, host: int, numbers: dict[int, int]) -> None:
-        self.device.append(_device(tensor, host))
+    def _append(self, tensor: Tensor, numbers: dict[int, int]) -> None:
+        self.device.append(_device(tensor))
         self.op.append(tensor.op)
         self.real.append(tensor.op not in VIEWS)
         self.on_gpu.append(tensor.computed_on_gpu)
@@ -123,28 +133,29 @@ class Piece(Columns):
 class Joined(Columns):
     """Pieces one after another."""
 
-    def __init__(self, pieces: Iterable[Piece]) -> None:
+    def __init__(self, pieces: Iterable[tuple[Piece, Devices]]) -> None:
         super().__init__()
         self.order = Run()
-        self.shared: dict[str, int] = {}
+        self.shared: dict[tuple[str, int | None], int] = {}
+        """By name and device."""
         left, result = Run(), NO_ROOT
-        for piece in pieces:
-            table = self._numbered(piece, result)
+        for piece, devices in pieces:
+            table = self._numbered(piece, devices, result)
             self._spliced(self.order, piece.body, table, left)
             left = self._spliced(Run(), piece.rest, table, left)
             result = table[piece.result]
         self.order.add(left, range(len(self.device)))
         self.inputs = list(dict.fromkeys(self.order.inputs))
 
-    def _numbered(self, piece: Piece, before: int) -> list[int]:
+    def _numbered(self, piece: Piece, devices: Devices, before: int) -> list[int]:
         """Add the tensors of `piece`; their new numbers by the old ones, and last that of none."""
         base, offset = len(self.device), len(self.sources)
         table = [*range(base, base + len(piece.device)), NO_ROOT]
         for number, name in piece.shared:
-            table[number] = self.shared.setdefault(name, base + number)
+            table[number] = self.shared.setdefault((name, devices[piece.device[number]]), base + number)
         if piece.before is not None:
             table[piece.before] = before
-        self.device += piece.device
+        self.device += map(devices.__getitem__, piece.device)
         self.op += piece.op
         self.real += piece.real
         self.on_gpu += piece.on_gpu
@@ -198,15 +209,15 @@ class Joined(Columns):
         return target
 
 
-def _device(tensor: Tensor, host: int) -> int | None:
+def _device(tensor: Tensor) -> int | None:
     """Where it is forced to, that of the memory that it writes to, or else of its weights."""
     if tensor.device is not None or tensor.op == "leaf":
-        return host if tensor.device is None else tensor.device
+        return HOST if tensor.device is None else tensor.device
     if tensor.root is not None and tensor.root.external:
-        return tensor.root.device if tensor.computed_on_gpu else host
+        return tensor.root.device if tensor.computed_on_gpu else HOST
     weight = None if tensor.op in _NOT_BY_WEIGHT else next((source for source in tensor.sources if source.weight), None)
     if weight is None:
         return None
-    if weight.device == host and host and tensor.rows >= OFFLOAD_LEAST_ROWS and tensor.computed_on_gpu:
-        return 0
-    return weight.device if tensor.computed_on_gpu else host
+    if not tensor.computed_on_gpu:
+        return HOST
+    return FIRST if weight.device == HOST and tensor.rows >= OFFLOAD_LEAST_ROWS else weight.device
