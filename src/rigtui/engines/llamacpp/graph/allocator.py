@@ -131,7 +131,7 @@ class _Lives:
         """Take every node, and let its sources go."""
         graph, root = self.graph, self.root
         for node in nodes:
-            sources = graph.sources[graph.first[node] : graph.last[node]]
+            sources = graph.sources[graph.first[node] : graph.first[node + 1]]
             if root[node] < 0 and not (graph.in_place[node] and self._takes_over(node, sources)):
                 self.take(node)
             self.let_go(sources)

@@ -34,8 +34,6 @@ class Columns:
         self.device: list[int | None] = []
         """None: it follows its neighbours."""
         self.op: list[str] = []
-        self.real: list[bool] = []
-        """It is computed, and no view."""
         self.on_gpu: list[bool] = []
         """A GPU can compute it."""
         self.in_place: list[bool] = []
@@ -49,17 +47,18 @@ class Columns:
         self.root: list[int] = []
         """Whose memory a view shows."""
         self.views: list[int] = []
-        """How many show it."""
+        """How many show it, those left out of which there are further views only."""
         self.children: list[int] = []
-        """How often it is a source."""
+        """How often something that is computed needs it."""
         self.sources: list[int] = []
-        """Of all, one after the other; those of one are at `first` up to `last`."""
+        """Of all that are computed, one after the other; those of one begin at `first` and end where those of the next begin."""
         self.first: list[int] = []
-        self.last: list[int] = []
+        self.shown: list[int] = []
+        """Views: they lie where their root does, and are not computed."""
 
 
 class Run:
-    """Numbers of nodes in the order in which they are computed, and of inputs in the order in which they are met."""
+    """Numbers of tensors in the order in which they are computed, and of inputs in the order in which they are met."""
 
     def __init__(self) -> None:
         self.nodes: list[int] = []
@@ -84,6 +83,8 @@ class Piece(Columns):
         numbers = {id(tensor): number for number, tensor in enumerate(order)}
         for tensor in order:
             self._append(tensor, numbers)
+        self._count(order, numbers)
+        self.crossings: dict[object, tuple[int, ...]] = {}
         self.result = NO_ROOT if result is None else numbers[id(result)]
         self.shared = [(number, tensor.name) for number, tensor in enumerate(order) if tensor.name]
         """Leafs that other pieces have, too."""
@@ -97,7 +98,6 @@ class Piece(Columns):
     def _append(self, tensor: Tensor, numbers: dict[int, int]) -> None:
         self.device.append(_device(tensor))
         self.op.append(tensor.op)
-        self.real.append(tensor.op not in VIEWS)
         self.on_gpu.append(tensor.computed_on_gpu)
         self.in_place.append(tensor.op in IN_PLACE)
         self.ne.append(tensor.ne)
@@ -110,23 +110,46 @@ class Piece(Columns):
         self.root.append(NO_ROOT if tensor.root is None else numbers[id(tensor.root)])
         self.views.append(0)
         self.children.append(0)
-        if tensor.root is not None:
-            self.views[self.root[-1]] += 1
         self.first.append(len(self.sources))
-        for source in tensor.sources:
-            self.sources.append(numbers[id(source)])
-            self.children[self.sources[-1]] += 1
-        self.last.append(len(self.sources))
+        if tensor.op in VIEWS:
+            self.shown.append(numbers[id(tensor)])
+        else:
+            self.sources += [numbers[id(source)] for source in tensor.sources]
+
+    def _count(self, order: Sequence[Tensor], numbers: dict[int, int]) -> None:
+        """What needs each tensor."""
+        for source in self.sources:
+            self.children[source] += 1
+        seen_through = {numbers[id(order[view].sources[0])] for view in self.shown}
+        for number, root in enumerate(self.root):
+            if root >= 0 and not (number in seen_through and not self.children[number]):
+                self.views[root] += 1
+
+    def crossing(self, devices: Sequence[int | None], before: int | None) -> tuple[int, ...]:
+        """Which tensors have a source on another device, when all are on `devices` and what goes before is on `before`."""
+        key = tuple(devices), before
+        if key not in self.crossings:
+            where = [*devices]
+            if self.before is not None:
+                where[self.before] = before
+            ends = [*self.first[1:], len(self.sources)]
+            self.crossings[key] = tuple(
+                number
+                for number, (start, end) in enumerate(zip(self.first, ends, strict=True))
+                if any(where[source] != where[number] for source in self.sources[start:end])
+            )
+        return self.crossings[key]
 
     def _runs(self, numbers: Iterable[int]) -> list[Run]:
         runs = [Run()]
         for number in numbers:
             if number == self.before:
                 runs.append(Run())
-            elif self.op[number] != "leaf":
+            elif self.op[number] == "leaf":
+                if not self.external[number]:
+                    runs[-1].inputs.append(number)
+            elif self.op[number] not in VIEWS:
                 runs[-1].nodes.append(number)
-            elif not self.external[number]:
-                runs[-1].inputs.append(number)
         return runs
 
 
@@ -138,6 +161,8 @@ class Joined(Columns):
         self.order = Run()
         self.shared: dict[tuple[str, int | None], int] = {}
         """By name and device."""
+        self.stands: list[tuple[Piece, int, int]] = []
+        """Each piece, the number of its first tensor, and that of what goes before."""
         left, result = Run(), NO_ROOT
         for piece, devices in pieces:
             table = self._numbered(piece, devices, result)
@@ -146,10 +171,12 @@ class Joined(Columns):
             result = table[piece.result]
         self.order.add(left, range(len(self.device)))
         self.inputs = list(dict.fromkeys(self.order.inputs))
+        self.first.append(len(self.sources))
 
     def _numbered(self, piece: Piece, devices: Devices, before: int) -> list[int]:
         """Add the tensors of `piece`; their new numbers by the old ones, and last that of none."""
         base, offset = len(self.device), len(self.sources)
+        self.stands.append((piece, base, before))
         table = [*range(base, base + len(piece.device)), NO_ROOT]
         for number, name in piece.shared:
             table[number] = self.shared.setdefault((name, devices[piece.device[number]]), base + number)
@@ -157,7 +184,6 @@ class Joined(Columns):
             table[piece.before] = before
         self.device += map(devices.__getitem__, piece.device)
         self.op += piece.op
-        self.real += piece.real
         self.on_gpu += piece.on_gpu
         self.in_place += piece.in_place
         self.ne += piece.ne
@@ -172,7 +198,7 @@ class Joined(Columns):
         self.root += map(table.__getitem__, piece.root)
         self.sources += map(table.__getitem__, piece.sources)
         self.first += [offset + number for number in piece.first]
-        self.last += [offset + number for number in piece.last]
+        self.shown += [base + number for number in piece.shown]
         moved = [number for number, _ in piece.shared]
         if piece.before is not None:
             moved.append(piece.before)
@@ -182,6 +208,14 @@ class Joined(Columns):
                 self.views[table[number]] += piece.views[number]
                 self.children[table[number]] += piece.children[number]
         return table
+
+    def crossing(self) -> set[int]:
+        """The tensors that have a source on another device."""
+        found: set[int] = set()
+        for piece, base, before in self.stands:
+            devices = self.device[base : base + len(piece.device)]
+            found.update([base + number for number in piece.crossing(devices, None if before < 0 else self.device[before])])
+        return found
 
     def add(self, like: int, bytes_: Bytes, device: int, *, output: bool) -> int:
         """A copy of `like` on `device` that nothing uses yet; its number."""

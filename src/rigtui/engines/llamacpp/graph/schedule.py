@@ -48,17 +48,15 @@ def tapes(graph: Joined, gpus: int, copies: int) -> list[Tape]:
 
 def assign(graph: Joined, host: int) -> None:
     """Give every node its device."""
-    device, root = graph.device, graph.root
-    real = [node for node in graph.order.nodes if graph.real[node]]
+    device, nodes = graph.device, graph.order.nodes
     for ignored in (host, -1):
-        _spread(graph, real, ignored, host)
-        _spread(graph, reversed(real), ignored, host)
-    for node in real:
+        _spread(graph, nodes, ignored, host)
+        _spread(graph, reversed(nodes), ignored, host)
+    for node in nodes:
         if device[node] is None:  # its neighbours' GPU cannot compute it
             device[node] = host
-    for node in graph.order.nodes:
-        if device[node] is None:
-            device[node] = device[root[node]]
+    for view in graph.shown:
+        device[view] = device[graph.root[view]]
 
 
 def _spread(graph: Joined, nodes: Iterable[int], ignored: int, host: int) -> None:
@@ -75,20 +73,20 @@ def _spread(graph: Joined, nodes: Iterable[int], ignored: int, host: int) -> Non
 
 def _split(graph: Joined, copies: int) -> tuple[list[_Split], dict[tuple[int, int], list[int]]]:
     """Cut the graph where the device changes, and before each weight that has to be copied; sources become their copies."""
-    nodes, real, device, sources, first, last = graph.order.nodes, graph.real, graph.device, graph.sources, graph.first, graph.last
-    current = _Split(_first_device(graph), 0)
+    nodes, device, sources = graph.order.nodes, graph.device, graph.sources
+    crossing = graph.crossing()
+    current = _Split(_known(device[nodes[0]]), 0)
     splits = [current]
     copied: dict[tuple[int, int], list[int]] = {}
     for index, node in enumerate(nodes):
-        if not real[node]:
-            continue
         where = device[node]
-        assert where is not None
-        start, end = first[node], last[node]
-        foreign = [at for at in range(start, end) if device[sources[at]] != where]
+        if where == current.device and node not in crossing:
+            continue
+        own = range(graph.first[node], graph.first[node + 1])
+        foreign = [at for at in own if device[sources[at]] != where]
         if where != current.device or (foreign and current.inputs and any(graph.weight[sources[at]] for at in foreign)):
             current.end = index
-            current = _Split(where, index)
+            current = _Split(_known(where), index)
             splits.append(current)
         for at in foreign:
             sources[at] = _copy(graph, sources[at], current, copied, copies)
@@ -96,8 +94,7 @@ def _split(graph: Joined, copies: int) -> tuple[list[_Split], dict[tuple[int, in
     return splits, copied
 
 
-def _first_device(graph: Joined) -> int:
-    device = next(graph.device[node] for node in graph.order.nodes if graph.real[node])
+def _known(device: int | None) -> int:
     assert device is not None
     return device
 
