@@ -6,6 +6,7 @@ equals, and only then to the open end; a tensor is freed after its last use, and
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
@@ -43,51 +44,64 @@ class Tape:
 
 def _peak(sizes: Sequence[int], steps: Sequence[int]) -> int:
     offsets = [0] * len(sizes)
-    holes: list[list[int]] = []
-    """Free blocks before the open end as [offset, size], by offset."""
-    end = peak = 0
+    holes = _Holes()
+    peak = 0
     for number in steps:
         size = sizes[number if number >= 0 else ~number]
         if not size:
             continue
         if number < 0:
-            end = _free(holes, offsets[~number], size, end)
-            continue
-        best, smallest = -1, 0
-        for index, hole in enumerate(holes):
-            if hole[1] >= size and (best < 0 or hole[1] <= smallest):
-                best, smallest = index, hole[1]
-        if best < 0:
-            offsets[number] = end
-            end += size
-            peak = max(peak, end)
-            continue
-        hole = holes[best]
-        offsets[number] = hole[0]
-        hole[0] += size
-        hole[1] -= size
-        if not hole[1]:
-            del holes[best]
+            holes.free(offsets[~number], size)
+        else:
+            offsets[number] = offset = holes.take(size)
+            peak = max(peak, offset + size)
     return peak
 
 
-def _free(holes: list[list[int]], offset: int, size: int, end: int) -> int:
-    """Give a block back, joined with its neighbours; returns where the open end begins."""
-    index = 0
-    while index < len(holes) and holes[index][0] < offset:
-        index += 1
-    if index and sum(holes[index - 1]) == offset:
-        index -= 1
-        holes[index][1] += size
-    else:
-        holes.insert(index, [offset, size])
-    block = holes[index]
-    if index + 1 < len(holes) and sum(block) == holes[index + 1][0]:
-        block[1] += holes.pop(index + 1)[1]
-    if sum(block) == end:
-        del holes[index]
-        return block[0]
-    return end
+class _Holes:
+    """Free blocks before the open end, by their offsets."""
+
+    def __init__(self) -> None:
+        self.starts: list[int] = []
+        self.sizes: list[int] = []
+        self.end = 0
+        """Where the open end begins."""
+
+    def take(self, size: int) -> int:
+        """Use the smallest hole, or the open end; returns the offset."""
+        best, smallest = -1, 0
+        for index, free in enumerate(self.sizes):
+            if free >= size and (best < 0 or free <= smallest):
+                best, smallest = index, free
+        if best < 0:
+            self.end += size
+            return self.end - size
+        offset = self.starts[best]
+        if smallest > size:
+            self.starts[best] = offset + size
+            self.sizes[best] = smallest - size
+        else:
+            del self.starts[best], self.sizes[best]
+        return offset
+
+    def free(self, offset: int, size: int) -> None:
+        """Give a block back, joined with its neighbours."""
+        starts, sizes = self.starts, self.sizes
+        index = bisect_left(starts, offset)
+        if index and starts[index - 1] + sizes[index - 1] == offset:
+            index -= 1
+            sizes[index] += size
+        else:
+            starts.insert(index, offset)
+            sizes.insert(index, size)
+        after = starts[index] + sizes[index]
+        if index + 1 < len(starts) and starts[index + 1] == after:
+            after += sizes[index + 1]
+            sizes[index] = after - starts[index]
+            del starts[index + 1], sizes[index + 1]
+        if after == self.end:
+            self.end = starts[index]
+            del starts[index], sizes[index]
 
 
 class Part(Struct, frozen=True):
@@ -108,7 +122,7 @@ def record(graph: Joined, parts: Sequence[Part], leafs: Sequence[int], alignment
             lives.children[source] += 1
     for part in parts:
         for source, copy in part.inputs:
-            lives.let_go((source,))
+            lives.let_go(source)
             lives.take(copy)
         lives.compute(part.nodes)
     return lives.tapes
@@ -129,12 +143,16 @@ class _Lives:
 
     def compute(self, nodes: Iterable[int]) -> None:
         """Take every node, and let its sources go."""
-        graph, root = self.graph, self.root
+        all_sources, first, root, in_place = self.graph.sources, self.graph.first, self.root, self.graph.in_place
+        children, views = self.children, self.views
         for node in nodes:
-            sources = graph.sources[graph.first[node] : graph.first[node + 1]]
-            if root[node] < 0 and not (graph.in_place[node] and self._takes_over(node, sources)):
+            sources = all_sources[first[node] : first[node + 1]]
+            if root[node] < 0 and not (in_place[node] and self._takes_over(node, sources)):
                 self.take(node)
-            self.let_go(sources)
+            for source in sources:
+                children[source] = left = children[source] - 1
+                if not left and not views[source]:
+                    self._done(source)
 
     def take(self, tensor: int) -> None:
         """Give a tensor memory of its own, unless it has some."""
@@ -151,29 +169,31 @@ class _Lives:
 
     def _takes_over(self, node: int, sources: Iterable[int]) -> bool:
         """The place of the first source of the same shape that nothing else needs, whatever device it is on; never a view's."""
-        graph = self.graph
+        graph, children, views, alive = self.graph, self.children, self.views, self.alive
         for source in sources:
-            if self.children[source] != 1 or self.views[source] or not self.alive[source] or graph.output[source]:
+            if children[source] != 1 or views[source] or not alive[source] or graph.output[source]:
                 continue
             if graph.ne[source] == graph.ne[node] and graph.item[source] == graph.item[node] and graph.packed[source]:
-                self.alive[source], self.alive[node] = False, True
+                alive[source], alive[node] = False, True
                 self.place[node], self.number[node] = self.place[source], self.number[source]
                 return True
         return False
 
-    def let_go(self, sources: Iterable[int]) -> None:
-        """One use less of each; what nothing needs any more is freed, and what a view shows when that is done."""
-        children, views, root, alive = self.children, self.views, self.root, self.alive
-        for source in sources:
-            children[source] = left = children[source] - 1
-            if left or views[source]:
-                continue
-            owner = source
-            if root[source] >= 0:
-                owner = root[source]
-                views[owner] -= 1
-                if views[owner] or children[owner]:
-                    continue
-            if alive[owner] and not self.graph.output[owner]:
-                alive[owner] = False
-                self.tapes[self.place[owner]].steps.append(~self.number[owner])
+    def let_go(self, source: int) -> None:
+        """One use less; what nothing needs any more is freed."""
+        self.children[source] -= 1
+        if not self.children[source] and not self.views[source]:
+            self._done(source)
+
+    def _done(self, tensor: int) -> None:
+        """Free what nothing needs any more; of a view what it shows, when that is done."""
+        owner = self.root[tensor]
+        if owner < 0:
+            owner = tensor
+        else:
+            self.views[owner] -= 1
+            if self.views[owner] or self.children[owner]:
+                return
+        if self.alive[owner] and not self.graph.output[owner]:
+            self.alive[owner] = False
+            self.tapes[self.place[owner]].steps.append(~self.number[owner])
