@@ -14,6 +14,7 @@ from rigtui.engines.llamacpp import abilities, builds
 from rigtui.errors import MissingError, RigtuiError
 from rigtui.rig.rig import Gpu
 from rigtui.text import MIB
+from runs.support import wait_until
 
 HELP = """----- common params -----
 
@@ -177,8 +178,15 @@ def test_a_build_that_hangs_is_ended_with_its_children(tmp_path: Path, monkeypat
             builds.find(str(path))
         patience *= 2
     for pid in pids.read_text().split():
-        state = Path(f"/proc/{pid}/stat")
-        assert not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        # What was killed may still have to be scheduled to end.
+        wait_until(lambda state=Path(f"/proc/{pid}/stat"): _has_ended(state), f"the end of child {pid}")
+
+
+def _has_ended(state: Path) -> bool:
+    try:
+        return state.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_build_that_cannot_list_devices_is_too_old(tmp_path: Path, no_embedded: None) -> None:
