@@ -136,6 +136,8 @@ class _Division:
         rooms[0] += self.other - self.first
         for in_ram in self.in_ram:
             upto = self._upto(in_ram)
+            if upto[-1] > sum(rooms):
+                continue
             shares = _fill(upto, rooms) if line.forwards else _fill_backwards(upto, rooms)
             if shares:
                 return _Filled(in_ram, shares)

@@ -152,12 +152,11 @@ def footprint(need: Needs, placement: Placement, devices: int) -> Footprint:
 
 def projected(need: Needs, placement: Placement, devices: int, asked: Iterable[int]) -> dict[int, int]:
     """Bytes in total on the devices `asked` for, as `--fit` measures them before loading (see `Computation.buffer`)."""
-    ledger = _Ledger(need, placement, devices)
     pipeline = _pipeline(need, placement, devices)
-    weights = ledger.device_weights()
+    ledger = _Ledger(need, placement, devices) if need.table.pinned else None
+    weights = ledger.device_weights() if ledger else []
     return {
-        device: weights[device]
-        + ledger.kv[device]
+        device: (weights[device] + ledger.kv[device] if ledger else held(need, placement, device))
         + need.compute.buffer(placement, device, need.context, pipeline=pipeline, projected=True)
         for device in asked
     }
@@ -173,19 +172,22 @@ def overstated_host(need: Needs, placement: Placement, devices: int) -> int:
 
 
 def held(need: Needs, placement: Placement, device: int) -> int:
-    """Bytes of weights and cache alone on one device: a lower bound of what is `projected` there that needs no graph."""
+    """Bytes of weights and cache alone on one device, without tensors that overrides put there: at least so much is `projected` there,
+    and it needs no graph.
+    """
     total = need.table.output.gpu if placement.home[-1] == device else 0
-    home = placement.home
-    count = home[: len(need.kv)].count(device)
+    home, layers = placement.home, len(need.kv)
+    count = home[:layers].count(device)
     if count:
         first = home.index(device)  # what a device has are neighbours
         total += need.table.per_device + need.table.upto[first + count] - need.table.upto[first]
         if need.kv_offload:
             total += sum(need.kv[first : first + count])
     for index, (part, elsewhere) in placement.moved.items():
-        if index < len(need.kv) and home[index] != HOST and device in (home[index], elsewhere):
+        where = home[index] if index < layers else HOST
+        if where not in (HOST, elsewhere) and device in (where, elsewhere):
             away = need.table.layers[index].moved[part].gpu
-            total += (away if elsewhere == device else 0) - (away if home[index] == device else 0)
+            total += -away if where == device else away
     return total
 
 
