@@ -34,7 +34,7 @@ MODELS = (
     "llama-3.1-8b-q4_k_m",
 )
 LOOP = 200_000
-LIMITS = {"octo-3060": ("8 cards", 4.5, 1.5), "old-p40-1080ti-2080ti-1660": ("4 unlike, tight cards", 16.0, 5.0)}
+LIMITS = {"octo-3060": ("8 cards", 4.0, 1.2), "old-p40-1080ti-2080ti-1660": ("4 unlike, tight cards", 13.0, 4.0)}
 """By rig: what it is called, and how many loops the median model may cost at first and later."""
 
 
