@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from itertools import combinations
+from math import dist
 from pathlib import Path
 
 import pytest
 from rich.color import ColorSystem
 from textual.app import App, ComposeResult
-from textual.color import Color
+from textual.color import Color, rgb_to_lab
 from textual.theme import BUILTIN_THEMES, Theme
 from textual.widgets import Footer, Input, Label, OptionList
 
@@ -104,12 +106,25 @@ def test_surfaces_stay_apart_in_256_colours_and_statuses_in_16(name: str) -> Non
     assert len(statuses) == 3
 
 
+APART = 20
+"""Distance (CIE76) from which colours are told apart at a glance when they do not touch: about nine just noticeable ones (2.3)."""
+
+
+def distance(one: Color, other: Color) -> float:
+    return dist(rgb_to_lab(one), rgb_to_lab(other))
+
+
+def in_256(color: Color) -> Color:
+    return Color.from_rich_color(color.rich_color.downgrade(ColorSystem.EIGHT_BIT))
+
+
 @pytest.mark.parametrize("name", OURS)
-def test_neighbours_in_the_bars_stay_apart_in_256_colours(name: str) -> None:
+def test_parts_of_one_bar_are_told_apart_at_a_glance_also_in_256_colours(name: str) -> None:
     found = colors(name)
-    order = ("weights", "kv", "compute", "floor", "headroom", "free")
-    slots = [found[f"bar-{part}"].rich_color.downgrade(ColorSystem.EIGHT_BIT).number for part in order]
-    assert len(set(slots)) == len(order)
+    # The RAM has `used` where a card has `desktop`.
+    for one, other in combinations([part for part in variable_defaults() if part != "bar-used"], 2):
+        for look in (lambda color: color, in_256):
+            assert distance(look(found[one]), look(found[other])) >= APART, (one, other)
 
 
 class Bench(App[None]):

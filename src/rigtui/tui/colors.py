@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 BAR_COLORS: dict[str, str] = {
-    "reserved": "#4d5462",
-    "desktop": "#7b8494",
-    "others": "#a08f72",
-    "unknown": "#6d6478",
-    "used": "#7b8494",
-    "engines": "#3fa27c",
-    "weights": "#4f8fe8",
-    "kv": "#a57bea",
-    "compute": "#e0a04f",
-    "floor": "#b8784a",
-    "headroom": "#39465a",
-    "free": "#252b36",
-    "short": "#e5566d",
+    "reserved": "#626770",
+    "desktop": "#98a2b4",
+    "others": "#a8b04a",
+    "unknown": "#8f6f9f",
+    "used": "#98a2b4",
+    "engines": "#3fae86",
+    "weights": "#5fa3ee",
+    "kv": "#c08df5",
+    "compute": "#f0b44c",
+    "floor": "#c8694a",
+    "headroom": "#2f4a6b",
+    "free": "#222529",
+    "short": "#f2607f",
 }
 """Kind of use -> default colour of the theme variable `bar-<kind>`. Literals: a reference to another variable does not parse there."""
 
