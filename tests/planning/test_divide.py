@@ -39,6 +39,19 @@ def test_the_fast_card_is_filled_by_a_written_division() -> None:
     assert "-ts 13,9" in next(reason.text for reason in plan.reasons if reason.code == "written")
 
 
+def test_a_slow_card_between_fast_ones_gets_what_they_leave() -> None:
+    cards = rig(gpu(0, 1000, bandwidth=1000), gpu(1, 1600, bandwidth=250), gpu(2, 1000, bandwidth=1000))
+    plan = choose(cards, DENSE, intent(4096, gpus=("0", "1", "2")), [])
+    assert (plan.status, [device.layers for device in plan.devices], value(plan, "-ts")) == ("fits", [8, 5, 7], "8,5,9")
+    assert (choose(cards, DENSE, intent(4096), []).expected.decode_tok_s or 0) >= (plan.expected.decode_tok_s or 0)
+
+
+def test_nothing_is_divided_onto_a_card_that_lacks_its_headroom() -> None:
+    cards = rig(gpu(0, 100, bandwidth=200), gpu(1, 754, bandwidth=200), gpu(2, 1651, bandwidth=200))
+    plan = choose(cards, toy_model(12, mtp=1), intent(65536), [])
+    assert all(device.free_after_bytes >= device.headroom_bytes for device in plan.devices)
+
+
 def test_all_lies_on_the_cards_where_the_division_by_free_memory_does_not_hold_it() -> None:
     """16 and 4 layers fit beside the headroom; in shares of what is free it would be 17 and 3."""
     cards = rig(gpu(0, 1900, bandwidth=500), gpu(1, 640, bandwidth=500))

@@ -6,9 +6,9 @@ Blocks that predict several tokens (MTP) count in the split but are not loaded, 
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, permutations
+from bisect import bisect_left, bisect_right
+from collections.abc import Container, Iterator, Sequence
+from itertools import accumulate, pairwise, permutations
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -27,7 +27,7 @@ TRIES = 5
 MOST_PERMUTED = 4
 """Up to so many cards every order is looked at: whole layers pack into some without waste. Of more the orders by speed."""
 PROMISING = 2
-"""Orders that are judged beside those by speed."""
+"""Orders that are judged beside those by speed and the given one."""
 
 
 def whole(search: Search, cards: Sequence[Gpu], kv: tuple[str, str], context: int, *, free_order: bool = True) -> Candidate | None:
@@ -53,10 +53,10 @@ def spilled(search: Search, cards: Sequence[Gpu], kv: tuple[str, str], context: 
 
 
 class _Line(Struct, frozen=True):
-    """Cards in engine order, filled from the first on or from the last."""
+    """Cards in engine order: those before one are filled from the first on, those behind it from the last, and it is given the rest."""
 
     cards: tuple[Gpu, ...]
-    forwards: bool
+    rest: int
 
 
 class _Filled(Struct, frozen=True):
@@ -77,31 +77,34 @@ class _Division:
         self.in_ram = in_ram
         self.need = needs(search.model, search.table, search.settings((), kv, context), context * search.want.slots)
         self.sums: dict[tuple[int, bool], list[int]] = {}
+        self.tried: set[tuple[tuple[Gpu, ...], _Filled]] = set()
         self.least = self.need.compute.least(self.need.context, pipeline=False)
         self.first, self.other = self.least, self.least
         """The largest compute buffer seen of a line's first card, which holds what is copied from RAM, and of the others."""
 
     def best(self, cards: Sequence[Gpu], free_order: bool) -> Candidate | None:
         """The fastest that is found: in the order of `cards`, and where that is free in others."""
-        lines = [_Line(tuple(cards), True), _Line(tuple(cards), False)][: len(cards)]
+        lines = [_Line(tuple(cards), rest) for rest in range(len(cards))]
         if free_order:
             lines += self._by_speed(cards)
+        found = {line: self.judged(line) for line in dict.fromkeys(lines)}
         if free_order and 2 < len(cards) <= MOST_PERMUTED:
-            lines += self._promising(cards)
-        found = [self.judged(line) for line in dict.fromkeys(lines)]
-        return max((one for one in found if one is not None), key=lambda one: one.decode_tok_s or 0.0, default=None)
+            for line in self._promising(cards, found):
+                found[line] = self.judged(line)
+        return max((one for one in found.values() if one is not None), key=lambda one: one.decode_tok_s or 0.0, default=None)
 
     @staticmethod
     def _by_speed(cards: Sequence[Gpu]) -> list[_Line]:
         """The fast card last, where the head is, or first, where blocks are whose experts lie in RAM; of both a token reads all."""
         slow_first = tuple(sorted(cards, key=lambda card: card.bandwidth_gb_s or 0.0))
-        return [_Line(slow_first, False), _Line(slow_first[::-1], True)][: len(cards)]
+        return [_Line(slow_first, 0), _Line(slow_first[::-1], len(cards) - 1)]
 
-    def _promising(self, cards: Sequence[Gpu]) -> list[_Line]:
-        """The orders whose division is the fastest on paper."""
-        lines = [_Line(order, forwards) for order in permutations(cards) for forwards in (True, False)]
-        rated = [(self._tok_s(line, filled), index) for index, line in enumerate(lines) if (filled := self._filled(line))]
-        return [lines[index] for _, index in sorted(rated, reverse=True)[:PROMISING]]
+    def _promising(self, cards: Sequence[Gpu], known: Container[_Line]) -> list[_Line]:
+        """Of the orders that are not `known` those whose division is the fastest on paper."""
+        lines = [_Line(order, rest) for order in permutations(cards) for rest in range(len(cards))]
+        others = [line for line in lines if line not in known]
+        rated = [(self._tok_s(line, filled), index) for index, line in enumerate(others) if (filled := self._filled(line))]
+        return [others[index] for _, index in sorted(rated, reverse=True)[:PROMISING]]
 
     def judged(self, line: _Line) -> Candidate | None:
         """This line with the fewest experts in RAM with which every card keeps its headroom; None where none does."""
@@ -112,6 +115,9 @@ class _Division:
             filled = self._filled(line)
             if filled is None:
                 return None
+            if (line.cards, filled) in self.tried:
+                return None  # another line came to the same
+            self.tried.add((line.cards, filled))
             shares = filled.shares if len(line.cards) > 1 else None
             found = search.judged(line.cards, replace(settings, experts_in_ram=filled.in_ram, tensor_split=shares))
             if not any(found.short):
@@ -136,10 +142,7 @@ class _Division:
         rooms[0] += self.other - self.first
         for in_ram in self.in_ram:
             upto = self._upto(in_ram)
-            if upto[-1] > sum(rooms):
-                continue
-            shares = _fill(upto, rooms) if line.forwards else _fill_backwards(upto, rooms)
-            if shares:
+            if upto[-1] <= sum(rooms) and (shares := _fill(upto, rooms, line.rest)):
                 return _Filled(in_ram, shares)
         return None
 
@@ -172,21 +175,19 @@ class _Division:
         return decode_tok_s(stages, sparse=True) or 0.0
 
 
-def _fill(upto: Sequence[int], rooms: Sequence[int]) -> tuple[int, ...] | None:
-    """How many slots go into each room, in their order, when each takes as many as it holds; None where some are left or a room stays
-    empty.
+def _fill(upto: Sequence[int], rooms: Sequence[int], rest: int) -> tuple[int, ...] | None:
+    """How many slots go into each room, in their order, when each takes as many as it holds and the one numbered `rest` what is left;
+    None where that is too much for it or a room stays empty.
     """
-    shares, start = [], 0
-    for room in rooms:
-        end = max(bisect_right(upto, upto[start] + room) - 1, start)
-        if upto[end] == upto[start]:
-            return None
-        shares.append(end - start)
-        start = end
-    return tuple(shares) if start == len(upto) - 1 else None
-
-
-def _fill_backwards(upto: Sequence[int], rooms: Sequence[int]) -> tuple[int, ...] | None:
-    """The same from the last slot and the last room on."""
-    shares = _fill([upto[-1] - size for size in reversed(upto)], rooms[::-1])
-    return shares[::-1] if shares else None
+    if min(rooms) <= 0:
+        return None
+    edges = [0] * (len(rooms) + 1)
+    edges[-1] = len(upto) - 1
+    for index in range(rest):
+        edges[index + 1] = bisect_right(upto, upto[edges[index]] + rooms[index]) - 1
+    for index in range(len(rooms) - 1, rest, -1):
+        edges[index] = bisect_left(upto, upto[edges[index + 1]] - rooms[index])
+    taken = [upto[end] - upto[start] for start, end in pairwise(edges)]
+    if min(taken) <= 0 or taken[rest] > rooms[rest]:
+        return None
+    return tuple(end - start for start, end in pairwise(edges))
