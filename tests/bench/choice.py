@@ -24,6 +24,8 @@ NOISE = 0.01
 
 def described(seed: int, one: Pair, verdict: Verdict) -> str:
     """What came of a pair, with the fastest of the sweep."""
+    if not verdict.chosen.measured.tok_s:
+        return f"{seed}: {one}\n   the choice does not load: {verdict.chosen.measured.said}\n   {' '.join(verdict.chosen.way.arguments)}"
     of_plain = "does not load" if verdict.of_plain is None else f"{verdict.plain.measured.tok_s:.3f}"
     slack = "" if verdict.plain.measured.holds(one) else " (without the headroom)"
     off = max(abs(trial.off) for trial in (verdict.chosen, *verdict.others))
