@@ -30,8 +30,8 @@ class Terminal:
         self._tmux("-f", "/dev/null", "new-session", "-d", "-s", "main", "-x", str(width), "-y", str(height), line)
 
     def _tmux(self, *arguments: str) -> str:
-        # Python's own view of it: readline, which pytest loads, sets COLUMNS and LINES behind that, and they would be rigtui's size.
-        environment = dict(os.environ)
+        # readline, which pytest loads, sets COLUMNS and LINES behind Python's back, for its workers too: rigtui would be that large.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
         command = ["tmux", "-S", str(self._socket), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30, env=environment)
         return done.stdout

@@ -101,7 +101,7 @@ async def test_what_the_engines_panel_says_of_its_keys_can_be_clicked(cockpit):
         world.runs = (run_state("new1"),)
         await screen.until(lambda: "asks a test question" in screen.text())
         await click_words(screen, "copies a curl command")
-        await screen.until(lambda: "curl http://" in screen.told)
+        await screen.until(lambda: "curl http://" in screen.app.clipboard)
         await click_words(screen, "asks a test question")
         await screen.until(lambda: "Enter asks" in screen.text())
         await click_words(screen, "Enter asks")
@@ -110,6 +110,6 @@ async def test_what_the_engines_panel_says_of_its_keys_can_be_clicked(cockpit):
 
 async def test_more_of_a_plan_than_there_is_room_for_is_said_in_its_border(cockpit):
     async with cockpit(World(two_cards()), size=(80, 24)) as screen:
-        assert "Plan · Tab ↓ for more" in screen.text()
+        assert "Plan · > more" in screen.text()
         await screen.press("tab", "tab", "end")
         await screen.until(lambda: "why" in screen.part("#plan") or "instead" in screen.part("#plan"))

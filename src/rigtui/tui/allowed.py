@@ -37,7 +37,12 @@ def allowed(state: Cockpit) -> tuple[str, ...]:
     if state.candidates:
         found += WITH_MODEL
     if state.plan is not None:
-        found += ["plan.compare", *(f"plan.take_{at}" for at in range(1, min(len(state.plan.alternatives), MOST_TAKEN) + 1))]
+        found += [
+            "plan.compare",
+            "plan.scroll",
+            "plan.scroll_back",
+            *(f"plan.take_{at}" for at in range(1, min(len(state.plan.alternatives), MOST_TAKEN) + 1)),
+        ]
     if state.candidate is not None and state.candidate.model is not None:
         found += ["profile.save", *(["engine.launch"] if state.machine is None and not state.hidden else [])]
         found += ["profile.export"] if state.plan is not None else []

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import DescendantBlur, DescendantFocus
 
 from rigtui.tui import state as st
 from rigtui.tui import tasks
@@ -86,8 +87,20 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             waits = (state.launching_says or LAUNCHING) if state.launching else ""
             self.query_one(EngineDock).show(state.run, launching=waits, runs=state.runs, planned=planned, live=state.live)
             self.query_one(TipLine).show(state)
-            self.query_one(HintLine).show(offered(self, allowed(state)))
+            self._show_hints()
             self.show_pages()
+
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    def _show_hints(self) -> None:
+        """What the keys do now: where the choices have the focus, first what they do there."""
+        turning = self.query_one(Choices)
+        works = (*(turning.useful() if turning.has_focus else ()), *allowed(self.state))
+        self.query_one(HintLine).show(offered(self, works))
+
+    def action_scroll_plan(self, step: int) -> None:
+        """Read on in the plan, or back."""
+        self.query_one(PlanPanel).read_on(step)
 
     def action_hide_tips(self) -> None:
         """The first steps are known."""

@@ -17,6 +17,8 @@ ROOMY = 44
 
 VALUE_AT = 14
 """Column at which a row's value begins, behind its left arrow."""
+YOURS = "*"
+"""Before a row that the user set, where `(yours)` has no place behind its value."""
 
 
 class ChoiceRow(Struct, frozen=True, kw_only=True):
@@ -82,6 +84,8 @@ class Choices(Widget, can_focus=True):
 
     def _title(self) -> None:
         title = f"Choices · {keys_of(self).shown('plan.what_if')} more" if len(self._visible()) < len(self._rows) else "Choices"
+        if any(row.yours and self._value(row) == row.value for row in self._visible()):
+            title = f"{title} · {YOURS} yours"
         if title != self.border_title:
             self.border_title = title
 
@@ -97,6 +101,11 @@ class Choices(Widget, can_focus=True):
         """The first row that is drawn: where not all fit, those around the cursor."""
         height = max(1, self.size.height)
         return max(0, min(self._at - height // 2, len(self._visible()) - height))
+
+    def useful(self) -> tuple[str, ...]:
+        """Ids of the actions that do something with the row under the cursor, and of those that lead away."""
+        yours = bool(self._rows) and self._visible()[self._at].yours
+        return ("choices.less", "choices.more", "choices.type", *(("choices.give_back",) if yours else ()), "choices.back", "app.help")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's signature
         """A line for each row."""
@@ -114,13 +123,14 @@ class Choices(Widget, can_focus=True):
         return Content("\n").join(self._line(row, here=self.has_focus and at == here) for at, row in rows)
 
     def _line(self, row: ChoiceRow, *, here: bool) -> Content:
-        value = _value(row)
+        value = self._value(row)
         room = self.size.width - VALUE_AT - cell_len(value) - 2
         right = row.keys if len(row.keys) + 1 <= room else ""
         note = row.note if len(row.note) + len(right) + 3 <= room else ""
         pad = max(0, room - len(note) - len(right) - (1 if note else 0))
         return Content.assemble(
-            ("▸ " if here else "  ", "$accent bold"),
+            ("▸" if here else " ", "$accent bold"),
+            (YOURS if row.yours and value == row.value else " ", "$warning bold"),
             (f"{row.label:<9} ", "bold" if here else "$foreground-muted"),
             ("‹ ", "$accent" if here else "$foreground-muted"),
             (value, "$warning bold" if row.yours else "bold"),
@@ -169,13 +179,17 @@ class Choices(Widget, can_focus=True):
             return
         row = rows[self._first() + at.y]
         self._cursor = row.name
-        end = VALUE_AT + cell_len(_value(row))
+        end = VALUE_AT + cell_len(self._value(row))
         if VALUE_AT - 3 <= at.x < VALUE_AT:
             self.action_turn(-1)
         elif end <= at.x < end + 3:
             self.action_turn(1)
         self.refresh()
 
-
-def _value(row: ChoiceRow) -> str:
-    return f"{row.value}{' (yours)' if row.yours else ''}"
+    def _value(self, row: ChoiceRow) -> str:
+        """The value and that it is the user's, where the row's keys have their place beside that; else a mark stands before the row."""
+        if not row.yours:
+            return row.value
+        long = f"{row.value} (yours)"
+        keys = len(row.keys) + 1 if row.keys else 0
+        return long if VALUE_AT + cell_len(long) + 2 + keys <= self.size.width else row.value

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 NAME_CELLS = 32
 """Cells of the rig's name."""
+SCOPES = {"app": "app", "choices": "focused", "models": "focused"}
+"""Whose method an action is, where it is not the screen's."""
 PLATFORMS = {"linux": "Linux", "wsl2": "WSL2", "macos": "macOS", "windows": "Windows"}
 
 
@@ -118,7 +120,7 @@ class HintLine(Widget):
         keys = keys_of(self)
         for action in hints(self._allowed, self.size.width - parts[0].cell_length + 1, keys):
             target = action.method if "(" in action.method else f"{action.method}()"
-            scope = "app" if action.screen == "app" else "screen"
+            scope = SCOPES.get(action.screen, "screen")
             click = Style.from_meta({"@click": f"{scope}.{target}"})
             text = Content.assemble((keys.shown(action.id), "$accent bold"), (f" {action.hint}", "$foreground-muted"))
             parts.append(text.stylize(click))

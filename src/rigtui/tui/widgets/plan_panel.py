@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from rigtui.planning.plan import Plan
+from rigtui.tui.bindings import keys_of
 from rigtui.tui.guide import guide
 from rigtui.tui.plan_text import Marks, plan_lines
 from rigtui.tui.view import basis
@@ -61,6 +62,21 @@ class PlanPanel(VerticalScroll):
             lines = plan_lines(what, self._rig, width, self._marks) if isinstance(what, Plan) else guided
             self._lines = len(lines)
             self.query_one("#plan-text", Static).update(Content("\n").join(lines))
-        title = "Plan · Tab ↓ for more" if self._lines > self.scrollable_content_region.height else "Plan"
+        self._title()
+
+    def _title(self) -> None:
+        """Which key shows more, where there is more."""
+        more, keys = self._lines - self.scrollable_content_region.height, keys_of(self)
+        onward = f"{keys.shown('plan.scroll')} more" if self.scroll_y < more else f"{keys.shown('plan.scroll_back')} back"
+        title = f"Plan · {onward}" if more > 0 else "Plan"
         if title != self.border_title:
             self.border_title = title
+
+    def read_on(self, step: int) -> None:
+        """A screenful on, or back, with a line of the one before."""
+        self.scroll_relative(y=step * max(1, self.scrollable_content_region.height - 1), animate=False)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """The title tells whether there is more."""
+        super().watch_scroll_y(old_value, new_value)
+        self._title()

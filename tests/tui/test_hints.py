@@ -1,0 +1,58 @@
+"""What the hint line and the titles say of keys: at 80x24 the questions that people come with are each answered by a key on the screen."""
+
+from __future__ import annotations
+
+import pytest
+
+from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
+from tui.fakes.world import World
+
+SMALL = (80, 24)
+
+
+@pytest.mark.parametrize("phase", [None, "loading", "ready", "failed"])
+async def test_why_more_context_sharing_and_who_holds_vram_are_keys_on_the_small_screen(cockpit, phase):
+    world = World(two_cards())
+    world.runs = (run_state("one", phase),) if phase else ()
+    async with cockpit(world, size=SMALL) as screen:
+        await screen.until(lambda: "KV cache" in screen.part("#plan") and bool(screen.state.runs) == bool(phase))
+        hints = screen.text().splitlines()[-1]
+        assert "x export" in hints and "v VRAM" in hints
+        assert "Plan · > more" in screen.text()
+        assert "[ ] =" in screen.part("#choices"), "the keys of the context"
+
+
+async def test_the_key_in_the_title_reads_on_in_the_plan_from_the_models_and_back(cockpit):
+    async with cockpit(World(two_cards()), size=SMALL) as screen:
+        await screen.until(lambda: "KV cache" in screen.part("#plan"))
+        for _ in range(6):
+            await screen.press("greater_than_sign")
+        await screen.until(lambda: "Plan · < back" in screen.text())
+        assert "instead" in screen.part("#plan") or "command" in screen.part("#plan")
+        for _ in range(6):
+            await screen.press("less_than_sign")
+        await screen.until(lambda: "Plan · > more" in screen.text() and "FITS" in screen.part("#plan"))
+
+
+async def test_while_the_choices_have_the_focus_their_keys_are_said(cockpit):
+    async with cockpit(World(two_cards()), size=SMALL) as screen:
+        await screen.press("tab", "down")
+        await screen.until(lambda: "→ more" in screen.text().splitlines()[-1])
+        assert all(hint in screen.text().splitlines()[-1] for hint in ("← less", "Enter type", "Esc back"))
+        assert "Bksp" not in screen.text().splitlines()[-1], "nothing is the user's yet"
+        await screen.press("right")
+        await screen.until(lambda: "give back" in screen.text().splitlines()[-1])
+        await screen.press("escape")
+        await screen.until(lambda: "give back" not in screen.text().splitlines()[-1])
+
+
+async def test_a_large_number_of_the_users_stays_on_its_row_with_its_keys(cockpit):
+    async with cockpit(World(two_cards()), size=SMALL) as screen:
+        await screen.press("equals_sign")
+        await screen.press(*"100000", "enter")
+        await screen.until(lambda: screen.state.overrides.context == 100000)
+        row = next(line for line in screen.part("#choices").splitlines() if "context" in line)
+        assert "*context" in row
+        assert "‹ 100,000 ›" in row and "[ ] =" in row
+        assert "* yours" in screen.text() and "KV type" in screen.part("#choices")
