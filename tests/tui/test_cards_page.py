@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+import pytest
 from msgspec.structs import replace
 
 from rigtui.rig.process_facts import ProcessFacts
+from rigtui.tui.holder_text import holder_row, holders
+from rigtui.tui.state import Cockpit
 from tui.fakes.models import MODELS, candidates
 from tui.fakes.rigs import busy_cards, eight_cards, two_cards, wsl_rig
 from tui.fakes.runs import run_state
 from tui.fakes.world import World
 
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 BLOB = replace(MODELS[1], path="/ollama/blobs/sha256-1")
 KNOWN = {
     4102: ProcessFacts(user="ollama", mine=False, started=1_771_977_600.0, model_file=BLOB.path),
@@ -24,6 +30,13 @@ def busy_world() -> World:
     world = World(busy_cards(), (*candidates(MODELS[0]), served))
     world.processes = dict(KNOWN)
     return world
+
+
+@pytest.mark.parametrize("width", range(40, 120))
+def test_the_line_of_a_card_is_never_wider_than_its_panel(width):
+    state = Cockpit(rig=two_cards())
+    for row in holders(state, {}):
+        assert holder_row(row, width, NOW).cell_length <= width
 
 
 async def test_every_holder_is_named_with_user_size_and_what_frees_it(cockpit):

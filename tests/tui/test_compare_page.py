@@ -36,6 +36,16 @@ def test_only_rows_that_differ_are_marked():
     assert max(len(line) for line in table.splitlines()) <= 76
 
 
+def test_nothing_is_cut_off_on_the_small_screen():
+    now = comparing.pin(comparing.pin(state(8192)))
+    shown = (*comparing.columns(now), *comparing.columns(state(1024)), *comparing.columns(state(2048)))[:3]
+    table = text(comparing.table(shown, 0, 76))
+    assert "…" not in table and max(map(len, table.splitlines())) <= 76
+    assert all(words in table for words in ("RTX 5070 Ti", "32–47 + head", "used, GiB", "free, GiB"))
+    first_column = "".join(line[16:36].strip() for line in table.splitlines())
+    assert MODELS[0].name in first_column
+
+
 def test_at_most_three_plans_stand_side_by_side_and_the_present_one_is_not_there_twice():
     now = state(1024)
     for context in (2048, 4096, 8192):

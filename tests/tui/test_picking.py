@@ -208,6 +208,17 @@ def test_rows_have_exactly_the_width(width, roomy):
             assert lines[0].cell_length == width and lines[1].cell_length <= width, (entry.name, [line.plain for line in lines])
 
 
+@pytest.mark.parametrize("room", [15, 16, 18, 22, 40])
+def test_models_of_a_family_are_told_apart_in_a_narrow_list(room):
+    from rigtui.tui.widgets.model_rows import shortened
+
+    family = ("Llama-3.1-8B-Instruct-Q4_K_M", "Llama-3.3-70B-Instruct Q4_K_M", "Llama-3.3-70B-Instruct Q6_K", "Llama-3.1-8B-Q4_K_M")
+    found = [shortened(name, room) for name in family[: 3 if room < 22 else 4]]
+    assert len(set(found)) == len(found) and max(map(len, found)) <= room
+    assert ("8B" in found[0], "70B" in found[1], "Q6_K" in found[2]) == (True, True, True)
+    assert shortened("gpt-oss-120b-mxfp4", room) != shortened("gpt-oss-20b-mxfp4", room)
+
+
 async def test_a_filter_that_matches_nothing_says_so_and_offers_no_launch(cockpit):
     async with cockpit(World(two_cards()), size=(120, 36)) as screen:
         await screen.press("slash", *"zzz")

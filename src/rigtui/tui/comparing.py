@@ -12,7 +12,7 @@ from textual.content import Content
 from rigtui.text import clean
 from rigtui.tui.pinned import Pinned
 from rigtui.tui.placing import WORDS
-from rigtui.tui.rows import gib_cell, middle, padded
+from rigtui.tui.rows import gib_cell, lines_of, padded
 from rigtui.tui.segments import layers_text, short_name
 
 if TYPE_CHECKING:
@@ -69,14 +69,11 @@ def _speed(value: float | None) -> str:
     return NOT_KNOWN if value is None else f"{value:,.0f} tok/s"
 
 
-def _cell(device: PlanDevice) -> str:
-    return f"{layers_text(device).removeprefix('layers ')} on {short_name(device.name)}"
-
-
-def _memory(device: PlanDevice) -> str:
-    return f"{gib_cell(device.used_bytes)} used, {gib_cell(device.free_after_bytes)} free"
-
-
+OF_A_CARD: tuple[tuple[str, Callable[[PlanDevice], str]], ...] = (
+    ("  layers", lambda device: layers_text(device).removeprefix("layers ")),
+    ("  used, GiB", lambda device: gib_cell(device.used_bytes)),
+    ("  free, GiB", lambda device: gib_cell(device.free_after_bytes)),
+)
 ROWS: tuple[tuple[str, Callable[[Column], str]], ...] = (
     ("status", lambda column: WORDS[column.plan.status].upper()),
     ("model", lambda column: clean(column.plan.model.name)),
@@ -95,12 +92,12 @@ ROWS: tuple[tuple[str, Callable[[Column], str]], ...] = (
 
 
 def _device_rows(shown: Sequence[Column]) -> list[tuple[str, list[str]]]:
-    """A card has its row in every plan, whatever its place in the order of the layers."""
+    """A card has its rows in every plan, whatever its place in the order of the layers."""
     rows = []
     for at, card in enumerate(dict.fromkeys(_card(device) for column in shown for device in column.plan.devices), start=1):
         found = [next((device for device in column.plan.devices if _card(device) == card), None) for column in shown]
-        rows.append((f"card {at}", ["–" if device is None else _cell(device) for device in found]))
-        rows.append(("  GiB", ["–" if device is None else _memory(device) for device in found]))
+        rows.append((f"card {at}", ["–" if device is None else short_name(device.name) for device in found]))
+        rows += [(label, ["–" if device is None else of(device) for device in found]) for label, of in OF_A_CARD]
     return rows
 
 
@@ -119,16 +116,26 @@ def table(shown: Sequence[Column], here: int, width: int) -> list[Content]:
         return [Content.styled("There is no plan to compare yet.", "$foreground-muted")]
     room = column_room(len(shown), width)
     heads = [f"{'▸ ' if at == here else '  '}{column.title}" for at, column in enumerate(shown)]
-    lines = [_line("  ", "", heads, room, ["$accent bold" if at == here else "$accent" for at in range(len(shown))])]
+    lines = _lines("  ", "", heads, room, ["$accent bold" if at == here else "$accent" for at in range(len(shown))], indent=0)
     rows = [(label, [value(column) for column in shown]) for label, value in ROWS]
     rows = [(label, values) for label, values in rows if set(values) != {NOT_KNOWN}]
     for label, values in [*rows, *_device_rows(shown)]:
         differs = len(set(values)) > 1
         styles = ["bold" if differs else "$foreground-muted"] * len(shown)
-        lines.append(_line("≠ " if differs else "  ", label, [f"  {value}" for value in values], room, styles))
+        lines += _lines("≠ " if differs else "  ", label, values, room, styles)
     return lines
 
 
-def _line(mark: str, label: str, values: Sequence[str], room: int, styles: Sequence[str]) -> Content:
-    cells = [(f" {padded(middle(value, room), room)}", style) for value, style in zip(values, styles, strict=True)]
-    return Content.assemble((mark, "$warning bold"), (padded(label, LABEL), "$foreground-muted"), *cells)
+def _lines(mark: str, label: str, values: Sequence[str], room: int, styles: Sequence[str], *, indent: int = 2) -> list[Content]:
+    """A row of the table, in as many lines as its longest value takes: of a name the end says as much as the beginning."""
+    columns = [lines_of(value, room - indent) or [""] for value in values]
+    lines = []
+    for at in range(max(map(len, columns))):
+        first = at == 0
+        cells = [
+            (f" {' ' * indent}{padded(column[at] if at < len(column) else '', room - indent)}", style)
+            for column, style in zip(columns, styles, strict=True)
+        ]
+        head = (mark if first else "  ", "$warning bold"), (padded(label if first else "", LABEL), "$foreground-muted")
+        lines.append(Content.assemble(*head, *cells))
+    return lines

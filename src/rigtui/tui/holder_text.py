@@ -78,7 +78,7 @@ def _head(holder: Holder, width: int) -> Content:
     spark = f"held {sparkline(holder.history, HISTORY_CELLS)}" if holder.history else ""
     # Who holds it now is worth more than how much was held before.
     spark = spark if len(name) + len(facts) + len(spark) + 4 <= width else ""
-    gap = " " * max(2, width - len(name) - len(facts) - len(spark) - 2)
+    gap = " " * (width - len(name) - len(facts) - len(spark) - 2) if spark else ""
     return Content.assemble((name, "bold $accent"), "  ", (facts, "$foreground-muted"), gap, (spark, "$foreground-muted"))
 
 

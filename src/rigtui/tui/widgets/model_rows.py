@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from rigtui.text import clean
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 MUTED = "$foreground-muted"
 FAVOURITE, RUNNING = "★", "●"
 WAITING = "…"
+SIZE = re.compile(r"[0-9.]+(x[0-9.]+)?[bBmM]")
+"""`8B`, `1.5b`, `8x7B`: how many parameters a model has, as its name says it."""
+SAYS_LITTLE = ("instruct", "it", "chat", "gguf", "hf")
+LEAST_OF_THE_BEGINNING = 4
 NARROW_FACT = 12
 """Cells of the right column where a row has one line: `offload ~999`."""
 
@@ -96,12 +101,28 @@ def row_lines(row: ModelRow, width: int, *, roomy: bool, open_: bool, sort: Sort
     short = not (roomy or sort == "size" or row.problem)
     right = _short(row) if short else Content.styled(row.size, MUTED)
     room = max(6, width - 2 - max(right.cell_length, NARROW_FACT if short else 0))
-    name = padded(middle(row.name, room), room)
+    name = padded(shortened(row.name, room), room)
     gap = " " * max(1, width - 1 - cell_len(name) - right.cell_length)
     head = Content.assemble(mark, (name, MUTED if row.problem else ""), gap, right)
     if not (roomy or open_):
         return [head]
     return [head, _facts(row, width, with_size=not roomy)]
+
+
+def shortened(name: str, room: int) -> str:
+    """A model's name in `room` cells: its size and quantization stay as long as there is place for how it begins, for these tell
+    models of a family apart.
+    """
+    words = re.split("[- ]", name)
+    at = next((at for at, word in enumerate(words) if SIZE.fullmatch(word)), len(words))
+    head, rest = "-".join(words[:at]), words[at + 1 :]
+    telling = [word for word in rest if word.lower() not in SAYS_LITTLE]
+    for kept in (telling, telling[-1:]):
+        tail = f"{words[at]}{'-' if kept == rest else '…'}{'-'.join(kept)}" if kept else name
+        left = room - cell_len(tail) - 1
+        if cell_len(name) > room and left >= LEAST_OF_THE_BEGINNING:
+            return f"{head}-{tail}" if cell_len(head) <= left else f"{set_cell_size(head, left)}…{tail}"
+    return middle(name, room)
 
 
 def _short(row: ModelRow) -> Content:
