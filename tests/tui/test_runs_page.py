@@ -6,11 +6,14 @@ import pytest
 
 from rigtui.engines.engine import Failure
 from rigtui.engines.live import Live
-from rigtui.runs.state import AttemptState, Measured
+from rigtui.intent.intent import Intent
+from rigtui.runs.state import AttemptState, LaunchRequest, Measured
 from rigtui.text import MIB
 from rigtui.tui.keys import Keys
 from rigtui.tui.run_text import run_lines, tabs
 from rigtui.tui.runs_text import story
+from tui.fakes.models import BUILD, MODELS, USE_CASES
+from tui.fakes.plans import plan_for
 from tui.fakes.rigs import two_cards
 from tui.fakes.runs import run_state
 from tui.fakes.world import World
@@ -78,8 +81,45 @@ def test_runs_stand_side_by_side_and_what_has_no_room_is_counted():
     runs = [run_state(str(at), "ready", profile=f"profile-number-{at}") for at in range(12)]
     line = tabs(runs, runs[1], 78, Keys())
     assert line.cell_length <= 78
-    assert "[● " in line.plain and "+" in line.plain and "n next" in line.plain
-    assert "n next" not in run_lines(runs[0], 78, Keys(), runs=runs[:1])[0].plain
+    assert "[● " in line.plain and "+" in line.plain and "n next run" in line.plain
+    assert "n next run" not in run_lines(runs[0], 78, Keys(), runs=runs[:1])[0].plain
+
+
+def test_runs_of_one_name_are_told_apart_by_their_order():
+    runs = [run_state("a", "stopped", model="qwen"), run_state("b", "ready", model="gemma"), run_state("c", "ready", model="qwen")]
+    assert tabs(runs, runs[2], 78, Keys()).plain == " ○ qwen #1  ● gemma [● qwen #2] n next run"
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_while_an_ended_run_is_shown_the_one_that_goes_on_stays_in_sight_and_off_the_plan(cockpit, size):
+    world = runs_world()
+    intent = Intent(use_case=USE_CASES[0])
+    world.requests["a"] = LaunchRequest(plan=plan_for(two_cards(), MODELS[0], intent, ()), intent=intent, build=BUILD, model=MODELS[0].name)
+
+    def card() -> str:
+        return next(line for line in screen.text().splitlines() if "0 RTX 4090" in line)
+
+    async with cockpit(world, size=size) as screen:
+        await screen.until(lambda: "● coder ready :8080" in screen.part("#top") and "weights" not in card())
+        await screen.press("n")
+        await screen.until(lambda: "✖ writer failed +1 running" in screen.part("#top"))
+        assert "[✖ writer] ● coder" in screen.part("#engine") and "weights" not in card()
+        await screen.press("n")
+        await screen.until(lambda: "● coder ready :8080" in screen.part("#top"))
+        assert "running" not in screen.part("#top") and "weights" not in card(), "its bytes are there already"
+        await screen.press("left_square_bracket")
+        await screen.until(lambda: "weights" in card())
+
+
+async def test_the_key_of_the_next_run_is_named_once_and_begins_with_the_newest(cockpit):
+    world = World(two_cards())
+    world.runs = (run_state("old", "stopped", profile="older"), run_state("new", "failed", profile="newer"))
+    async with cockpit(world, size=(160, 48)) as screen:
+        await screen.until(lambda: "n shows the last run" in screen.part("#engine"))
+        assert "next run" not in screen.text()
+        await screen.press("n")
+        await screen.until(lambda: "[✖ newer]" in screen.part("#engine"))
+        assert screen.text().count("next run") == 1
 
 
 async def test_the_page_shows_ended_runs_too_and_the_newest_is_under_the_cursor(cockpit):

@@ -74,7 +74,7 @@ ACTIONS: tuple[Action, ...] = (
         "All runs on this rig: their attempts, how they work now, and their peaks beside the plan.",
         rank=5,
     ),
-    Action("engine.next", "n", "next_run", "next run", "Show the next of the runs on this rig.", rank=5),
+    Action("engine.next", "n", "next_run", "next run", "Show the next of the runs on this rig."),
     Action("model.filter", "slash", "filter", "filter", "Filter the models as you type; Escape shows all again.", rank=3),
     Action("model.favourite", "asterisk", "favourite", "favourite", "Make the model a favourite, or no more; they come first.", rank=7),
     Action("model.sort", "S,shift+s", "sort", "sort", "Order the models by last use, name, size or speed on this rig.", rank=7),

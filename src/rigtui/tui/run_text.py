@@ -34,8 +34,9 @@ LAUNCHING = "the plan is derived once more from a fresh reading of the rig"
 PHASE_MARKS = {"starting": "◌", "loading": "◌", "ready": "●", "stopping": "◌", "stopped": "○", "failed": "✖"}
 
 
-def headline(run: RunState | None, width: int, *, launching: bool = False) -> Content:
-    """The engine's state in at most `width` cells, for the top line; the name gives way first."""
+def headline(run: RunState | None, width: int, *, launching: bool = False, others: int = 0) -> Content:
+    """The state of the run that is shown in at most `width` cells, for the top line, and how many `others` are live; the name gives way
+    first."""
     if run is None:
         return Content.styled("◌ launching", "$warning") if launching else Content.styled("○ no engine running", "$foreground-muted")
     after = f" {run.phase}"
@@ -43,8 +44,9 @@ def headline(run: RunState | None, width: int, *, launching: bool = False) -> Co
         after += f" {run.progress:.0%}"
     if run.phase == "ready":
         after += f" :{run.port}"
-    name = middle(run_name(run), max(8, width - len(after) - 2))
-    return Content.styled(f"{PHASE_MARKS[run.phase]} {name}{after}", PHASE_COLORS[run.phase])
+    more = f"  +{others} running" if others else ""
+    name = middle(run_name(run), max(8, width - len(after) - len(more) - 2))
+    return Content.assemble((f"{PHASE_MARKS[run.phase]} {name}{after}", PHASE_COLORS[run.phase]), (more, "$success"))
 
 
 def run_name(run: RunState) -> str:
@@ -103,12 +105,15 @@ def run_lines(
 
 def tabs(runs: Sequence[RunState], shown: RunState, width: int, keys: Keys) -> Content:
     """All runs side by side, the shown one marked; each can be clicked. What does not fit is counted."""
-    hint = _hint("", keys, "engine.next", "next")
+    hint = _hint("", keys, "engine.next", BY_ID["engine.next"].hint)
     room = width - hint.cell_length - 8
     each = max(8, min(24, room // len(runs) - 5))
+    names = [run_name(run) for run in runs]
     parts: list[Content] = []
     for at, run in enumerate(runs):
-        name = f"{PHASE_MARKS[run.phase]} {middle(run_name(run), each)}"
+        # Runs of one name are told apart by their order.
+        nth = f" #{names[: at + 1].count(names[at])}" if names.count(names[at]) > 1 else ""
+        name = f"{PHASE_MARKS[run.phase]} {middle(names[at], each - len(nth))}{nth}"
         here = run.run == shown.run
         tab = Content.assemble((f"[{name}]" if here else f" {name} ", f"{PHASE_COLORS[run.phase]} {'bold' if here else ''}".strip()))
         if tab.cell_length > room and not here:

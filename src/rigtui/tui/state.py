@@ -89,8 +89,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Id of the run that is shown."""
     live: Live | None = None
     """How the run that is shown works now, where its engine says."""
-    launched_choice: Choice | None = None
-    """The choice that was running when the run was launched or attached; None: the plan is drawn over the bars."""
+    launched: dict[str, Choice] = {}
+    """By run, the choice it was launched with, as far as that was here or was taken over."""
     launching: bool = False
     launching_says: str = ""
     """What the launch has to wait for."""
@@ -142,8 +142,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
 
     @property
     def preview(self) -> bool:
-        """Whether the plan is drawn over the bars: not while exactly this choice is running, its bytes are there already."""
-        return not (self.run is not None and self.run.live and self.launched_choice == self.choice)
+        """Whether the plan is drawn over the bars: not while exactly this choice is running, shown or not, its bytes are there already."""
+        return not any(self.launched.get(run.run) == self.choice for run in self.live_runs)
 
     @property
     def changed(self) -> bool:
@@ -204,7 +204,7 @@ def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bo
     """
     known = {candidate.path for candidate in found}
     found = (*found, *(candidate for candidate in state.outside if candidate.path not in known))
-    keep = state.selected is not None and (not done or state.launched_choice is not None)
+    keep = state.selected is not None and (not done or state.attached in state.launched)
     chosen = state.picked or state.changed or not done
     if keep or (chosen and state.selected in {candidate.path for candidate in found}):
         selected = state.selected
@@ -362,23 +362,24 @@ def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
         plan=request.plan,
         engine=request.intent.engine,
     )
-    return replace(adopted, launched_choice=adopted.choice, asked=state.asked + 1, plan_problem=None)
+    launched = state.launched | ({state.attached: adopted.choice} if state.attached else {})
+    return replace(adopted, launched=launched, asked=state.asked + 1, plan_problem=None)
 
 
 def attach(state: Cockpit, run: str) -> Cockpit:
     """Show this run, which was launched with the present choice."""
-    return replace(state, attached=run, launched_choice=state.choice)
+    return replace(state, attached=run, launched=state.launched | {run: state.choice})
 
 
 def next_run(state: Cockpit) -> Cockpit:
-    """Show the next run, around the end."""
+    """Show the next run, around the end; the newest where none is shown."""
     names = [run.run for run in state.runs]
     if not names:
         return state
-    at = names.index(state.attached) if state.attached in names else -1
-    return show_run(state, names[(at + 1) % len(names)])
+    following = names.index(state.attached) + 1 if state.attached in names else -1
+    return show_run(state, names[following % len(names)])
 
 
 def show_run(state: Cockpit, run: str) -> Cockpit:
-    """Show this run, whatever it was launched with."""
-    return state if run == state.attached else replace(state, attached=run, launched_choice=None)
+    """Show this run; the choices stay."""
+    return replace(state, attached=run)

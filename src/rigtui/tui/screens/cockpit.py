@@ -77,7 +77,8 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         """Bring every part up to the state; each compares before it paints."""
         state = self.state
         with self.app.batch_update():
-            self.query_one(TopLine).show(state.rig, state.run, launching=state.launching)
+            others = sum(run.run != state.attached for run in state.live_runs)
+            self.query_one(TopLine).show(state.rig, state.run, launching=state.launching, others=others)
             shown = state.plan if state.preview else None
             self.query_one(RigBars).show(rows(state.rig, shown, state.history) if state.rig else (), remark(state))
             self.show_models(models_subtitle(state))

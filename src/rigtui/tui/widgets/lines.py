@@ -38,12 +38,12 @@ class TopLine(Widget):
         super().__init__(id=id)
         self._facts: tuple[str, ...] = ()
         self._simulated = False
-        self._engine: tuple[RunState | None, bool] = (None, False)
+        self._engine: tuple[RunState | None, bool, int] = (None, False, 0)
 
-    def show(self, rig: Rig | None, run: RunState | None, *, launching: bool) -> None:
-        """Show this rig and the engine's state; nothing is painted when nothing changed."""
+    def show(self, rig: Rig | None, run: RunState | None, *, launching: bool, others: int = 0) -> None:
+        """Show this rig, the engine's state and how many other runs are live; nothing is painted when nothing changed."""
         # The heartbeat is written again and again and is not shown.
-        engine = (replace(run, heartbeat=0.0) if run else None, launching)
+        engine = (replace(run, heartbeat=0.0) if run else None, launching, others)
         new = (rig_facts(rig), bool(rig and rig.simulated), engine)
         if new != (self._facts, self._simulated, self._engine):
             self._facts, self._simulated, self._engine = new
@@ -52,8 +52,8 @@ class TopLine(Widget):
     def render(self) -> Content:
         """What fits: the engine's state first, then as many facts as there is room for."""
         badge = Content.styled(" simulated rig ", "$background on $warning") if self._simulated else Content("")
-        run, launching = self._engine
-        engine = headline(run, self.size.width // 2 - 2, launching=launching)
+        run, launching, others = self._engine
+        engine = headline(run, self.size.width // 2 - 2, launching=launching, others=others)
         head = Content.assemble(" ", ("rigtui", "bold $accent"), "  ", badge, " " if self._simulated else "")
         room = self.size.width - head.cell_length - engine.cell_length - 3
         text = ""
