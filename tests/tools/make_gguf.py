@@ -156,25 +156,33 @@ def tiny_llama(
     writer.add_name(name)
     writer.add_file_type(1)
     writer.add_quantization_version(2)
-    add_metadata(
-        writer,
-        "llama",
-        {
-            "block_count": layers,
-            "context_length": context,
-            "embedding_length": embedding,
-            "feed_forward_length": feed_forward,
-            "attention.head_count": heads,
-            "attention.head_count_kv": kv_heads,
-            "attention.key_length": size,
-            "attention.value_length": size,
-            "attention.layer_norm_rms_epsilon": 1e-6,
-            "rope.freq_base": 10000.0,
-            "rope.dimension_count": size,
-            "vocab_size": vocabulary,
-        },
-    )
+    metadata = {
+        "block_count": layers,
+        "context_length": context,
+        "embedding_length": embedding,
+        "feed_forward_length": feed_forward,
+        "attention.head_count": heads,
+        "attention.head_count_kv": kv_heads,
+        "attention.key_length": size,
+        "attention.value_length": size,
+        "attention.layer_norm_rms_epsilon": 1e-6,
+        "rope.freq_base": 10000.0,
+        "rope.dimension_count": size,
+        "vocab_size": vocabulary,
+    }
+    add_metadata(writer, "llama", metadata)
     add_vocabulary(writer, vocabulary)
+    _add_llama_tensors(writer, metadata, size * kv_heads)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _add_llama_tensors(writer: GGUFWriter, metadata: dict[str, Any], kv: int) -> None:
+    """Random matrices, always the same, for a Llama of this metadata whose keys and values have `kv` elements a token."""
+    embedding, feed_forward = metadata["embedding_length"], metadata["feed_forward_length"]
     random = np.random.default_rng(0)
 
     def matrix(tensor: str, *shape: int) -> None:
@@ -183,22 +191,17 @@ def tiny_llama(
     def norm(tensor: str) -> None:
         writer.add_tensor(tensor, np.ones(embedding, np.float32))
 
-    matrix("token_embd.weight", vocabulary, embedding)
+    matrix("token_embd.weight", metadata["vocab_size"], embedding)
     norm("output_norm.weight")
-    matrix("output.weight", vocabulary, embedding)
-    for i in range(layers):
+    matrix("output.weight", metadata["vocab_size"], embedding)
+    for i in range(metadata["block_count"]):
         b = f"blk.{i}."
         norm(f"{b}attn_norm.weight")
         norm(f"{b}ffn_norm.weight")
         matrix(f"{b}attn_q.weight", embedding, embedding)
-        matrix(f"{b}attn_k.weight", size * kv_heads, embedding)
-        matrix(f"{b}attn_v.weight", size * kv_heads, embedding)
+        matrix(f"{b}attn_k.weight", kv, embedding)
+        matrix(f"{b}attn_v.weight", kv, embedding)
         matrix(f"{b}attn_output.weight", embedding, embedding)
         matrix(f"{b}ffn_gate.weight", feed_forward, embedding)
         matrix(f"{b}ffn_up.weight", feed_forward, embedding)
         matrix(f"{b}ffn_down.weight", embedding, feed_forward)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path

@@ -17,10 +17,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager  # noqa:
 
 import pytest  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
+from textual.widgets import Input  # noqa: E402
 
 from rigtui.models import download  # noqa: E402
 from rigtui.tui.app import RigtuiApp  # noqa: E402
 from rigtui.tui.theme import load_themes  # noqa: E402
+from tui.fakes.rigs import two_cards  # noqa: E402
+from tui.fakes.runs import run_state  # noqa: E402
 from tui.fakes.world import World  # noqa: E402
 
 DEADLINE_S = 120.0
@@ -69,6 +72,12 @@ class Screen:
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
 
+    async def enter(self, line: str) -> None:
+        """Put this in the place of what stands on the line that is asked for, and take it."""
+        await self.until(lambda: self.app.screen.query(Input), "a line to type")
+        self.app.screen.query_one(Input).value = line
+        await self.press("enter")
+
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Wait for a condition, with a deadline that only a broken program reaches."""
         deadline = time.monotonic() + DEADLINE_S
@@ -100,6 +109,21 @@ def cockpit(monkeypatch: pytest.MonkeyPatch) -> Cockpit:
         async with app.run_test(size=size, notifications=True) as pilot:
             screen = Screen(app, pilot, world)
             await screen.settled()
+            yield screen
+
+    return opened
+
+
+@pytest.fixture
+def running(cockpit: Cockpit) -> Cockpit:
+    """`async with running(phase="loading") as screen`: a cockpit of two cards which shows the one run there is."""
+
+    @asynccontextmanager
+    async def opened(**more) -> AsyncIterator[Screen]:
+        world = World(two_cards())
+        world.runs = (run_state("a", **more),)
+        async with cockpit(world) as screen:
+            await screen.until(lambda: screen.state.run)
             yield screen
 
     return opened

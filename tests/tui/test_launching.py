@@ -129,33 +129,27 @@ async def test_a_plan_that_does_not_fit_is_not_launched(cockpit):
         assert not world.launched
 
 
-async def test_stop_asks_and_then_stops_the_shown_run(cockpit):
-    world = World(two_cards())
-    world.runs = (run_state("a"),)
-    async with cockpit(world) as screen:
-        await screen.until(lambda: screen.state.run)
+async def test_stop_asks_and_then_stops_the_shown_run(running):
+    async with running() as screen:
         await screen.press("s")
         await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
         await screen.press("down", "enter")
-        assert world.stopped == []
+        assert screen.world.stopped == []
         await screen.press("s")
         await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
         await screen.press("enter")
-        await screen.until(lambda: world.stopped == ["a"])
+        await screen.until(lambda: screen.world.stopped == ["a"])
         await screen.until(lambda: "stopped" in screen.text())
 
 
-async def test_another_step_of_the_ladder_is_taken_by_hand(cockpit):
-    world = World(two_cards())
+async def test_another_step_of_the_ladder_is_taken_by_hand(running):
     steps = tuple(OfferedStep(text=f"it ran out: way {n}", summary="1 GPU", status="fits", context=8192) for n in range(3))
-    world.runs = (run_state("a", "loading", attempt=2, steps=steps, step=0),)
-    async with cockpit(world) as screen:
-        await screen.until(lambda: screen.state.run)
+    async with running(phase="loading", attempt=2, steps=steps, step=0) as screen:
         await screen.press("s")
         await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
         await screen.press("down", "down", "enter")
-        await screen.until(lambda: world.steps_taken == [("a", 2)])
-        assert world.stopped == []
+        await screen.until(lambda: screen.world.steps_taken == [("a", 2)])
+        assert screen.world.stopped == []
 
 
 async def test_leaving_keeps_engines_running_and_says_so(cockpit):

@@ -41,22 +41,16 @@ async def test_a_failed_run_says_why_with_the_engines_own_line(cockpit):
         assert "cudaMalloc failed: out of memory" in text
 
 
-async def test_a_test_question_streams_its_answer(cockpit):
-    world = World(two_cards())
-    world.runs = (run_state("a"),)
-    async with cockpit(world) as screen:
-        await screen.until(lambda: screen.state.run)
+async def test_a_test_question_streams_its_answer(running):
+    async with running() as screen:
         await screen.press("a")
         await screen.until(lambda: len(screen.app.screen_stack) == 2)
         await screen.press("enter")
         await screen.until(lambda: "A home assistant that never phones home." in screen.text())
 
 
-async def test_copy_gives_a_curl_command_with_url_and_model(cockpit):
-    world = World(two_cards())
-    world.runs = (run_state("a"),)
-    async with cockpit(world) as screen:
-        await screen.until(lambda: screen.state.run)
+async def test_copy_gives_a_curl_command_with_url_and_model(running):
+    async with running() as screen:
         await screen.press("y")
         assert screen.app.clipboard.startswith("curl http://127.0.0.1:8080/v1/chat/completions")
         assert '"model": "qwen3-coder-30b"' in screen.app.clipboard

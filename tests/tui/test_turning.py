@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from msgspec.structs import replace
-from textual.widgets import Input
 
 from rigtui.errors import RigtuiError
 from tui.fakes.models import MODELS, candidates
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import two_cards
-from tui.fakes.world import World
+from tui.fakes.world import World, failing
 
 
 async def test_use_case_context_and_kv_type_follow_their_keys_and_are_marked_as_yours(cockpit):
@@ -46,8 +45,7 @@ async def test_an_exact_context_is_typed_checked_and_taken(cockpit):
         await screen.until(lambda: len(screen.app.screen_stack) == 2)
         await screen.press(*"many", "enter")
         assert "type a number of tokens" in screen.text()
-        screen.app.screen.query_one(Input).value = "50,000"
-        await screen.press("enter")
+        await screen.enter("50,000")
         await screen.until(lambda: screen.state.plan.context_per_slot == 50000)
         assert screen.state.overrides.context == 50000
 
@@ -98,11 +96,7 @@ async def test_only_the_last_of_quick_changes_is_shown(cockpit):
 
 async def test_a_derivation_that_fails_says_why_in_the_plans_place(cockpit):
     world = World(two_cards())
-
-    def refuse(*_):
-        raise RigtuiError("a safetensors model needs vLLM, which is not installed; pick a GGUF file")
-
-    world.derive = refuse
+    world.derive = failing(RigtuiError("a safetensors model needs vLLM, which is not installed; pick a GGUF file"))
     async with cockpit(world) as screen:
         assert "No plan" in screen.text()
         assert "a safetensors model needs vLLM" in screen.part("#plan")

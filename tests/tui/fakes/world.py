@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -28,6 +29,15 @@ from tui.fakes.models import BUILD, MODELS, USE_CASES, candidates
 from tui.fakes.plans import plan_for
 from tui.fakes.profiles import FakeProfiles
 from tui.fakes.runs import FakeAnswer, FakeLines, FakeLive, FakeLog, run_state
+
+
+def failing(error: Exception) -> Callable[..., Any]:
+    """A service that fails with this, whatever it is asked."""
+
+    def fail(*_: object) -> Any:
+        raise error
+
+    return fail
 
 
 class World:
