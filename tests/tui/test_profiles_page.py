@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from msgspec.structs import replace
 from textual.widgets import Input, TextArea
@@ -12,7 +14,7 @@ from rigtui.tui.plot_text import METRICS, plot
 from tui.fakes.models import MODELS, candidates, model
 from tui.fakes.profiles import result
 from tui.fakes.rigs import two_cards
-from tui.fakes.world import World
+from tui.fakes.world import World, failing
 
 
 async def opened(screen) -> None:
@@ -77,6 +79,35 @@ async def test_one_whose_model_is_not_here_is_not_loaded_and_says_so(cockpit):
         assert screen.app.screen._removed == [], "what ships with rigtui stays"
 
 
+@pytest.mark.parametrize("key", ["T", "x", "enter"])
+async def test_what_needs_a_model_that_is_not_here_says_so_and_how_to_get_it(cockpit, key):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("down", "down")
+        await screen.until(lambda: "T tune" not in screen.text())
+        await screen.press(key)
+        await screen.until(lambda: "is not downloaded; get it with: hf download ggml-org/gpt-oss-120b-GGUF" in screen.told)
+        assert len(screen.app.screen_stack) == 2
+
+
+async def test_a_slow_disk_holds_up_no_key(cockpit):
+    world, gate = World(two_cards()), threading.Event()
+    read, write = world.profiles.text, world.profiles.write
+    world.profiles.text = lambda name: gate.wait(120) and read(name)
+    world.profiles.write = lambda name, text: gate.wait(120) and write(name, text)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("e", "down")
+        await screen.until(lambda: screen.app.screen.under_cursor(screen.app.screen._rows).profile.name == "writer")
+        gate.set()
+        await screen.until(lambda: 'name = "coder"' in screen.text())
+        gate.clear()
+        await screen.press("ctrl+s", *"# x")
+        await screen.until(lambda: "# x[profile]" in screen.text())
+        gate.set()
+        await screen.until(lambda: world.profiles.written and "stored in" in screen.told)
+
+
 async def test_copy_and_rename_ask_for_a_name_that_is_not_taken(cockpit):
     world = World(two_cards())
     async with cockpit(world) as screen:
@@ -91,9 +122,7 @@ async def test_copy_and_rename_ask_for_a_name_that_is_not_taken(cockpit):
         await screen.press("enter")
         await screen.until(lambda: "coder-2" in screen.text() and "copied to" in screen.told)
         await screen.press("n")
-        await screen.until(lambda: screen.app.screen.query(Input))
-        screen.app.screen.query_one(Input).value = "zebra"
-        await screen.press("enter")
+        await screen.enter("zebra")
         await screen.until(lambda: "zebra" in screen.text() and "coder-2 " not in screen.text())
         assert set(world.profiles.stored) == {"coder", "zebra", "gpt-oss-120b", "writer"}
 
@@ -239,12 +268,26 @@ async def test_an_export_is_read_first_and_replaces_a_file_only_when_told_to(coc
         await screen.press("w", "enter")
         await screen.until(lambda: "is already there" in screen.text())
         await screen.press("down", "enter")
+        await screen.until(lambda: "Keep it" not in screen.text() and "is already there" in screen.text())
         assert world.exports == {"~/models.conf": "mine"}
-        await screen.press("w", "enter")
-        await screen.until(lambda: "is already there" in screen.text())
+        assert screen.app.screen.query_one(Input).value == "~/models.conf", "another file can be named"
+        await screen.press("enter")
+        await screen.until(lambda: "Keep it" in screen.text())
         await screen.press("enter")
         await screen.until(lambda: "written to ~/models.conf" in screen.told)
         assert world.exports["~/models.conf"].startswith("[coder]")
+
+
+async def test_an_export_that_cannot_be_written_says_why_where_the_file_was_named(cockpit):
+    world = World(two_cards())
+    world.write_export = failing(RigtuiError("/etc/models.conf cannot be written: Permission denied"))
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.press("x")
+        await screen.until(lambda: "w writes a file" in screen.text())
+        await screen.press("w")
+        await screen.enter("/etc/models.conf")
+        await screen.until(lambda: "Permission denied" in screen.text())
+        assert screen.app.screen.query_one(Input).value == "/etc/models.conf" and "Write the export" in screen.text()
 
 
 async def test_every_format_of_an_export_is_offered_and_one_that_cannot_be_written_says_why(cockpit):

@@ -218,22 +218,6 @@ class Saved(Message):
         self.name, self.where = name, where
 
 
-class NotSaved(Message):
-    """They could not be kept under this name for now; `text` says why."""
-
-    def __init__(self, name: str, text: str) -> None:
-        super().__init__()
-        self.name, self.text = name, text
-
-
-class NotWritten(Message):
-    """An export was not written to a file that is there already; `problem` says so."""
-
-    def __init__(self, path: str, text: str, problem: str) -> None:
-        super().__init__()
-        self.path, self.text, self.problem = path, text, problem
-
-
 class ExportReady(Message):
     """The export to show, in every format."""
 
@@ -280,6 +264,14 @@ class ProfileLoaded(Message):
     def __init__(self, loaded: LoadedProfile) -> None:
         super().__init__()
         self.loaded = loaded
+
+
+class ProfileText(Message):
+    """A profile as it is written, to be changed."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self.name, self.text = name, text
 
 
 class ProfileStored(Message):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rigtui.errors import RigtuiError
-from rigtui.tui.messages import ExportReady, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
+from rigtui.tui.messages import ExportReady, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
 from rigtui.tui.tasks import Post, told
 
 if TYPE_CHECKING:
@@ -30,6 +31,22 @@ def results(store: ProfileStore, post: Post, name: str) -> None:
 def load(store: ProfileStore, post: Post, name: str) -> None:
     """Resolve one."""
     told(post, TITLE, lambda: post(ProfileLoaded(store.load(name))))
+
+
+def text(store: ProfileStore, post: Post, name: str) -> None:
+    """One as it is written."""
+    told(post, TITLE, lambda: post(ProfileText(name, store.text(name))))
+
+
+def remove(store: ProfileStore, names: Iterable[str]) -> tuple[str, ...]:
+    """Delete some; returns one sentence for each that could not be."""
+    problems = []
+    for name in names:
+        try:
+            store.remove(name)
+        except RigtuiError as error:
+            problems.append(str(error))
+    return tuple(problems)
 
 
 def duplicate(store: ProfileStore, post: Post, name: str, new: str) -> None:

@@ -23,8 +23,6 @@ from rigtui.tui.messages import (
     LogRead,
     ModelsFound,
     Noted,
-    NotSaved,
-    NotWritten,
     OthersDerived,
     Placed,
     PlanDerived,
@@ -321,14 +319,9 @@ def listen(conversation: Conversation, post: Post) -> None:
             post(Answered(problem, done=True, failed=bool(problem), speed=None if problem else conversation.speed))
 
 
-def save_profile(services: Services, post: Post, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> None:
-    """Keep the choices as a profile."""
-    try:
-        post(Saved(name, services.save_profile(name, candidate, intent, overwrite)))
-    except UsageError as error:
-        post(Noted(str(error), title="profile", failed=True) if overwrite else NotSaved(name, str(error)))
-    except RigtuiError as error:
-        post(Noted(str(error), title="profile", failed=True))
+def save_profile(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, overwrite: bool, name: str) -> None:
+    """Keep the choices as a profile. Raises UsageError where one of this name is not to be replaced, RigtuiError where that cannot be."""
+    post(Saved(name, services.save_profile(name, candidate, intent, overwrite)))
 
 
 def export(services: Services, post: Post, candidate: LibraryEntry, intent: Intent, plan: Plan) -> None:
@@ -336,14 +329,9 @@ def export(services: Services, post: Post, candidate: LibraryEntry, intent: Inte
     told(post, "export", lambda: post(ExportReady(services.export(candidate, intent, plan))))
 
 
-def write_export(write: Callable[[str, str, bool], str], post: Post, path: str, text: str, replaces: bool) -> None:
-    """Write an export to a file; where one is there that is not to be replaced, that is told apart."""
-    try:
-        post(Noted(f"written to {write(path, text, replaces)}", title="export"))
-    except UsageError as error:
-        post(NotWritten(path, text, str(error)))
-    except RigtuiError as error:
-        post(Noted(str(error), title="export", failed=True))
+def write_export(write: Callable[[str, str, bool], str], post: Post, text: str, replaces: bool, path: str) -> None:
+    """Write an export to a file. Raises UsageError where one is there that is not to be replaced, RigtuiError where that cannot be."""
+    post(Noted(f"written to {write(path, text, replaces)}", title="export"))
 
 
 def read_processes(services: Services, post: Post, pids: Iterable[int]) -> None:

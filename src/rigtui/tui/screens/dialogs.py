@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.errors import RigtuiError
+from rigtui.errors import RigtuiError, UsageError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, clickable, close_line, key_words
 from rigtui.tui.rows import literal
@@ -67,13 +67,15 @@ class LineScreen(Dialog[str | None]):
         check: Callable[[str], str | None],
         *,
         follow: Callable[[str], object] | None = None,
+        replace: Callable[[str], object] | None = None,
         example: str = "",
     ) -> None:
         """`check` returns what is wrong with a line, or None; `follow` does what it asks for, on a thread, and raises RigtuiError where
-        that cannot be done. `example` is shown while nothing stands there."""
+        that cannot be done; `replace`: what does it all the same where that was a UsageError and the user wants it. `example` is shown
+        while nothing stands there."""
         super().__init__()
         self._title, self._text, self._value, self._check = title, text, value, check
-        self._follow, self._example = follow, example
+        self._follow, self._replace, self._example = follow, replace, example
 
     def compose(self) -> ComposeResult:
         """Text, line, and what is wrong with it."""
@@ -102,19 +104,20 @@ class LineScreen(Dialog[str | None]):
         elif self._follow is None:
             self.dismiss(line)
         else:
-            self.background("line", partial(self._try, self._follow, line), exclusive=True)
+            self._try(self._follow, line, partial(self._refused, line))
 
-    def _try(self, follow: Callable[[str], object], line: str) -> None:
-        try:
-            follow(line)
-        except RigtuiError as error:
-            self.call_later(self._say, clean(str(error)))
-        else:
-            self.call_later(self._followed, line)
+    def _try(self, follow: Callable[[str], object], line: str, refused: Callable[[RigtuiError], object]) -> None:
+        self.attempt(self._title, partial(follow, line), lambda _: self.dismiss(line), refused)
 
-    def _followed(self, line: str) -> None:
-        if self.is_current:
-            self.dismiss(line)
+    def _refused(self, line: str, error: RigtuiError) -> None:
+        self._say(clean(str(error)))
+        if self._replace is not None and isinstance(error, UsageError):
+            answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
+            self.app.push_screen(QuestionScreen(self._title, clean(str(error)), answers), partial(self._answered, line))
+
+    def _answered(self, line: str, answer: str | None) -> None:
+        if answer == "replace" and self._replace is not None:
+            self._try(self._replace, line, lambda error: self._say(clean(str(error))))
 
     def _say(self, wrong: str) -> None:
         self.query_one("#wrong", Static).update(wrong)

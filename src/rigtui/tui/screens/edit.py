@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
@@ -10,6 +11,7 @@ from textual.containers import Vertical
 from textual.widgets import Static, TextArea
 
 from rigtui.errors import RigtuiError
+from rigtui.text import clean
 from rigtui.tui.bindings import bindings, close_line, key_words
 from rigtui.tui.rows import literal
 from rigtui.tui.screens.dialog import Dialog
@@ -46,10 +48,10 @@ class EditScreen(Dialog[str | None]):
 
     def action_store(self) -> None:
         """Keep it, if it is valid."""
-        try:
-            self.dismiss(self._store(self.query_one(TextArea).text))
-        except RigtuiError as error:
-            self.query_one("#wrong", Static).update(str(error))
+        self.attempt(self._title, partial(self._store, self.query_one(TextArea).text), self.dismiss, self._refused)
+
+    def _refused(self, error: RigtuiError) -> None:
+        self.query_one("#wrong", Static).update(clean(str(error)))
 
     def action_close(self) -> None:
         """Nothing is changed; what was typed is not thrown away unasked."""

@@ -6,16 +6,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from textual import on
 from textual.content import Content
 from textual.widgets import Static
 
 from rigtui.text import clean
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings, close_line, key_words
-from rigtui.tui.messages import NotWritten
 from rigtui.tui.rows import literal
-from rigtui.tui.screens.dialogs import Answer, LineScreen, QuestionScreen, TextScreen
+from rigtui.tui.screens.dialogs import LineScreen, TextScreen
 
 if TYPE_CHECKING:
     from rigtui.tui.exporting import ExportText
@@ -67,22 +65,13 @@ class ExportScreen(TextScreen):
     def action_write(self) -> None:
         """Ask where."""
         if self._here.text:
-            line = LineScreen("Write the export", WHERE, f"~/{self._here.file}", lambda line: None if line.strip() else "type a file")
-            self.app.push_screen(line, self._named)
-
-    def _named(self, path: str | None) -> None:
-        if path:
-            self._keep(path, self._here.text, replaces=False)
-
-    def _keep(self, path: str, text: str, *, replaces: bool) -> None:
-        self.background("export", partial(tasks.write_export, self._write, self.post_message, path, text, replaces))
-
-    @on(NotWritten)
-    def _not_written(self, event: NotWritten) -> None:
-        answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
-        question = QuestionScreen("Write the export", clean(event.problem), answers)
-        self.app.push_screen(question, partial(self._answered, event.path, event.text))
-
-    def _answered(self, path: str, text: str, answer: str | None) -> None:
-        if answer == "replace":
-            self._keep(path, text, replaces=True)
+            write = partial(tasks.write_export, self._write, self.post_message, self._here.text)
+            line = LineScreen(
+                "Write the export",
+                WHERE,
+                f"~/{self._here.file}",
+                lambda line: None if line.strip() else "type a file",
+                follow=partial(write, False),
+                replace=partial(write, True),
+            )
+            self.app.push_screen(line)

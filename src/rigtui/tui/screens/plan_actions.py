@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 from textual import on
 
-from rigtui.text import clean
 from rigtui.tui import state as st
 from rigtui.tui import tasks
-from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, NotSaved, Saved, Taken
+from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, Saved, Taken
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.taking import named
 from rigtui.tui.widgets.choices import Choices
@@ -130,17 +129,9 @@ class PlanActions(CockpitBase):
             return
         text = "Model, use case and your own changes are kept under this name; `rigtui run NAME` launches them."
         name = intent.profile or st.default_name(candidate, intent)
-        self.app.push_screen(LineScreen("Save as a profile", text, name, name_problem), self._name_typed)
-
-    def _name_typed(self, name: str | None) -> None:
-        if name:
-            self._save(name, overwrite=False)
-
-    def _save(self, name: str, *, overwrite: bool) -> None:
-        candidate, intent = self.state.candidate, st.intent(self.state)
-        if candidate is not None and intent is not None:
-            work = partial(tasks.save_profile, self.services, self.post_message, name, candidate, intent, overwrite)
-            self.background("profile", work)
+        save = partial(tasks.save_profile, self.services, self.post_message, candidate, intent)
+        line = LineScreen("Save as a profile", text, name, name_problem, follow=partial(save, False), replace=partial(save, True))
+        self.app.push_screen(line)
 
     @on(Saved)
     def _saved(self, event: Saved) -> None:
@@ -151,17 +142,6 @@ class PlanActions(CockpitBase):
             if isinstance(screen, ProfilesPage):
                 screen.stored(event.name)
         self.post_message(Noted(f"saved as {event.name} in {event.where}", title="profile"))
-
-    @on(NotSaved)
-    def _not_saved(self, event: NotSaved) -> None:
-        from rigtui.tui.screens.dialogs import Answer, QuestionScreen
-
-        answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
-        self.app.push_screen(QuestionScreen("Save as a profile", clean(event.text), answers), partial(self._save_answered, event.name))
-
-    def _save_answered(self, name: str, answer: str | None) -> None:
-        if answer == "replace":
-            self._save(name, overwrite=True)
 
     def action_export(self) -> None:
         """Show them as other tools take them."""

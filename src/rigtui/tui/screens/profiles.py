@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -17,8 +18,9 @@ from textual.widgets.option_list import Option
 from rigtui.errors import RigtuiError
 from rigtui.text import clean
 from rigtui.tui import profile_tasks as tasks
-from rigtui.tui.bindings import bindings, keys_of
-from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ResultsRead
+from rigtui.tui.actions import BY_ID
+from rigtui.tui.bindings import bindings, keys_of, offered
+from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
 from rigtui.tui.plot_text import METRICS, plot
 from rigtui.tui.profile_text import about_profile, not_measured, profile_row, results_table
 from rigtui.tui.rows import literal, wrapped
@@ -30,6 +32,9 @@ from rigtui.tui.screens.page import Page
 if TYPE_CHECKING:
     from rigtui.runs.results import RunResult
     from rigtui.tui.services import LoadedProfile, ProfileRow, Services
+
+NEED_THE_MODEL = ("profiles.load", "profiles.export", "profiles.tune")
+"""Actions that do nothing for a profile whose model is not here."""
 
 
 class ProfilesPage(Page):
@@ -70,13 +75,11 @@ class ProfilesPage(Page):
         """Lines are cut to the width."""
         self.call_after_refresh(self._list)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         """What was removed is deleted now: nobody can take it back any more."""
-        for name in self._removed:
-            try:
-                self._store.remove(name)
-            except RigtuiError as error:
-                self.app.notify(clean(str(error)), title=tasks.TITLE, severity="error", timeout=12, markup=False)
+        # Background work of this page ends with it, this has to be done: leaving waits for it, the screens that stay do not.
+        for problem in await asyncio.to_thread(tasks.remove, self._store, tuple(self._removed)):
+            self.app.notify(clean(problem), title=tasks.TITLE, severity="error", timeout=12, markup=False)
 
     def _do(self, work: Callable[..., None], *values: str) -> None:
         self.background("profiles", partial(work, self._store, self.post_message, *values))
@@ -150,22 +153,35 @@ class ProfilesPage(Page):
         found = ["profiles.new", *(["profiles.undo"] if self._removed else [])]
         row = self._here
         if row is not None and row.profile.name not in self._removed:
-            found += ["profiles.load", "profiles.export", "profiles.tune"] if row.model_state == "here" else []
+            found += NEED_THE_MODEL if row.model_state == "here" else ()
             found += ["profiles.duplicate", "profiles.edit", "profiles.edit_outside"]
             found += ["profiles.plot"] if self._results.get(row.profile.name, ((), ""))[0] else []
             found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
         return tuple(found)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What needs a model that is not here is not offered, but its keys say why."""
+        row, refused = self._here, [BY_ID[one].method for one in offered(self, NEED_THE_MODEL)]
+        if row is not None and row.model_state != "here" and row.profile.name not in self._removed and action in refused:
+            return True
+        return super().check_action(action, parameters)
+
+    def _with_model(self) -> ProfileRow | None:
+        """The profile under the cursor; where its model is not here, None, and what is to be done is told."""
+        row = self._here
+        if row is None or row.model_state == "here":
+            return row
+        self.post_message(Noted(row.missing or f"the model {row.profile.model} is {row.model_state}", title=tasks.TITLE, failed=True))
+        return None
+
     @on(OptionList.OptionSelected)
     def _entered(self) -> None:
-        if "profiles.load" in self.useful():
+        if (row := self._here) is not None and row.profile.name not in self._removed:
             self.action_load()
-        elif (row := self._here) is not None and row.model_state != "here":
-            self.post_message(Noted(f"the model {row.profile.model} is {row.model_state}", title=tasks.TITLE, failed=True))
 
     def action_load(self) -> None:
         """Make it the choice."""
-        if (row := self._here) is not None:
+        if (row := self._with_model()) is not None:
             self._do(tasks.load, row.profile.name)
 
     @on(ProfileLoaded)
@@ -229,14 +245,12 @@ class ProfilesPage(Page):
 
     def action_edit(self) -> None:
         """Change its text here."""
-        if (row := self._here) is None:
-            return
-        name = row.profile.name
-        try:
-            text = self._store.text(name)
-        except RigtuiError as error:
-            self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
-            return
+        if (row := self._here) is not None:
+            self._do(tasks.text, row.profile.name)
+
+    @on(ProfileText)
+    def _text_read(self, event: ProfileText) -> None:
+        name, text = event.name, event.text
         if any(clean(line) != line.replace("\t", "    ") for line in text.splitlines()):
             # Neither may they reach the terminal, nor may the text be changed unasked.
             key = keys_of(self).shown("profiles.edit_outside")
@@ -268,13 +282,13 @@ class ProfilesPage(Page):
         """Its tuning; what was saved or measured there is seen here afterwards."""
         from rigtui.tui.screens.tune import TunePage
 
-        if (row := self._here) is not None:
+        if (row := self._with_model()) is not None:
             name = row.profile.name
             self.app.push_screen(TunePage(self.services, name), lambda _: self.stored(name))
 
     def action_export(self) -> None:
         """Show it as other tools take it."""
-        if (row := self._here) is not None:
+        if (row := self._with_model()) is not None:
             self._do(tasks.export, row.profile.name)
 
     @on(ExportReady)
