@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import force_setattr
+from textual.command import CommandList
 
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import eight_cards, no_gpu_rig, two_cards, wsl_rig
 from tui.fakes.runs import run_state
-from tui.fakes.world import World
+from tui.fakes.world import World, failing
 
 
 async def test_the_screen_shows_the_rig_the_cards_and_the_plan(cockpit):
@@ -63,13 +64,26 @@ async def test_the_palette_finds_an_action_and_does_it(cockpit):
         await screen.until(lambda: screen.state.use_case == 1)
 
 
+@pytest.mark.parametrize("words", ["svg", "screenshot", "save a picture of the screen"])
+async def test_a_picture_of_the_screen_is_found_in_the_palette(cockpit, monkeypatch, tmp_path, words):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "Pictures").mkdir()
+    async with cockpit(World(two_cards())) as screen:
+        await screen.press("ctrl+p")
+        await screen.until(lambda: len(screen.app.screen_stack) == 2)
+        await screen.press(*words)
+        found = screen.app.screen.query_one(CommandList)
+        await screen.until(lambda: found.option_count and "app: SVG screenshot (F12)" in found.get_option_at_index(0).prompt.plain)
+        await screen.pilot.pause(0.3)
+        await screen.press("enter")
+        await screen.until(lambda: str(tmp_path / "Pictures") in screen.told)
+        (picture,) = (tmp_path / "Pictures").glob("*.svg")
+        assert "Search" not in picture.read_text(), "of the screen, not of the palette"
+
+
 async def test_a_fault_in_the_planner_is_told_and_the_screen_goes_on(cockpit):
     world = World(two_cards())
-
-    def broken(*_):
-        raise ZeroDivisionError("heads")
-
-    world.derive = broken
+    world.derive = failing(ZeroDivisionError("heads"))
     async with cockpit(world) as screen:
         await screen.until(lambda: "a fault in rigtui itself (plan): ZeroDivisionError: heads" in screen.told)
         assert "No plan" in screen.part("#plan")

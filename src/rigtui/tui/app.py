@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.theme import Theme
@@ -220,6 +220,14 @@ class RigtuiApp(KeysInTurn):
         from rigtui.tui.screens.help import help_screen
 
         self.push_screen(help_screen(self.screen, self.keys))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Textual's own commands that the registry of keys does not have."""
+        return (command for command in super().get_system_commands(screen) if command.title not in ("Theme", "Quit", "Screenshot"))
+
+    def action_save_screen(self) -> None:
+        """A picture of the screen, once what it was asked for in is gone from it."""
+        self.set_timer(0.1, self.deliver_screenshot)
 
     def action_leave(self) -> None:
         """Leave; engines keep running, and that is said."""
