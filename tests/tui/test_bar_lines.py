@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from msgspec.structs import replace
 from textual.color import Color
 
 from rigtui.intent.intent import Intent
 from rigtui.rig.rig import GpuProcess, Rig
-from rigtui.text import MIB
+from rigtui.text import GIB, MIB
 from rigtui.tui.colors import BAR_COLORS
-from rigtui.tui.segments import rows
-from rigtui.tui.widgets.bar_lines import Palette, lay_out, legend_line, row_lines, sparkline
+from rigtui.tui.segments import RAM, label, rows
+from rigtui.tui.state import Cockpit, with_rig
+from rigtui.tui.widgets.bar_lines import FILL, Palette, lay_out, legend_lines, row_lines, sparkline
 from tui.fakes.models import MODELS, USE_CASES
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import busy_cards, eight_cards, gpu, no_gpu_rig, two_cards, wsl_rig
@@ -34,7 +37,7 @@ def test_no_line_is_wider_than_the_screen(rig, width, planned):
     plan = plan_for(rig, MODELS[0], Intent(use_case=USE_CASES[2]), ()) if planned else None
     shown = rows(rig, plan, {"GPU-0": (0.1, 0.9)})
     layout = lay_out(shown, width, details=True)
-    lines = [line for row in shown for line in row_lines(row, layout, PALETTE)] + [legend_line(shown, layout, PALETTE)]
+    lines = [line for row in shown for line in row_lines(row, layout, PALETTE)] + legend_lines(shown, layout, PALETTE)
     assert max(map(width_of, lines)) <= width
 
 
@@ -48,6 +51,36 @@ def test_bars_of_all_rows_stand_under_each_other():
 def test_the_sparkline_stands_on_the_scale_of_the_whole_card():
     assert sparkline((0.0, 0.49, 0.51, 1.0), 6) == "  ▁▄▅█"
     assert sparkline((0.93, 0.94), 2) == "██"
+
+
+def test_the_ram_has_a_history_of_its_own_on_the_scale_of_all_of_it():
+    state = Cockpit()
+    for free in (60, 30, 0):
+        state = with_rig(state, replace(two_cards(), ram_total_bytes=60 * GIB, ram_free_bytes=free * GIB))
+    shown = rows(state.rig, None, state.history)
+    layout = lay_out(shown, 120, details=False)
+    assert "".join(segment.text for segment in row_lines(shown[-1], layout, PALETTE)[0]).endswith(" ▁▅█")
+    assert RAM not in with_rig(Cockpit(), replace(two_cards(), ram_free_bytes=None)).history, "unknown is nothing"
+
+
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+def test_with_few_colours_every_fill_of_the_bars_is_in_the_legend_with_its_word(width, plain):
+    palette = replace(PALETTE, fills=True, plain=plain)
+    held = replace(
+        busy_cards().gpus[0], engines_bytes=2000 * MIB, unknown_bytes=1500 * MIB, free_bytes=20000 * MIB, total_bytes=40000 * MIB
+    )
+    rig = replace(busy_cards(), gpus=(held, *busy_cards().gpus[1:]))
+    shown = rows(rig, plan_for(rig, MODELS[0], Intent(use_case=USE_CASES[0]), ()))
+    layout = lay_out(shown, width, details=True)
+    legend = " ".join("".join(segment.text for segment in line) for line in legend_lines(shown, layout, palette))
+    bars = "".join(segment.text for row in shown for segment in row_lines(row, layout, palette)[0])
+    kinds = {piece.kind for row in shown for piece in row.pieces} - {"free"}
+    assert {"engines", "unknown", "used", "desktop", "headroom", "kv"} <= kinds
+    for kind in kinds:
+        assert re.search(rf"{re.escape(FILL[kind])} ?{label(kind)}\b", legend), kind
+        assert FILL[kind] in bars or label(kind) in bars, kind
+    assert len({FILL[kind] for kind in FILL}) == len(FILL), "no two look alike"
 
 
 def drawn(rig, width: int, *, details: bool) -> str:

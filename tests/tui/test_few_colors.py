@@ -82,6 +82,18 @@ async def test_three_surfaces_and_three_states_are_sent_as_different_colours(coc
         assert len({panel, background, surface}) == 3, (panel, background, surface)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+@pytest.mark.parametrize("more", [{"no_color": True}, {"color_system": "standard"}], ids=["none", "sixteen"])
+async def test_what_a_part_of_a_bar_is_can_be_told_without_its_colour(cockpit, more, size):
+    async with cockpit(World(two_cards()), size=size, **more) as screen:
+        text = screen.part("#bars")
+        marks = {"-": "reserved", "=": "desktop", "%": "others", "+": "used", "█": "weights", "▓": "KV", "▒": "compute", "░": "floor"}
+        for mark, word in (marks | {"·": "headroom"}).items():
+            assert re.search(rf"{re.escape(mark)} ?{word}", text), word
+        bar = next(line for line in screen.text().splitlines() if "1 RTX 5070 Ti" in line)
+        assert all(fill in bar for fill in "-%█▓▒░·")
+
+
 async def test_without_colours_surfaces_and_states_are_told_by_attributes_lines_and_words(cockpit, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     async with cockpit(states_world(), size=(100, 30)) as screen:

@@ -99,13 +99,20 @@ def rows(rig: Rig, plan: Plan | None, history: dict[str, tuple[float, ...]] | No
     history = history or {}
     devices = match_devices(rig, plan)
     cards = tuple(card_row(gpu, devices.get(at), rig.simulated, history.get(card_key(gpu), ())) for at, gpu in enumerate(rig.gpus))
-    ram = ram_row(rig, plan)
+    ram = ram_row(rig, plan, history.get(RAM, ()))
     return (*cards, ram) if ram else cards
 
 
 def card_key(gpu: Gpu) -> str:
     """What a card's history is kept under: its identity, or its place where it has none."""
     return gpu.uuid or gpu.pci or f"index {gpu.index}"
+
+
+def shares_in_use(rig: Rig) -> dict[str, float]:
+    """How much of every memory is in use, 0..1, by what its history is kept under; what is unknown is left out."""
+    sizes = {card_key(gpu): (gpu.total_bytes, gpu.free_bytes) for gpu in rig.usable_gpus}
+    sizes[RAM] = (rig.ram_total_bytes, rig.ram_free_bytes)
+    return {key: round(1 - free / total, 3) for key, (total, free) in sizes.items() if total and free is not None}
 
 
 def card_row(gpu: Gpu, device: PlanDevice | None, simulated: bool, history: tuple[float, ...] = ()) -> BarRow:
@@ -170,7 +177,7 @@ def _planned(device: PlanDevice | None, free: int) -> tuple[list[Piece], int | N
     return pieces, after
 
 
-def ram_row(rig: Rig, plan: Plan | None) -> BarRow | None:
+def ram_row(rig: Rig, plan: Plan | None, history: tuple[float, ...] = ()) -> BarRow | None:
     """The row of the system's memory, or None where it is unknown."""
     if not rig.ram_total_bytes or rig.ram_free_bytes is None:
         return None
@@ -190,6 +197,7 @@ def ram_row(rig: Rig, plan: Plan | None) -> BarRow | None:
         before_bytes=rig.ram_free_bytes,
         after_bytes=after if added >= MIB else None,
         simulated=rig.simulated,
+        history=history,
         placed=f"{offloaded} layer{'s' if offloaded != 1 else ''} in RAM" if offloaded else "",
     )
 

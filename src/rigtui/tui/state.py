@@ -11,7 +11,7 @@ from rigtui.intent.intent import EngineName, Intent, Overrides, UseCase
 from rigtui.text import clean
 from rigtui.tui.keys import Keys
 from rigtui.tui.placing import Placement, placement
-from rigtui.tui.segments import card_key
+from rigtui.tui.segments import shares_in_use
 from rigtui.tui.shelf import Shelf, ordered
 from rigtui.tui.tips import TIPS
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rigtui.tui.pinned import Choice, Pinned
 
 HISTORY = 32
-"""Readings kept per card for the sparkline."""
+"""Readings kept per card, and of the RAM, for the sparkline."""
 KV_CHOICES = ("f16", "q8_0", "q5_1", "q4_0")
 """The KV types the key steps through, largest first; any other can be had from a profile or the command line."""
 LEAST_CONTEXT = 1024
@@ -187,11 +187,8 @@ def default_name(candidate: LibraryEntry, intent: Intent) -> str:
 
 
 def with_rig(state: Cockpit, rig: Rig) -> Cockpit:
-    """A new reading; every card's share of use joins its history."""
-    history: dict[str, tuple[float, ...]] = {}
-    for gpu in rig.usable_gpus:
-        share = 1 - (gpu.free_bytes or 0) / gpu.total_bytes if gpu.total_bytes else 0.0
-        history[card_key(gpu)] = (*state.history.get(card_key(gpu), ()), round(share, 3))[-HISTORY:]
+    """A new reading; how much of every card and of the RAM is in use joins its history."""
+    history = {key: (*state.history.get(key, ()), share)[-HISTORY:] for key, share in shares_in_use(rig).items()}
     keeps = state.verifying or state.settling
     undisturbed = state.undisturbed if keeps else None
     return replace(state, rig=rig, history=history, undisturbed=undisturbed, settling=state.settling and state.verifying)

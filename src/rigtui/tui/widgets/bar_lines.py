@@ -16,14 +16,14 @@ from rigtui.text import GIB
 from rigtui.tui.rows import middle
 from rigtui.tui.segments import NOW, PLANNED, RAM, BarRow, Piece, cells, label
 
-# Without colour the fill alone tells the kinds apart; with colour the ground does, and its cells are blank: one byte each, not three.
+# With no or few colours the fill tells the kinds apart; else the ground does, and its cells are blank: one byte each, not three.
 FILL = {
     "reserved": "-",
     "desktop": "=",
     "others": "%",
     "engines": "#",
     "unknown": "?",
-    "used": "=",
+    "used": "+",
     "weights": "█",
     "kv": "▓",
     "compute": "▒",
@@ -37,6 +37,8 @@ NAME_CELLS = 18
 MOST_NAMES = 2
 """Holders that are named behind a piece."""
 HATCH = "╱"
+SPACING = ((" ", "  "), (" ", " "), ("", " "))
+"""Between a mark of the legend and its word, and behind the word: the first that fits one line."""
 LEVELS = "▁▂▃▄▅▆▇█"
 
 
@@ -48,8 +50,10 @@ class Palette(Struct, frozen=True):
     muted: Color
     error: Color
     surface: Color
+    fills: bool = False
+    """Too few colours to tell every kind by: fills do."""
     plain: bool = False
-    """No colours at all: the fills carry the meaning."""
+    """No colours at all; `fills` holds too."""
 
 
 class Layout(Struct, frozen=True, kw_only=True):
@@ -130,8 +134,8 @@ def _run(row: BarRow, piece: Piece, count: int, palette: Palette) -> list[Segmen
     kind = piece.kind
     ground = palette.kinds[kind]
     hatched = row.simulated and kind not in ("free", "headroom", "short")
-    if palette.plain:
-        fill_style, fill = Style(), (FILL[kind] + HATCH if hatched else FILL[kind])
+    if palette.fills:
+        fill_style, fill = _style(palette, ground), (FILL[kind] + HATCH if hatched else FILL[kind])
     elif hatched or kind == "headroom":
         mark = ground.blend(palette.surface, 0.4) if hatched else ground.blend(palette.text, 0.35)
         fill_style, fill = _style(palette, mark, ground), HATCH if hatched else FILL[kind]
@@ -142,10 +146,20 @@ def _run(row: BarRow, piece: Piece, count: int, palette: Palette) -> list[Segmen
     before = (count - length) // 2 if word else count
     parts = [Segment((fill * count)[:before], fill_style)]
     if word:
-        ink = palette.text if kind in ("free", "headroom") else Color.parse("#0b0d10" if ground.brightness > 0.38 else "#f4f6fa")
-        parts.append(Segment(word, _style(palette, ink.blend(ground, 0.35) if kind == "free" else ink, ground)))
+        parts.append(Segment(word, _word_style(kind, palette)))
         parts.append(Segment((fill * count)[: count - before - length], fill_style))
     return [part for part in parts if part.text]
+
+
+def _word_style(kind: str, palette: Palette) -> Style:
+    """How the word of a piece stands on it: on fills it stands by itself."""
+    ground = palette.kinds[kind]
+    if palette.fills:
+        return _style(palette, palette.text)
+    if kind == "free":
+        return _style(palette, palette.text.blend(ground, 0.35), ground)
+    dark, light = Color.parse("#0b0d10"), Color.parse("#f4f6fa")
+    return _style(palette, palette.text if kind == "headroom" else dark if ground.brightness > 0.38 else light, ground)
 
 
 def _word(piece: Piece, count: int) -> str:
@@ -225,23 +239,31 @@ def _ink(kind: str | None, palette: Palette) -> Color:
     return palette.kinds[kind].blend(palette.text, 0.35)
 
 
-def legend_line(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[Segment]:
-    """The words for the pieces on screen, in the order of the bars."""
+def legend_lines(rows: Sequence[BarRow], layout: Layout, palette: Palette) -> list[list[Segment]]:
+    """The marks of the pieces on screen with their words, in the order of the bars, on as many lines as they take."""
     present = {piece.kind for row in rows for piece in row.pieces}
-    # `used` and `free` are wide and carry their words in the bar.
-    order = [kind for kind in (*NOW, *PLANNED, "headroom") if kind in present and kind != "used"]
-    parts = [Segment(" ")]
-    room = layout.width - 2
+    # `used` is wide and carries its word in the bar; without its colour that is not enough.
+    order = [kind for kind in (*NOW, *PLANNED, "headroom") if kind in present and (palette.fills or kind != "used")]
     items = [(FILL[kind], kind, label(kind)) for kind in order]
     if any(row.simulated for row in rows):
         items.insert(0, (HATCH, "", "simulated"))
-    gap = "  " if sum(len(word) + 4 for _, _, word in items) <= room else " "
+    room = left = layout.width - 2
+    words = sum(1 + len(word) for _, _, word in items)
+    space, gap = next((one for one in SPACING if words + len(items) * len("".join(one)) <= room), SPACING[-1])
+    lines = [[Segment(" ")]]
     for fill, kind, word in items:
-        if len(word) + 2 + len(gap) > room:
-            break
-        room -= len(word) + 2 + len(gap)
-        ground = palette.kinds[kind] if kind else palette.surface
-        mark = palette.kinds[kind].blend(palette.text, 0.35) if kind == "headroom" else (ground if kind else palette.text)
-        parts.append(Segment(fill, _style(palette, mark, ground)))
-        parts.append(Segment(f" {word}{gap}", _style(palette, palette.muted)))
-    return parts
+        text = f"{space}{word}{gap}"
+        if 1 + len(text) > left and left < room:
+            lines.append([Segment(" ")])
+            left = room
+        left -= 1 + len(text)
+        lines[-1] += [Segment(fill, _mark(kind, palette)), Segment(text, _style(palette, palette.muted))]
+    return lines
+
+
+def _mark(kind: str, palette: Palette) -> Style:
+    """How a kind's fill stands in the legend: as in the bars."""
+    ground = palette.kinds[kind] if kind else palette.surface
+    if palette.fills or not kind:
+        return _style(palette, ground if kind else palette.text, None if palette.fills else ground)
+    return _style(palette, ground.blend(palette.text, 0.35) if kind == "headroom" else ground, ground)

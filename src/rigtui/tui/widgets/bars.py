@@ -13,7 +13,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from rigtui.tui.colors import bar_colors
-from rigtui.tui.widgets.bar_lines import Layout, Palette, lay_out, legend_line, row_lines
+from rigtui.tui.widgets.bar_lines import Layout, Palette, lay_out, legend_lines, row_lines
 
 if TYPE_CHECKING:
     from rigtui.tui.segments import BarRow
@@ -55,6 +55,7 @@ class RigBars(Widget):
             muted=text.blend(surface, 0.4),
             error=_opaque(variables["error"], "#e5566d"),
             surface=surface,
+            fills=self.app.no_color or self.app.has_class("-few-colors"),
             plain=self.app.no_color,
         )
 
@@ -64,8 +65,8 @@ class RigBars(Widget):
         roomy = 2 * len(self._rows) + 1 <= height // 3
         palette, layout = self._palette(), lay_out(self._rows, width, details=roomy)
         lines = [line for row in self._rows for line in row_lines(row, layout, palette)]
-        if self._rows and not layout.details:
-            lines.append(legend_line(self._rows, layout, palette))
+        if self._rows and (palette.fills or not layout.details):
+            lines += legend_lines(self._rows, layout, palette)
         return lines + (self._remark_lines(palette, layout) if self._remark else [])
 
     def _draw(self) -> None:
