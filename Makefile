@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: run demo test check test-engines soak bench bench-preview bench-choice bench-room bench-tune bench-tui clean
+.PHONY: run demo test check screenshot test-engines soak bench bench-preview bench-choice bench-room bench-tune bench-tui clean
 
 run: $(STAMP)
 	$(BIN)/rigtui
@@ -20,6 +20,9 @@ check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshot: $(STAMP)
+	$(BIN)/python tests/tools/picture.py
 
 test-engines: $(STAMP)
 	$(BIN)/python -m pytest -m engine $(ARGS)

@@ -251,3 +251,9 @@ async def test_an_unknown_theme_is_said_and_the_default_is_used(cockpit):
     async with cockpit(World(two_cards()), theme="rigtui-drak") as screen:
         assert screen.app.theme == "rigtui-dark"
         await screen.until(lambda: "did you mean rigtui-dark?" in screen.told)
+
+
+def test_the_picture_in_the_readme_has_the_colours_of_the_screen():
+    picture = (Path(__file__).parents[2] / "docs" / "screenshot.svg").read_text()
+    for part in ("bar-weights", "bar-kv", "bar-compute", "bar-desktop", "bar-headroom"):
+        assert colors(DEFAULT)[part].hex.lower() in picture.lower(), f"{part}: `make screenshot` draws it anew"
