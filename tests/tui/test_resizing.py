@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 from textual.geometry import Size
 from textual.screen import Screen
+from textual.widgets import Static
 
 from rigtui.tui.services import LogLine
 from tui.fakes.models import MODELS, candidates
@@ -28,6 +29,16 @@ async def test_a_terminal_that_was_tiny_for_a_while_shows_what_it_did_before(coc
         await screen.pilot.pause()
         await screen.pilot.resize_terminal(*size)
         await screen.until(lambda: screen.text() == before, f"what was there before\n{before}\nbut:")
+
+
+async def test_a_text_that_changes_again_before_it_was_laid_out_is_as_high_as_the_last_one(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        text = screen.app.screen.query_one("#plan-text", Static)
+        # What a terminal on a busy machine does: its size changes while the part has not yet been heard.
+        text.update("\n".join(["before"] * 7))
+        screen.app.screen._screen_resized(screen.app.size - Size(0, 2))
+        text.update("now\nthis")
+        await screen.until(lambda: text.size.height == 2, "two lines")
 
 
 SIZES = ((160, 48), (80, 24), (2, 2), (120, 36), (20, 60))

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from textual import on
-from textual.screen import Screen, ScreenResultType
+from textual.screen import ScreenResultType
 from textual.worker import Worker, WorkerState
 
 from rigtui.text import clean
+from rigtui.tui.layout import LaidOut
 from rigtui.tui.messages import Noted
 
 
-class Reporting(Screen[ScreenResultType]):
+class Reporting(LaidOut[ScreenResultType]):
     """A screen that has work done in the background."""
 
     def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:

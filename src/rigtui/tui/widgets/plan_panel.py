@@ -62,14 +62,7 @@ class PlanPanel(VerticalScroll):
             lines = plan_lines(what, self._rig, width, self._marks) if isinstance(what, Plan) else guided
             self._lines = len(lines)
             self.query_one("#plan-text", Static).update(Content("\n").join(lines))
-            self.call_after_refresh(self._laid_out)
         self._title()
-
-    def _laid_out(self) -> None:
-        """Ask once more for the layout of a changed text, which Textual 8.2.8 can lose while the terminal's size changes."""
-        text = self.query_one("#plan-text", Static)
-        if text.size.height not in (0, self._lines):
-            text.refresh(layout=True)
 
     def _title(self) -> None:
         """Which key shows more, where there is more."""
