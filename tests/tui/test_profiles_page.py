@@ -105,7 +105,10 @@ async def test_a_slow_disk_holds_up_no_key(cockpit):
         await screen.press("ctrl+s", *"# x")
         await screen.until(lambda: "# x[profile]" in screen.text())
         gate.set()
-        await screen.until(lambda: world.profiles.written and "stored in" in screen.told)
+        await screen.until(lambda: "without what was typed since" in screen.part("#wrong"))
+        await screen.press("ctrl+s")
+        await screen.until(lambda: "stored in" in screen.told)
+        assert [text[:3] for _, text in world.profiles.written] == ["[pr", "# x"]
 
 
 async def test_copy_and_rename_ask_for_a_name_that_is_not_taken(cockpit):

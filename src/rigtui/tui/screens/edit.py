@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static, TextArea
 
-from rigtui.errors import RigtuiError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, close_line, key_words
 from rigtui.tui.rows import literal
@@ -19,7 +18,7 @@ from rigtui.tui.screens.dialogs import Answer, QuestionScreen
 
 
 class EditScreen(Dialog[str | None]):
-    """Gives what storing said once the text could be stored; None when it was closed."""
+    """Gives what storing said once the text could be stored; None when it was closed before."""
 
     BINDINGS = bindings("edit", "line")
 
@@ -27,6 +26,7 @@ class EditScreen(Dialog[str | None]):
         """`store` keeps a text and says where; it raises RigtuiError for one that is not valid."""
         super().__init__()
         self._title, self._text, self._store = title, text, store
+        self._where: str | None = None
 
     def compose(self) -> ComposeResult:
         """Text, and what is wrong with it."""
@@ -44,23 +44,31 @@ class EditScreen(Dialog[str | None]):
 
     @on(TextArea.Changed)
     def _changed(self) -> None:
-        self.query_one("#wrong", Static).update("")
+        self._say("")
 
     def action_store(self) -> None:
         """Keep it, if it is valid."""
-        self.attempt(self._title, partial(self._store, self.query_one(TextArea).text), self.dismiss, self._refused)
+        text = self.query_one(TextArea).text
+        self.attempt(self._title, partial(self._store, text), partial(self._stored, text), lambda error: self._say(clean(str(error))))
 
-    def _refused(self, error: RigtuiError) -> None:
-        self.query_one("#wrong", Static).update(clean(str(error)))
+    def _stored(self, text: str, where: str) -> None:
+        self._text, self._where = text, where
+        if self.query_one(TextArea).text == text:
+            self.dismiss(where)
+        else:
+            self._say(f"stored in {where}, without what was typed since")
+
+    def _say(self, text: str) -> None:
+        self.query_one("#wrong", Static).update(text)
 
     def action_close(self) -> None:
-        """Nothing is changed; what was typed is not thrown away unasked."""
+        """Nothing more is changed; what was typed is not thrown away unasked."""
         if self.query_one(TextArea).text == self._text:
-            self.dismiss(None)
+            self.dismiss(self._where)
             return
         answers = (Answer("stay", "Go on editing"), Answer("discard", "Discard them"))
         self.app.push_screen(QuestionScreen(self._title, "Discard your changes?", answers), self._close_answered)
 
     def _close_answered(self, answer: str | None) -> None:
         if answer == "discard":
-            self.dismiss(None)
+            self.dismiss(self._where)
