@@ -149,6 +149,14 @@ def test_layers_in_ram_cost_the_first_card_and_no_other() -> None:
     assert found.buffer(spilled, 1, 8192, pipeline=False) <= found.buffer(whole, 1, 8192, pipeline=False) + 24 * MIB
 
 
+def test_a_micro_batch_is_no_larger_than_the_context_asked_for_however_far_that_is_padded() -> None:
+    known, base = model("stablelm-zephyr-3b-q4_k_m"), Settings(slots=4, ubatch=512)
+    assert base.context_allocated(512) == 1024
+    larger = replace(base, ubatch=2048)
+    assert alone(known, larger, 512, pipeline=False) == alone(known, base, 512, pipeline=False)
+    assert alone(known, larger, 1024, pipeline=False) > alone(known, base, 1024, pipeline=False)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("ubatch", [128, 2048])
 def test_bounds_hold_wherever_the_layers_lie(name: str, ubatch: int) -> None:

@@ -164,7 +164,8 @@ _computations: OrderedDict[object, Computation] = OrderedDict()
 
 def computation(model: Model, settings: Settings, overrides: tuple[Override, ...], context: int) -> Computation:
     """The graphs for these settings, drawn once and kept for the models looked at last."""
-    tokens = min(settings.ubatch, settings.context_allocated(context))
+    # With causal attention the batch is bounded by the context before it is padded (llama.cpp 0.5.0-dev, llama-context.cpp).
+    tokens = min(settings.ubatch, settings.context_allocated(context) if model.embedding_model else context)
     key = (
         id(model),
         settings.slots,
