@@ -55,6 +55,16 @@ def test_nothing_is_sent_for_what_is_there_already(strip):
     assert update(sent, 0, Strip(list(strip))).render_segments(CONSOLE) == ""
 
 
+def test_what_begins_where_a_change_ends_is_not_sent():
+    """Of what does not reach into the change nothing was drawn: the background stands in its place."""
+    beside = {0: Strip([Segment("new-")]), 4: Strip([Segment("----")])}
+    made = FrugalUpdate([beside], [(0, 0, 4)], [[4, 8]])
+    made.sent = {}
+    terminal = Screen(8, 1)
+    terminal.feed("old │││" + made.render_segments(CONSOLE))
+    assert terminal.lines[0] == "new-│││ "
+
+
 def row(text: str, codes: str = "1"):
     return [(char, codes) for char in text]
 

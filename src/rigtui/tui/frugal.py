@@ -35,7 +35,7 @@ class FrugalUpdate(ChopsUpdate):
         for y, x1, x2 in self.spans:
             line = self.sent.setdefault(y, [])
             for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
-                if strip is None or x > x2 or end <= x1:
+                if strip is None or x >= x2 or end <= x1:
                     continue
                 new = list(cells(strip, system))[: end - x]
                 old = line[x : x + len(new)]

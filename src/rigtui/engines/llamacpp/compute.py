@@ -20,6 +20,7 @@ from rigtui.engines.llamacpp.placement import HOST, Placement
 from rigtui.engines.llamacpp.scenes import Scene, Scenes
 from rigtui.engines.llamacpp.settings import PAD_CONTEXT, Settings
 from rigtui.engines.llamacpp.weights import Override
+from rigtui.models.architectures import DIFFUSION
 from rigtui.models.model import Model
 
 PIPELINE_COPIES = 4
@@ -165,7 +166,8 @@ _computations: OrderedDict[object, Computation] = OrderedDict()
 def computation(model: Model, settings: Settings, overrides: tuple[Override, ...], context: int) -> Computation:
     """The graphs for these settings, drawn once and kept for the models looked at last."""
     # With causal attention the batch is bounded by the context before it is padded (llama.cpp 0.5.0-dev, llama-context.cpp).
-    tokens = min(settings.ubatch, settings.context_allocated(context) if model.embedding_model else context)
+    causal = not (model.embedding_model or model.architecture in DIFFUSION)
+    tokens = min(settings.ubatch, context if causal else settings.context_allocated(context))
     key = (
         id(model),
         settings.slots,
