@@ -33,6 +33,13 @@ def test_a_choice_survives_later_finds_and_goes_with_its_model():
     assert st.with_candidates(state, candidates(*MODELS[:2]), done=True).selected == MODELS[0].path
 
 
+def test_what_a_run_works_with_stays_chosen_as_long_as_it_works():
+    elsewhere = st.attach(st.with_runs(replace(START, selected="/elsewhere.gguf"), (run_state("a", "ready"),)), "a")
+    assert st.with_candidates(elsewhere, candidates(*MODELS), done=True).selected == "/elsewhere.gguf"
+    ended = st.with_runs(elsewhere, (run_state("a", "stopped"),))
+    assert st.with_candidates(ended, candidates(*MODELS), done=True).selected == MODELS[0].path
+
+
 def test_a_stale_plan_is_dropped():
     first = st.ask_plan(START)
     second = st.ask_plan(st.next_use_case(first, 1))

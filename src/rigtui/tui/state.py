@@ -197,11 +197,12 @@ def with_rig(state: Cockpit, rig: Rig) -> Cockpit:
 def with_candidates(state: Cockpit, found: tuple[LibraryEntry, ...], *, done: bool) -> Cockpit:
     """Models found so far; the first usable one is chosen where nothing was.
 
-    A choice that is not among them stays while the search goes on, or while it is what a run was launched with.
+    A choice that is not among them stays while the search goes on, or while it is what the shown run works with.
     """
     known = {candidate.path for candidate in found}
     found = (*found, *(candidate for candidate in state.outside if candidate.path not in known))
-    keep = state.selected is not None and (not done or state.attached in state.launched)
+    works = state.attached in state.launched and state.run is not None and state.run.live
+    keep = state.selected is not None and (not done or works)
     chosen = state.picked or state.changed or not done
     if keep or (chosen and state.selected in {candidate.path for candidate in found}):
         selected = state.selected
