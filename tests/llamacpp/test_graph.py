@@ -149,6 +149,18 @@ def test_layers_in_ram_cost_the_first_card_and_no_other() -> None:
     assert found.buffer(spilled, 1, 8192, pipeline=False) <= found.buffer(whole, 1, 8192, pipeline=False) + 24 * MIB
 
 
+def test_what_a_tensor_without_bytes_leaves_in_a_hole_keeps_that_hole_from_the_open_end() -> None:
+    """As ggml-alloc.c does it: a hole of no size after the one that holds it, and only the next in the list is looked at when joining."""
+    before, empty, after, last, large = range(5)
+    steps = [before, empty, after, last, ~after, ~before, ~empty, ~last, large]
+    tape = Tape(128)
+    tape.sizes = [(size, 0, 0) for size in (128, 0, 128, 128, 512)]
+    tape.steps = [step for step in steps if step not in (empty, ~empty)]
+    assert tape.peak(0, 0) == 512
+    tape.steps, tape.known = steps, {}
+    assert tape.peak(0, 0) == 384 + 512
+
+
 def test_a_micro_batch_is_no_larger_than_the_context_asked_for_however_far_that_is_padded() -> None:
     known, base = model("stablelm-zephyr-3b-q4_k_m"), Settings(slots=4, ubatch=512)
     assert base.context_allocated(512) == 1024

@@ -6,7 +6,6 @@ equals, and only then to the open end; a tensor is freed after its last use, and
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
@@ -47,19 +46,22 @@ def _peak(sizes: Sequence[int], steps: Sequence[int]) -> int:
     holes = _Holes()
     peak = 0
     for number in steps:
-        size = sizes[number if number >= 0 else ~number]
-        if not size:
-            continue
         if number < 0:
-            holes.free(offsets[~number], size)
+            holes.free(offsets[~number], sizes[~number])
         else:
+            size = sizes[number]
             offsets[number] = offset = holes.take(size)
             peak = max(peak, offset + size)
     return peak
 
 
 class _Holes:
-    """Free blocks before the open end, by their offsets."""
+    """Free blocks before the open end, by their offsets.
+
+    A tensor without any bytes (the states of no further sequence, in models that keep a state) has a place too. Where that stands between
+    two tensors when it is freed, it becomes a hole of no size, and then holes on either side of it are not joined any more: what follows
+    may have to go behind free memory.
+    """
 
     def __init__(self) -> None:
         self.starts: list[int] = []
@@ -85,21 +87,39 @@ class _Holes:
         return offset
 
     def free(self, offset: int, size: int) -> None:
-        """Give a block back, joined with its neighbours."""
+        """Give a block back, joined with the first neighbour there is and the one after or before that."""
+        starts, sizes, behind = self.starts, self.sizes, offset + size
+        for index, start in enumerate(starts):
+            if start + sizes[index] == offset:
+                sizes[index] += size
+                self._join(index)
+                return
+            if start == behind:
+                starts[index] = offset
+                sizes[index] += size
+                if index and starts[index - 1] + sizes[index - 1] == offset:
+                    self._join(index - 1)
+                return
+        if behind == self.end:
+            self.end = offset
+            if starts and starts[-1] + sizes[-1] == offset:
+                self.end = starts.pop()
+                sizes.pop()
+            return
+        # Holes of no size can put the others out of order: the engine looks for the first that lies behind, too.
+        index = next((at for at, start in enumerate(starts) if start >= offset), len(starts))
+        starts.insert(index, offset)
+        sizes.insert(index, size)
+
+    def _join(self, index: int) -> None:
+        """Join a hole with the next one, or the open end, where that follows at once."""
         starts, sizes = self.starts, self.sizes
-        index = bisect_left(starts, offset)
-        if index and starts[index - 1] + sizes[index - 1] == offset:
-            index -= 1
-            sizes[index] += size
-        else:
-            starts.insert(index, offset)
-            sizes.insert(index, size)
         after = starts[index] + sizes[index]
-        if index + 1 < len(starts) and starts[index + 1] == after:
-            after += sizes[index + 1]
-            sizes[index] = after - starts[index]
-            del starts[index + 1], sizes[index + 1]
-        if after == self.end:
+        if index + 1 < len(starts):
+            if starts[index + 1] == after:
+                sizes[index] += sizes[index + 1]
+                del starts[index + 1], sizes[index + 1]
+        elif after == self.end:
             self.end = starts[index]
             del starts[index], sizes[index]
 
