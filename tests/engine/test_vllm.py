@@ -19,7 +19,6 @@ import pytest
 from engine import tiny_checkpoint
 from engine.build_vllm import vllm
 from engine.vllm_runs import SMALL_CACHE, USE_CASE, VllmRuns, ask, processes_of
-from rigtui.cli.target import installed_builds
 from rigtui.engines.engine import Build
 from rigtui.engines.vllm import builds
 from rigtui.intent.intent import Intent
@@ -28,6 +27,7 @@ from rigtui.models.safetensors import read_safetensors
 from rigtui.paths import config_dir
 from rigtui.rig.sampler import read_rig
 from rigtui.runs import memory, ports, watch
+from rigtui.runs.builds import installed_builds
 from rigtui.runs.results import load_results
 from rigtui.runs.rundir import RunDirectory
 from runs.support import Runs, first_port

@@ -15,6 +15,7 @@ from rigtui.cli import target
 from rigtui.cli.main import main
 from rigtui.intent.profiles import Profile, directories, find, save
 from rigtui.rig.rig import Rig
+from rigtui.runs import reading
 
 CONF = "[one]\nNAME=One\nMODEL=a/one.gguf\nCTX_SIZE=8192\nEXTRA_ARGS=--jinja -np 1\n\n[bench-two]\nMODEL=two.gguf\nFIT=off\n"
 
@@ -35,7 +36,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> None:
         return find(name, directories(args.profiles_dir)).profile, plan("--fit-target", "1024,128", devices=BOTH)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(target, "plan_for_profile", plan_for_profile)
-    monkeypatch.setattr(target, "current_rig", lambda args: Rig(name="desk", platform="linux", gpus=DESK))
+    monkeypatch.setattr(reading, "current_rig", lambda options: Rig(name="desk", platform="linux", gpus=DESK))
 
 
 def test_import_then_export_gives_the_file_back(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

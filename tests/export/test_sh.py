@@ -12,12 +12,12 @@ import pytest
 from msgspec.structs import replace
 
 from export.plans import BOTH, plan
-from rigtui.cli.target import installed_builds
 from rigtui.errors import RigtuiError
 from rigtui.export.exported import Exported
 from rigtui.export.sh import write
 from rigtui.intent.profile import Profile
 from rigtui.planning.plan import Plan
+from rigtui.runs.builds import installed_builds
 
 PROFILE = Profile(name="my coder", model="m.gguf")
 TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ.get('NOTE')]))"

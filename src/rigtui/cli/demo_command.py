@@ -59,11 +59,13 @@ def _headless(args: argparse.Namespace, model: Path) -> int:
 
 
 def _target(args: argparse.Namespace, model: Path) -> Target:
-    from rigtui.cli.target import Target, current_rig, installed_builds
+    from rigtui.cli.target import Target
     from rigtui.intent.intent import Intent
     from rigtui.intent.use_cases import use_case
     from rigtui.models.gguf import read_gguf
     from rigtui.planning.choose import choose
+    from rigtui.runs.builds import installed_builds
+    from rigtui.runs.reading import current_rig
 
     builds = tuple(build for build in installed_builds() if build.embedded)
     if not builds:

@@ -6,9 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from rigtui.cli.output import print_json
-from rigtui.cli.target import current_rig
 from rigtui.doctor.check import Check
 from rigtui.errors import EXIT_DONE, EXIT_FAILED
+from rigtui.runs.reading import current_rig
 
 if TYPE_CHECKING:
     from rigtui.engines.engine import Build, Found

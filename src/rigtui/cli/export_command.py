@@ -81,7 +81,7 @@ def _models_conf(args: argparse.Namespace, tell: Callable[[str], object]) -> str
 
 
 def _gpus(args: argparse.Namespace) -> tuple[Gpu, ...]:
-    from rigtui.cli.target import current_rig
+    from rigtui.runs.reading import current_rig
 
     return current_rig(args).gpus
 

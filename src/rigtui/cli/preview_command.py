@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from rigtui.cli.output import print_json
 from rigtui.cli.plan_command import plan_lines
-from rigtui.cli.target import current_rig, installed_builds
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT, RigtuiError, UsageError
 from rigtui.models.model import Model
 from rigtui.planning.plan import PLAN_SCHEMA, Plan
+from rigtui.runs.reading import current_rig
 from rigtui.text import clean
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def _meant(args: argparse.Namespace) -> Meant:
     """The vLLM that was named, else the one found here, else the newest known."""
     from rigtui.engines.vllm.preview import Meant
     from rigtui.engines.vllm.releases import release
+    from rigtui.runs.builds import installed_builds
 
     if args.vllm_version is not None:
         named = release(args.vllm_version)

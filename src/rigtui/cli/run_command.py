@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rigtui.cli.ending import Held, exit_code, held
 from rigtui.cli.output import note, print_json
 from rigtui.cli.run_text import Progress
-from rigtui.cli.target import Target, add_plan_options, profile_from, target
+from rigtui.cli.target import Target, add_plan_options, target
 from rigtui.errors import EXIT_DONE, EXIT_FAILED, EXIT_MISSING, DoesNotFitError, MissingError, UsageError
 from rigtui.text import clean
 
@@ -144,9 +144,10 @@ def _dry_run(request: LaunchRequest, args: argparse.Namespace) -> int:
 
 
 def _save(found: Target, args: argparse.Namespace) -> None:
+    from rigtui.intent.profile import profile_of
     from rigtui.intent.profiles import directories, save
 
-    note(f"saved as {save(profile_from(found, args.save, args.model), directories(args.profiles_dir)[0])}")
+    note(f"saved as {save(profile_of(found.intent, args.save, args.model), directories(args.profiles_dir)[0])}")
 
 
 def _attached(state: RunState, directory: str, args: argparse.Namespace) -> int:

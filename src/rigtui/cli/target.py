@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,7 +11,7 @@ from msgspec.structs import replace
 from rigtui.cli.output import note
 from rigtui.engines.engine import Build
 from rigtui.errors import MissingError, RigtuiError, UsageError
-from rigtui.intent.intent import Intent, Overrides
+from rigtui.intent.intent import Intent
 from rigtui.intent.profile import Profile
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint
@@ -98,10 +97,12 @@ def target(args: argparse.Namespace, *, here: bool = False) -> Target:
 
     Raises RigtuiError and its kin, one sentence each; a plan with status `no_fit` is returned, not raised.
     """
+    from rigtui.runs.builds import builds_for
     from rigtui.runs.memory import derive
+    from rigtui.runs.reading import current_rig
 
     model, intent = wanted(args, far=not here)
-    rig = current_rig(args)
+    rig = current_rig(args, replace=getattr(args, "replace", False))
     builds = builds_for(model, intent, needed=here, say=note)
     derived = derive(rig, model, intent, builds, here=here)
     return Target(
@@ -202,62 +203,6 @@ def _model(reference: str, *, far: bool = False) -> Model:
         raise MissingError(f"{missing}; {error}") from error
 
 
-def current_rig(args: argparse.Namespace) -> Rig:
-    """The rig file's rig, or a fresh reading of this machine with rigtui's own engines told apart."""
-    if args.rig_file:
-        from rigtui.rig.rigfile import load
-
-        return load(Path(args.rig_file))
-    from rigtui.rig.sampler import read_rig
-    from rigtui.runs import lost
-    from rigtui.runs.pending import beside, instead_of_engines
-    from rigtui.runs.watch import all_runs, engines_on_this_rig
-
-    runs = all_runs()
-    if not args.read_only:
-        lost.keep(runs)
-    rig = read_rig(engines_on_this_rig())
-    # Loading runs hold less than they will; a launch that replaces them finds their memory free.
-    return instead_of_engines(rig) if getattr(args, "replace", False) else beside(rig, (run for run in runs if run.live))
-
-
-def installed_builds() -> tuple[Build, ...]:
-    """The engines found here, best first."""
-    from rigtui.engines.rooms import MODULES, room
-    from rigtui.intent.config import load_config
-
-    named = load_config().engines
-    return tuple(build for engine in MODULES for build in room(engine).survey(named.of(engine)).builds)
-
-
-def builds_for(model: Model, intent: Intent, *, needed: bool = True, say: Callable[[str], object] | None = None) -> tuple[Build, ...]:
-    """The engines found here, and the one that will run `model` asked what it can do; `say` is told where that takes a while.
-
-    A build that does not work is left out. Raises RigtuiError when one is `needed` and none works.
-    """
-    from rigtui.engines.rooms import MODULES, room
-    from rigtui.planning.choose import engine_for
-
-    engine = engine_for(model, intent)
-    builds = installed_builds()
-    broken: list[RigtuiError] = []
-    for build in builds if engine in MODULES else ():
-        if build.engine != engine:
-            continue
-        if say is not None and not build.options:
-            say(f"asking {build.label} what it can do; that takes up to a minute, and is done once")
-        try:
-            learned = room(engine).learn(build)
-        except RigtuiError as error:
-            broken.append(error)
-            builds = tuple(other for other in builds if other is not build)
-        else:
-            return tuple(learned if other is build else other for other in builds)
-    if broken and needed:
-        raise broken[0]
-    return builds
-
-
 def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan]:
     """A profile and the plan for it on this rig, or on that of `--rig`.
 
@@ -265,39 +210,11 @@ def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan
     """
     from rigtui.intent.profiles import directories, find
     from rigtui.intent.use_cases import load_use_cases
+    from rigtui.runs.builds import builds_for
     from rigtui.runs.memory import derive
+    from rigtui.runs.reading import current_rig
 
     profile = find(name, directories(args.profiles_dir)).profile
     intent = profile.intent(load_use_cases())
     model = _model(profile.model)
     return profile, derive(current_rig(args), model, intent, builds_for(model, intent, needed=False, say=note)).plan
-
-
-def profile_from(target_: Target, name: str, model: str) -> Profile:
-    """The choices of `target_` as a profile called `name`; `model` is what the user called the model."""
-    return profile_of(target_.intent, name, model)
-
-
-def profile_of(intent: Intent, name: str, model: str) -> Profile:
-    """An intent for a model as a profile called `name`."""
-    from rigtui.intent.profile import ProfileOverrides
-
-    own: Overrides = intent.overrides
-    if own.batch is not None:
-        raise UsageError("a profile has no --batch; leave it out, or pass it as --engine-arg=-b --engine-arg=N")
-    return Profile(
-        name=name,
-        model=str(Path(model).resolve()) if Path(model).exists() else model,
-        use_case=intent.use_case.name,
-        engine=intent.engine,
-        overrides=ProfileOverrides(
-            context=own.context,
-            parallel=own.parallel,
-            kv_type=own.kv_type,
-            gpus=own.gpus,
-            fit_target_mib=own.fit_target_mib,
-            ubatch=own.ubatch,
-            engine_args=own.engine_args,
-            env=own.env,
-        ),
-    )

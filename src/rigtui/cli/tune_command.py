@@ -68,11 +68,12 @@ def tuning_of(
 
     Raises UsageError where there is no such profile or a rig file is planned for, RigtuiError where nothing can be tuned now.
     """
-    from rigtui.cli.target import builds_for, current_rig
     from rigtui.intent.config import load_config
     from rigtui.intent.profiles import directories, find
     from rigtui.intent.use_cases import load_use_cases
     from rigtui.models.resolve import resolve
+    from rigtui.runs.builds import builds_for
+    from rigtui.runs.reading import current_rig
     from rigtui.runs.tune import Asked, Tuning
 
     if args.rig_file:
@@ -85,8 +86,8 @@ def tuning_of(
 
 def save_best(args: argparse.Namespace, name: str, best: Overrides) -> str:
     """Write the best settings into the profile's file, where the user set nothing; returns which file."""
-    from rigtui.cli.target import profile_of
     from rigtui.intent.intent import with_settings
+    from rigtui.intent.profile import profile_of
     from rigtui.intent.profiles import directories, find, save
     from rigtui.intent.use_cases import load_use_cases
 

@@ -88,6 +88,32 @@ class Profile(Struct, frozen=True, kw_only=True):
         )
 
 
+def profile_of(intent: Intent, name: str, model: str) -> Profile:
+    """What `intent` asks for as a profile called `name`; `model` is what the user called the model, a path of files is made whole.
+
+    Raises UsageError for a setting that a profile cannot hold.
+    """
+    own = intent.overrides
+    if own.batch is not None:
+        raise UsageError("a profile has no --batch; leave it out, or pass it as --engine-arg=-b --engine-arg=N")
+    return Profile(
+        name=name,
+        model=str(Path(model).resolve()) if Path(model).exists() else model,
+        use_case=intent.use_case.name,
+        engine=intent.engine,
+        overrides=ProfileOverrides(
+            context=own.context,
+            parallel=own.parallel,
+            kv_type=own.kv_type,
+            gpus=own.gpus,
+            fit_target_mib=own.fit_target_mib,
+            ubatch=own.ubatch,
+            engine_args=own.engine_args,
+            env=own.env,
+        ),
+    )
+
+
 class _Head(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """`[profile]`."""
 

@@ -7,15 +7,17 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rigtui.cli.target import builds_for, current_rig, installed_builds, profile_of
 from rigtui.engines.rooms import HOW_TO_GET, room
 from rigtui.errors import DoesNotFitError, MissingError, RigtuiError
+from rigtui.intent.profile import profile_of
 from rigtui.planning import given_up
 from rigtui.rig.process_facts import ProcessFacts, process_facts
 from rigtui.rig.sampler import LOADING_S, REST_S, Sampler
 from rigtui.runs import lost, memory, pending, verify, watch
+from rigtui.runs.builds import builds_for, installed_builds
 from rigtui.runs.live import LiveReader
 from rigtui.runs.measure import Endpoint
+from rigtui.runs.reading import current_rig
 from rigtui.runs.state import LaunchRequest, RunState
 from rigtui.tui import export_file, rig_files, tip_store
 from rigtui.tui.chat import Chat
@@ -168,9 +170,9 @@ class Local:
         if candidate.model is None:
             raise RigtuiError(candidate.error or f"{candidate.name} cannot be used")
         verify.wait_until_over()
-        args = argparse.Namespace(**{**vars(self._args), "replace": others == "replace"})
         builds = builds_for(candidate.model, intent, say=say)
-        derived = memory.derive(current_rig(args), candidate.model, intent, builds, here=True)
+        rig = current_rig(self._args, replace=others == "replace")
+        derived = memory.derive(rig, candidate.model, intent, builds, here=True)
         plan = derived.plan
         if plan.status == "no_fit":
             why = "; ".join(reason.text for reason in plan.reasons) or "it needs more memory than there is"

@@ -1,0 +1,44 @@
+"""Which engines are here, and what can the one that will run a model do?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rigtui.engines.engine import Build
+from rigtui.engines.rooms import MODULES, room
+from rigtui.errors import RigtuiError
+from rigtui.intent.config import load_config
+from rigtui.intent.intent import Intent
+from rigtui.models.model import Model
+from rigtui.planning.choose import engine_for
+
+
+def installed_builds() -> tuple[Build, ...]:
+    """The engines found here, best first."""
+    named = load_config().engines
+    return tuple(build for engine in MODULES for build in room(engine).survey(named.of(engine)).builds)
+
+
+def builds_for(model: Model, intent: Intent, *, needed: bool = True, say: Callable[[str], object] | None = None) -> tuple[Build, ...]:
+    """The engines found here, and the one that will run `model` asked what it can do; `say` is told where that takes a while.
+
+    A build that does not work is left out. Raises RigtuiError when one is `needed` and none works.
+    """
+    engine = engine_for(model, intent)
+    builds = installed_builds()
+    broken: list[RigtuiError] = []
+    for build in builds if engine in MODULES else ():
+        if build.engine != engine:
+            continue
+        if say is not None and not build.options:
+            say(f"asking {build.label} what it can do; that takes up to a minute, and is done once")
+        try:
+            learned = room(engine).learn(build)
+        except RigtuiError as error:
+            broken.append(error)
+            builds = tuple(other for other in builds if other is not build)
+        else:
+            return tuple(learned if other is build else other for other in builds)
+    if broken and needed:
+        raise broken[0]
+    return builds
