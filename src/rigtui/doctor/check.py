@@ -8,6 +8,9 @@ from msgspec import Struct
 
 CheckStatus = Literal["ok", "warn", "fail", "unknown"]
 
+WORDS: dict[str, str] = {"ok": "ok", "warn": "warning", "fail": "FAILED", "unknown": "unknown"}
+"""A status, for people."""
+
 
 class Check(Struct, frozen=True, kw_only=True):
     """One thing that was looked at."""

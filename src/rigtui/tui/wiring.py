@@ -77,7 +77,7 @@ class Local:
 
     def examine(self) -> tuple[Check, ...]:
         """Every check of the doctor's."""
-        from rigtui.cli.doctor_command import check_up
+        from rigtui.doctor.check_up import check_up
 
         return check_up(self._args)
 

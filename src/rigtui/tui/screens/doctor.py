@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.cli.doctor_command import WORDS
+from rigtui.doctor.check import WORDS
 from rigtui.text import clean, counted
 from rigtui.tui import tasks
 from rigtui.tui.bindings import bindings
