@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from export.plans import BOTH, DESK, plan
-from rigtui.cli import target
 from rigtui.cli.main import main
+from rigtui.export import profiles
+from rigtui.export.exported import Exported
 from rigtui.intent.profiles import Profile, directories, find, save
+from rigtui.options import Options
 from rigtui.rig.rig import Rig
-from rigtui.runs import reading
 
 CONF = "[one]\nNAME=One\nMODEL=a/one.gguf\nCTX_SIZE=8192\nEXTRA_ARGS=--jinja -np 1\n\n[bench-two]\nMODEL=two.gguf\nFIT=off\n"
 
@@ -32,11 +33,11 @@ def conf(tmp_path: Path) -> Path:
 def planned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every profile has the same plan on the same desk."""
 
-    def plan_for_profile(name: str, args: object) -> object:
-        return find(name, directories(args.profiles_dir)).profile, plan("--fit-target", "1024,128", devices=BOTH)  # type: ignore[attr-defined]
+    def planned(options: Options, name: str, say: object) -> Exported:
+        return Exported(find(name, directories(options.profiles_dir)).profile, plan("--fit-target", "1024,128", devices=BOTH))
 
-    monkeypatch.setattr(target, "plan_for_profile", plan_for_profile)
-    monkeypatch.setattr(reading, "current_rig", lambda options: Rig(name="desk", platform="linux", gpus=DESK))
+    monkeypatch.setattr(profiles, "planned", planned)
+    monkeypatch.setattr(profiles, "current_rig", lambda options: Rig(name="desk", platform="linux", gpus=DESK))
 
 
 def test_import_then_export_gives_the_file_back(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,7 +110,7 @@ def _plain(value: Any) -> str:
 
 
 def _edit(entry: Entry, directory: Path) -> int:
-    from rigtui.cli.profile_editor import edit_profile
+    from rigtui.intent.profile_editor import edit_profile
 
     path = edit_profile(entry, directory)
     note("nothing was changed" if path is None else f"saved {path}")

@@ -201,20 +201,3 @@ def _model(reference: str, *, far: bool = False) -> Model:
         raise
     except RigtuiError as error:
         raise MissingError(f"{missing}; {error}") from error
-
-
-def plan_for_profile(name: str, args: argparse.Namespace) -> tuple[Profile, Plan]:
-    """A profile and the plan for it on this rig, or on that of `--rig`.
-
-    Raises UsageError when there is no such profile.
-    """
-    from rigtui.intent.profiles import directories, find
-    from rigtui.intent.use_cases import load_use_cases
-    from rigtui.runs.builds import builds_for
-    from rigtui.runs.memory import derive
-    from rigtui.runs.reading import current_rig
-
-    profile = find(name, directories(args.profiles_dir)).profile
-    intent = profile.intent(load_use_cases())
-    model = _model(profile.model)
-    return profile, derive(current_rig(args), model, intent, builds_for(model, intent, needed=False, say=note)).plan

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from rigtui.cli.ending import answered_after, exit_code
 from rigtui.cli.output import note, print_json
-from rigtui.errors import EXIT_DONE, EXIT_FAILED, UsageError
+from rigtui.errors import EXIT_DONE, EXIT_FAILED
 from rigtui.planning.remembered import described, numbers_of
 
 if TYPE_CHECKING:
     from rigtui.intent.intent import Overrides
-    from rigtui.runs.tune import TrialResult, Tuning
+    from rigtui.runs.tune import TrialResult
 
 TUNING_SCHEMA = "rigtui.tuning/1"
 _BAR = 24
@@ -31,6 +31,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the trials that are left; Ctrl-C stops the one that runs, and the next call goes on from there."""
+    from rigtui.runs.tune_profile import save_best, tuning_of
+
     tuning = tuning_of(args, args.profile, again=args.again, probe=args.probe, say=note)
     if not tuning.axes:
         note(f"there is nothing to try: {args.profile} sets all of it, or this rig leaves no choice")
@@ -59,42 +61,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         note(f"`rigtui run {args.profile}` begins with the best from now on; the profile itself is as it was (--save writes it there)")
     return EXIT_DONE
-
-
-def tuning_of(
-    args: argparse.Namespace, name: str, *, again: bool = False, probe: str = "quick", say: Callable[[str], object] | None = None
-) -> Tuning:
-    """The tuning of a profile on this machine; `args` are the global options, `say` is told where an engine has to be asked first.
-
-    Raises UsageError where there is no such profile or a rig file is planned for, RigtuiError where nothing can be tuned now.
-    """
-    from rigtui.intent.config import load_config
-    from rigtui.intent.profiles import directories, find
-    from rigtui.intent.use_cases import load_use_cases
-    from rigtui.models.resolve import resolve
-    from rigtui.runs.builds import builds_for
-    from rigtui.runs.reading import current_rig
-    from rigtui.runs.tune import Asked, Tuning
-
-    if args.rig_file:
-        raise UsageError("tuning measures this machine: it cannot be done for the rig of a rig file")
-    profile = find(name, directories(args.profiles_dir)).profile
-    model, intent = resolve(profile.model, load_config().models.folders), profile.intent(load_use_cases())
-    asked = Asked(name=profile.name, model=model, intent=intent, builds=builds_for(model, intent, say=say), probe=probe)
-    return Tuning(asked, lambda: current_rig(args), again=again)
-
-
-def save_best(args: argparse.Namespace, name: str, best: Overrides) -> str:
-    """Write the best settings into the profile's file, where the user set nothing; returns which file."""
-    from rigtui.intent.intent import with_settings
-    from rigtui.intent.profile import profile_of
-    from rigtui.intent.profiles import directories, find, save
-    from rigtui.intent.use_cases import load_use_cases
-
-    dirs = directories(args.profiles_dir)
-    profile = find(name, dirs).profile
-    intent = with_settings(profile.intent(load_use_cases()), best)
-    return str(save(profile_of(intent, profile.name, profile.model), dirs[0], overwrite=True))
 
 
 def tuning_lines(trials: list[TrialResult], best: Overrides | None, cards: Mapping[str, str]) -> list[str]:

@@ -97,7 +97,7 @@ class LocalProfiles:
 
     def edit_outside(self, name: str) -> str | None:
         """In the user's own editor."""
-        from rigtui.cli.profile_editor import edit_profile
+        from rigtui.intent.profile_editor import edit_profile
         from rigtui.intent.profiles import find
 
         path = edit_profile(find(name, self._dirs()), self._dirs()[0])
@@ -105,20 +105,19 @@ class LocalProfiles:
 
     def export(self, name: str) -> tuple[ExportText, ...]:
         """It in every format, with what the user should know of it as comments."""
-        from rigtui.cli.export_command import exported
+        from rigtui.export.profiles import exported
         from rigtui.tui.exporting import in_every_format
 
         def write(format_: str) -> str:
             told: list[str] = []
-            args = argparse.Namespace(**{**vars(self._args), "profile": [name], "models_dir": None, "to": format_})
-            text = exported(args, told.append)
+            text = exported(self._args, [name], format_, tell=told.append)
             return "".join(f"# {line}\n" for line in told) + text
 
         return in_every_format(write)
 
     def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
         """Its tuning on this machine."""
-        from rigtui.cli.tune_command import save_best, tuning_of
+        from rigtui.runs.tune_profile import save_best, tuning_of
         from rigtui.tui.tune_wiring import LocalTuner
 
         tuning = tuning_of(self._args, name, again=again, say=say)
