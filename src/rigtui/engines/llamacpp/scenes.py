@@ -128,7 +128,9 @@ class Scenes:
         rows = tuple([(kind, one.number) for kind, one in zip(kinds, away, strict=True)])
         cache = HOST if self.cache_in_ram else home
         found = []
-        for index in _telling(rows) if self.regular else range(len(rows)):
+        # With a state the holes wander from block to block, and copies of caches in RAM are as large as they are.
+        telling = self.regular and not (home == HOST and self.graph.model.recurrent)
+        for index in _telling(rows) if telling else range(len(rows)):
             one, layer = away[index], layers[index]
             if one.number and rows.count(rows[index]) > 1:
                 layer = self.largest[self.graph.kinds[layer]]  # it stands for all of its kind, and parts of it are copied
