@@ -145,6 +145,14 @@ async def test_what_is_typed_right_behind_the_key_belongs_to_the_filter(cockpit)
         assert not world.launched and screen.app.is_running
 
 
+async def test_what_is_typed_right_behind_enter_in_the_filter_acts_on_the_list(cockpit):
+    async with cockpit(World(two_cards())) as screen:
+        for key in ("slash", "g", "l", "enter", "x"):
+            screen.app.post_message(Key(key, key if len(key) == 1 else None))
+        await screen.until(lambda: len(screen.app.screen_stack) == 2, "the export is open")
+        assert screen.app.cockpit.query_one("#model-filter", Input).value == "gl"
+
+
 async def test_what_is_typed_right_behind_the_key_of_a_dialog_belongs_to_the_dialog(cockpit):
     async with cockpit(World(two_cards())) as screen:
         for key in ("f", "l", "q", "backspace", "s"):

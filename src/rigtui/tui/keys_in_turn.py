@@ -30,6 +30,10 @@ class KeysInTurn(App[None]):
         self._under_way = False
         self._on: Screen[Any] | None = None
         """The screen the key under way was for."""
+        self._target: MessagePump | None = None
+        """The widget the key under way was handed to."""
+        self._acted = False
+        """The binding of the key under way has run: what it sent from the widget (a line that is entered) still travels up."""
 
     async def on_event(self, event: Event) -> None:
         """Keys wait in line; everything else passes."""
@@ -45,10 +49,10 @@ class KeysInTurn(App[None]):
         self._turn += 1
         self._under_way = True
         self.set_timer(PATIENCE_S, partial(self._done, self._turn, patient=False))
-        self._on = self._top()
-        target: MessagePump | None = self.focused or self._on
+        self._on, self._acted = self._top(), False
+        self._target = self.focused or self._on
         await super().on_event(self._waiting.popleft())
-        self._follow(target, self._turn)
+        self._follow(self._target, self._turn)
 
     def _top(self) -> Screen[Any] | None:
         """The screen that is shown; None while the app ends."""
@@ -70,6 +74,10 @@ class KeysInTurn(App[None]):
             # The key opened a dialog or a page: the next ones belong into the field that will have the focus there.
             self._on = top
             top.call_after_refresh(self._follow, top, turn)
+            return
+        if patient and not self._acted:
+            self._acted = True
+            self._follow(self._target, turn)
             return
         self._under_way = False
         await self._next_key()
