@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rigtui.tui.allowed import unmet
+from tui.fakes.models import BROKEN, MODELS, candidates
 from tui.fakes.rigs import two_cards
 from tui.fakes.runs import run_state
 from tui.fakes.world import World
@@ -56,3 +58,44 @@ async def test_a_large_number_of_the_users_stays_on_its_row_with_its_keys(cockpi
         assert "*context" in row
         assert "‹ 100,000 ›" in row and "[ ] =" in row
         assert "* yours" in screen.text() and "KV type" in screen.part("#choices")
+
+
+@pytest.mark.parametrize("shown", [(), (*candidates(MODELS[0]), BROKEN)], ids=["no model", "one that cannot be used"])
+async def test_without_a_usable_model_no_title_or_row_names_a_key_and_a_key_says_what_is_missing(cockpit, shown):
+    async with cockpit(World(two_cards(), shown), size=SMALL) as screen:
+        await screen.until(lambda: screen.state.use_cases and not screen.state.scanning)
+        await screen.press("end")
+        await screen.until(lambda: screen.state.candidate is None or screen.state.candidate.model is None)
+        assert "w more" not in screen.text() and "[ ] =" not in screen.part("#choices")
+        assert not {"w", "l", "c", "p", "x"} & {hint.split()[0] for hint in screen.text().splitlines()[-1].split("  ") if hint.strip()}
+        why = unmet(screen.state, "engine.launch") or ""
+        assert why
+        for count, key in enumerate("wlpx", start=1):
+            await screen.press(key)
+            await screen.until(lambda count=count: screen.told.count(why) == count, key)
+
+
+async def test_the_guide_of_a_small_screen_can_be_read_on_without_a_model(cockpit):
+    async with cockpit(World(two_cards(), ()), size=(60, 20)) as screen:
+        await screen.until(lambda: "Plan · > more" in screen.text())
+        for _ in range(4):
+            await screen.press("greater_than_sign")
+        await screen.until(lambda: "Plan · < back" in screen.text())
+
+
+async def test_with_nothing_to_turn_the_choices_take_no_turn(cockpit):
+    async with cockpit(World(two_cards(), ()), size=SMALL) as screen:
+        await screen.until(lambda: screen.state.use_cases and not screen.state.scanning)
+        before = screen.state.choice
+        screen.app.cockpit.query_one("#choices").focus()
+        await screen.press("right", "enter", "down", "right")
+        assert screen.state.choice == before and len(screen.app.screen_stack) == 1
+        assert "more" not in screen.text().splitlines()[-1]
+
+
+async def test_a_key_that_has_nothing_to_do_says_so(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=SMALL) as screen:
+        await screen.until(lambda: "KV cache" in screen.part("#plan"))
+        await screen.press("s")
+        await screen.until(lambda: "no run is shown" in screen.told)

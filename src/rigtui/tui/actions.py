@@ -152,7 +152,7 @@ ACTIONS: tuple[Action, ...] = (
         "P,shift+p",
         "open_profiles",
         "profiles",
-        "Your profiles and the ones rigtui ships: load, copy, rename, remove, export, and what their runs measured.",
+        "Your profiles and the ones rigtui ships: load, tune, copy, rename, remove, export, and what their runs measured.",
         rank=5,
     ),
     Action(

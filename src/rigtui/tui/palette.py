@@ -6,6 +6,7 @@ import re
 from functools import partial
 from typing import Any
 
+from textual.actions import parse
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
 from rigtui.tui.actions import ACTIONS, Action
@@ -16,10 +17,14 @@ class ActionCommands(Provider):
     """Every action by its name, with its key."""
 
     def _here(self) -> list[Action]:
-        """Those that work on the screen the palette was opened over."""
+        """Those that do something now on the screen the palette was opened over."""
         place = getattr(self.screen, "PLACE", "")
         places = ("app", place) if place in ("", "cockpit") else ("app", place, "page")
-        return [action for action in ACTIONS if action.screen in places]
+        return [action for action in ACTIONS if action.screen in places and self._works(action)]
+
+    def _works(self, action: Action) -> bool:
+        _, name, parameters = parse(action.method)
+        return action.screen == "app" or self.screen.check_action(name, parameters) is True
 
     def _run(self, action: Action) -> partial[Any]:
         # Actions of the cockpit are looked up on the screen the palette was opened over.
@@ -38,9 +43,10 @@ class ActionCommands(Provider):
 
     async def search(self, query: str) -> Hits:
         """Those whose name or sentence matches."""
-        matcher = self.matcher(query)
+        matcher, words = self.matcher(query), query.lower().split()
         for action in self._here():
-            name = self._name(action)
-            score = max(matcher.match(name), matcher.match(action.help) * 0.5)
+            name, text = self._name(action), action.help.lower()
+            # Scattered letters of a sentence match nearly everything.
+            score = max(matcher.match(name), 0.5 if all(word in text for word in words) else 0)
             if score > 0:
                 yield Hit(score, matcher.highlight(name), self._run(action), help=action.help)

@@ -8,14 +8,15 @@ from msgspec.structs import replace
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.events import DescendantBlur, DescendantFocus
+from textual.events import DescendantBlur, DescendantFocus, Key
 
 from rigtui.tui import state as st
 from rigtui.tui import tasks
 from rigtui.tui.actions import ACTIONS, called
-from rigtui.tui.allowed import allowed
+from rigtui.tui.allowed import USABLE, allowed, unmet
 from rigtui.tui.bindings import bindings, offered
-from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, PlanDerived, Prepared, RigRead, RunsRead, TipsRead
+from rigtui.tui.messages import LiveRead, LogRead, ModelsFound, Noted, PlanDerived, Prepared, RigRead, RunsRead, TipsRead
+from rigtui.tui.read_only import REFUSED
 from rigtui.tui.run_text import LAUNCHING
 from rigtui.tui.screens.engine_actions import EngineActions
 from rigtui.tui.screens.model_actions import ModelActions
@@ -82,7 +83,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             shown = state.plan if state.preview else None
             self.query_one(RigBars).show(rows(state.rig, shown, state.history) if state.rig else (), remark(state))
             self.show_models(models_subtitle(state))
-            self.query_one(Choices).show(choice_rows(state))
+            self.query_one(Choices).show(choice_rows(state), live=USABLE.met(state))
             self.query_one(PlanPanel).show(state)
             planned = state.plan is not None and "engine.launch" in offered(self, allowed(state))
             waits = (state.launching_says or LAUNCHING) if state.launching else ""
@@ -112,6 +113,16 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
         call = called(action, parameters)
         known = next((entry for entry in ACTIONS if entry.method == call), None)
         return True if known is None or known.id in offered(self, allowed(self.state)) else None
+
+    def on_key(self, event: Key) -> None:
+        """A key that does nothing now says why."""
+        here, keys = (action for action in ACTIONS if action.screen == self.PLACE), self.state.keys
+        action = next((action for action in here if event.key in keys.of(action.id).split(",")), None)
+        if action is None:
+            return
+        why = unmet(self.state, action.id) or (REFUSED if not offered(self, (action.id,)) else None)
+        if why is not None:
+            self.post_message(Noted(why, title=action.hint))
 
     # What background work reports
 

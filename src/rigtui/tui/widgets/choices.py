@@ -63,12 +63,14 @@ class Choices(Widget, can_focus=True):
         self._rows: tuple[ChoiceRow, ...] = ()
         self._cursor = ""
         self._expanded = False
+        self._live = True
+        """There is something that the rows are for."""
 
-    def show(self, rows: tuple[ChoiceRow, ...]) -> None:
-        """Show these rows; nothing is painted when they are what is shown already."""
-        if rows != self._rows:
+    def show(self, rows: tuple[ChoiceRow, ...], *, live: bool = True) -> None:
+        """Show these rows; nothing is painted when they are what is shown already. Not `live`: no model that they could be turned for."""
+        if (rows, live) != (self._rows, self._live):
             before = len(self._visible())
-            self._rows = rows
+            self._rows, self._live = rows, live
             self._title()
             self.refresh(layout=len(self._visible()) != before)
 
@@ -83,7 +85,8 @@ class Choices(Widget, can_focus=True):
         self.refresh(layout=True)
 
     def _title(self) -> None:
-        title = f"Choices · {keys_of(self).shown('plan.what_if')} more" if len(self._visible()) < len(self._rows) else "Choices"
+        more = self._live and len(self._visible()) < len(self._rows)
+        title = f"Choices · {keys_of(self).shown('plan.what_if')} more" if more else "Choices"
         if any(row.yours and self._value(row) == row.value for row in self._visible()):
             title = f"{title} · {YOURS} yours"
         if title != self.border_title:
@@ -104,6 +107,8 @@ class Choices(Widget, can_focus=True):
 
     def useful(self) -> tuple[str, ...]:
         """Ids of the actions that do something with the row under the cursor, and of those that lead away."""
+        if not self._live:
+            return ("choices.back", "app.help")
         yours = bool(self._rows) and self._visible()[self._at].yours
         return ("choices.less", "choices.more", "choices.type", *(("choices.give_back",) if yours else ()), "choices.back", "app.help")
 
@@ -125,7 +130,7 @@ class Choices(Widget, can_focus=True):
     def _line(self, row: ChoiceRow, *, here: bool) -> Content:
         value = self._value(row)
         room = self.size.width - VALUE_AT - cell_len(value) - 2
-        right = row.keys if len(row.keys) + 1 <= room else ""
+        right = row.keys if self._live and len(row.keys) + 1 <= room else ""
         note = row.note if len(row.note) + len(right) + 3 <= room else ""
         pad = max(0, room - len(note) - len(right) - (1 if note else 0))
         return Content.assemble(
@@ -156,12 +161,12 @@ class Choices(Widget, can_focus=True):
 
     def action_turn(self, step: int) -> None:
         """Change the row under the cursor."""
-        if self._rows:
+        if self._rows and self._live:
             self.post_message(self.Turned(self._visible()[self._at].name, step))
 
     def action_give_back(self) -> None:
         """Let rigtui decide the row under the cursor again."""
-        if self._rows and self._visible()[self._at].yours:
+        if self._rows and self._live and self._visible()[self._at].yours:
             self.post_message(self.GivenBack(self._visible()[self._at].name))
 
     def action_back(self) -> None:
