@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from planning.past import BUILD, a_run, an_attempt, planned
 from planning.toys import gpu, intent, rig, toy_model
+from rigtui.errors import RigtuiError
 from rigtui.intent.intent import Overrides
 from rigtui.planning.outcomes import Trial
 from rigtui.runs import identity
 from rigtui.runs.results import load_results, record
-from rigtui.runs.tune import Asked, Tuning
+from rigtui.runs.tune import PORTS_LOST, Asked, Tuning
 
 RIG = rig(gpu(0, 4000), gpu(1, 4000))
 MODEL, INTENT = toy_model(), intent(kv=("f16", "q8_0"))
@@ -60,6 +63,40 @@ def test_what_others_did_to_a_trial_does_not_speak_against_its_settings():
         record("toy", run)
     assert first.trials() == []
     assert first.search().next == Overrides()
+
+
+def trials_that_lose_their_port(monkeypatch: pytest.MonkeyPatch, one: Tuning, lost: int) -> list[str]:
+    """The first `lost` trials find their port taken, the others work; the runs in their order."""
+    begun: list[str] = []
+
+    def trial(settings: Overrides, *_: object) -> str:
+        day = len(begun) + 1
+        if day <= lost:
+            attempt = an_attempt(planned(RIG, MODEL, INTENT), INTENT, outcome="failed", failure="port_in_use")
+            asked = Trial(tuning=one.id, settings=settings)
+            record("toy", a_run(RIG, MODEL, INTENT, attempt, day=day, node=identity.node(), trial=asked, outcome="failed"))
+        else:
+            tried(one, day, settings)
+        begun.append(f"r{day}")
+        return begun[-1]
+
+    monkeypatch.setattr(one, "_trial", trial)
+    return begun
+
+
+def test_a_trial_whose_port_was_taken_is_run_again(monkeypatch: pytest.MonkeyPatch):
+    one = tuning()
+    begun = trials_that_lose_their_port(monkeypatch, one, lost=2)
+    first = next(one.steps())
+    assert (first.run, first.settings) == ("r3", Overrides()) and begun == ["r1", "r2", "r3"]
+
+
+def test_a_port_that_is_taken_every_time_ends_the_tuning_with_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    one = tuning()
+    begun = trials_that_lose_their_port(monkeypatch, one, lost=100)
+    with pytest.raises(RigtuiError, match=f"trial r{PORTS_LOST} could not be measured"):
+        next(one.steps())
+    assert len(begun) == PORTS_LOST
 
 
 def test_a_trial_that_is_outdated_counts_among_those_that_may_be_run():

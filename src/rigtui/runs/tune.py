@@ -33,6 +33,8 @@ from rigtui.runs.rundir import RunDirectory
 from rigtui.runs.state import LaunchRequest, RunState
 
 Unbroken = Callable[[], AbstractContextManager[object]]
+PORTS_LOST = 3
+"""So many times in a row another program may take the port between its choice and the engine's use of it."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -184,15 +186,22 @@ class Tuning:
         a trial cannot be launched at all. Whoever leaves early must close the iterator (leaving its loop with an exception does), which
         stops the trial that is going on.
         """
+        lost = 0
         while (found := self.search()).next is not None:
             run = self._trial(found.next, watching, unbroken, given_up)
             if given_up():
                 return
             result = next((one for one in self.trials() if one.run == run), None)
-            if result is None:
+            lost = lost + 1 if result is None and self._lost_its_port(run) else 0
+            if result is not None:
+                yield result
+            elif not 0 < lost < PORTS_LOST:
                 raise RigtuiError(f"trial {run} could not be measured; `rigtui logs {run}` says what happened")
-            yield result
         self.choose(found.best)
+
+    def _lost_its_port(self, run: str) -> bool:
+        stored = next((one for one in load_results(self._asked.name) if one.run == run), None)
+        return stored is not None and bool(stored.attempt) and stored.attempt[-1].failure == "port_in_use"
 
     def choose(self, best: Overrides | None) -> None:
         """Mark the best trial: later plans begin with its settings."""
