@@ -168,3 +168,17 @@ def test_no_line_is_wider_than_the_page():
     for width in (60, 74, 114):
         for line in (*trial_table(view(trials=(*TRIALS, long)), width), *trial_plot(view(), MEASURES[1], width, 9)):
             assert line.cell_length <= width
+
+
+async def test_where_nothing_can_be_measured_tuning_is_not_offered_and_its_key_says_why(cockpit):
+    world = World(two_cards())
+    world.profiles.untunable = "tuning measures this machine"
+    async with cockpit(world) as screen:
+        await screen.press("P")
+        await screen.until(lambda: "writer" in screen.text())
+        await screen.press("down")
+        await screen.until(lambda: "Enter load" in screen.text())
+        assert "T tune" not in screen.text()
+        await screen.press("T")
+        await screen.until(lambda: "tuning measures this machine" in screen.told)
+        assert not world.profiles.tuned.engine and "Tune writer" not in screen.text()

@@ -16,6 +16,8 @@ from rigtui.runs.builds import builds_for
 from rigtui.runs.reading import current_rig
 from rigtui.runs.tune import Asked, Tuning
 
+NOT_HERE = "tuning measures this machine: it cannot be done for the rig of a rig file"
+
 
 def tuning_of(
     options: Options, name: str, *, again: bool = False, probe: str = "quick", say: Callable[[str], object] | None = None
@@ -25,7 +27,7 @@ def tuning_of(
     Raises UsageError where there is no such profile or a rig file is planned for, RigtuiError where nothing can be tuned now.
     """
     if options.rig_file:
-        raise UsageError("tuning measures this machine: it cannot be done for the rig of a rig file")
+        raise UsageError(NOT_HERE)
     profile = find(name, directories(options.profiles_dir)).profile
     model, intent = resolve(profile.model, load_config().models.folders), profile.intent(load_use_cases())
     asked = Asked(name=profile.name, model=model, intent=intent, builds=builds_for(model, intent, say=say), probe=probe)

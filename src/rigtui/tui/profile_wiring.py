@@ -115,6 +115,13 @@ class LocalProfiles:
 
         return in_every_format(write)
 
+    @property
+    def untunable(self) -> str:
+        """Only this machine can be measured."""
+        from rigtui.runs.tune_profile import NOT_HERE
+
+        return NOT_HERE if self._args.rig_file else ""
+
     def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
         """Its tuning on this machine."""
         from rigtui.runs.tune_profile import save_best, tuning_of

@@ -79,6 +79,11 @@ class ShownProfiles:
         """As it is written."""
         return self._store.text(name)
 
+    @property
+    def untunable(self) -> str:
+        """Tuning launches."""
+        return REFUSED
+
     duplicate: Callable[[str, str], str] = staticmethod(refuse)
     rename: Callable[[str, str], str] = staticmethod(refuse)
     remove: Callable[[str], str] = staticmethod(refuse)

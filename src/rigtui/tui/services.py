@@ -171,6 +171,10 @@ class ProfileStore(Protocol):
     def export(self, name: str) -> tuple[ExportText, ...]:
         """It in every format."""
 
+    @property
+    def untunable(self) -> str:
+        """Why no profile can be tuned from here, one sentence; empty: they can."""
+
     def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> Tuner:
         """Its tuning, the last one or one that begins anew; `say` is told where an engine has to be asked first."""
 

@@ -70,6 +70,7 @@ class FakeProfiles:
         self.removed: list[str] = []
         self.written: list[tuple[str, str]] = []
         self.tuned = FakeTuner()
+        self.untunable = ""
 
     def tuner(self, name: str, again: bool, say: Callable[[str], object]) -> FakeTuner:
         say("asking the engine")

@@ -153,16 +153,16 @@ class ProfilesPage(Page):
         found = ["profiles.new", *(["profiles.undo"] if self._removed else [])]
         row = self._here
         if row is not None and row.profile.name not in self._removed:
-            found += NEED_THE_MODEL if row.model_state == "here" else ()
+            found += [one for one in NEED_THE_MODEL if row.model_state == "here" and not (one == "profiles.tune" and self._store.untunable)]
             found += ["profiles.duplicate", "profiles.edit", "profiles.edit_outside"]
             found += ["profiles.plot"] if self._results.get(row.profile.name, ((), ""))[0] else []
             found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
         return tuple(found)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What needs a model that is not here is not offered, but its keys say why."""
+        """What needs a model that is not here, or cannot be done from here, is not offered, but its keys say why."""
         row, refused = self._here, [BY_ID[one].method for one in offered(self, NEED_THE_MODEL)]
-        if row is not None and row.model_state != "here" and row.profile.name not in self._removed and action in refused:
+        if row is not None and row.profile.name not in self._removed and action in refused:
             return True
         return super().check_action(action, parameters)
 
@@ -282,7 +282,9 @@ class ProfilesPage(Page):
         """Its tuning; what was saved or measured there is seen here afterwards."""
         from rigtui.tui.screens.tune import TunePage
 
-        if (row := self._with_model()) is not None:
+        if self._store.untunable:
+            self.post_message(Noted(self._store.untunable, title=tasks.TITLE, failed=True))
+        elif (row := self._with_model()) is not None:
             name = row.profile.name
             self.app.push_screen(TunePage(self.services, name), lambda _: self.stored(name))
 
