@@ -23,6 +23,15 @@ class UsageError(RigtuiError):
     exit_code = EXIT_USAGE
 
 
+class ExistsError(UsageError):
+    """Something of this name is there already; it could be replaced."""
+
+    def __init__(self, there: str, otherwise: str = "") -> None:
+        """`there`: what is there, for whoever is asked whether to replace it; `otherwise`: what to do instead, for whoever is not."""
+        super().__init__(f"{there}; {otherwise}" if otherwise else there)
+        self.there = there
+
+
 class DoesNotFitError(RigtuiError):
     """The model does not fit this rig with what was asked (exit code 3)."""
 

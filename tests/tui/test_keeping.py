@@ -20,6 +20,7 @@ async def test_a_profile_is_saved_under_a_typed_name_and_never_replaced_silently
         await screen.press("left_square_bracket", "p")
         await screen.enter("mine")
         await screen.until(lambda: isinstance(screen.app.screen, QuestionScreen))
+        await screen.until(lambda: "there is a profile mine already." in screen.part("QuestionScreen > .box"))
         assert world.saved == []
         await screen.press("escape")
         await screen.until(lambda: "there is a profile mine already" in screen.text())

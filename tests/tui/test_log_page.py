@@ -132,6 +132,15 @@ async def test_it_is_searched_filtered_and_cut_to_a_level(cockpit):
         await screen.until(lambda: len(screen.app.screen_stack) == 1)
 
 
+async def test_a_filter_that_hides_every_line_is_named_with_its_key(cockpit):
+    async with cockpit(failed_world(), size=(100, 30)) as screen:
+        await opened(screen)
+        await screen.press("f", *"nowhere", "enter")
+        await screen.until(lambda: "is shown: only “nowhere” (f changes it)" in screen.part("#log-line"))
+        await screen.press("f", "escape")
+        await screen.until(lambda: "is shown" not in screen.part("#log-line"))
+
+
 async def test_the_mouse_moves_the_cursor_and_foreign_text_is_data(cockpit):
     world = failed_world()
     world.lines += [LogLine("[red]not red[/] [/x] 世界 " + "w" * 400)]

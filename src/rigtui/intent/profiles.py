@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from rigtui.errors import RigtuiError, UsageError
+from rigtui.errors import ExistsError, RigtuiError, UsageError
 from rigtui.files import locked, read_toml, write_atomic
 from rigtui.intent.profile import Profile, ProfileOverrides, check, dump, parse, parse_text
 from rigtui.paths import config_dir, shipped
@@ -116,7 +116,7 @@ def ensure_free(name: str, directory: Path, *, overwrite: bool = False) -> None:
     if holder != name:
         raise UsageError(f"{path} holds the profile {clean(holder)}, so {clean(name)} cannot be stored there; choose another name")
     if not overwrite:
-        raise UsageError(f"there is a profile {clean(name)} already ({path}); choose another name, or remove it first")
+        raise ExistsError(f"there is a profile {clean(name)} already ({path})", "choose another name, or remove it first")
 
 
 def all_profiles(dirs: tuple[Path, ...]) -> Profiles:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from textual.content import Content
 
+from rigtui.text import counted
+
 if TYPE_CHECKING:
+    from rigtui.tui.keys import Keys
     from rigtui.tui.log_book import LogBook
     from rigtui.tui.services import LogLine
 
@@ -26,6 +29,15 @@ def log_line(line: LogLine, width: int, search: str) -> Content:
         text = text.stylize("reverse", found.start(), found.end())
     whole = Content.assemble((mark, style), " ", text)
     return whole if cell_len(whole.plain) <= width else whole.truncate(width, ellipsis=True)
+
+
+def nothing_text(book: LogBook, keys: Keys) -> str:
+    """In the place of a line where none is shown: whether there are none, or what hides them."""
+    if not book.total:
+        return "nothing to show"
+    hides = [f"“{book.filter}” ({keys.shown('log.filter')} changes it)"] if book.filter else []
+    hides += [f"{LEVEL_WORDS[book.least]} ({keys.shown('log.level')} turns it)"] if book.least is not None else []
+    return f"none of {counted(book.total, 'line')} is shown: only {' and '.join(hides)}"
 
 
 def log_title(name: str, book: LogBook) -> str:

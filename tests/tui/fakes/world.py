@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from rigtui.doctor.check import Check
 from rigtui.engines.engine import Build
 from rigtui.engines.live import Live
-from rigtui.errors import RigtuiError, UsageError
+from rigtui.errors import ExistsError, RigtuiError, UsageError
 from rigtui.intent.intent import Intent
 from rigtui.models.library import LibraryEntry
 from rigtui.models.model import Model
@@ -141,7 +141,7 @@ class World:
 
     def write_export(self, path: str, text: str, replaces: bool) -> str:
         if path in self.exports and not replaces:
-            raise UsageError(f"{path} is already there")
+            raise ExistsError(f"{path} is already there")
         self.exports[path] = text
         return path
 
@@ -165,7 +165,7 @@ class World:
 
     def save(self, name: str, candidate: LibraryEntry, intent: Intent, overwrite: bool) -> str:
         if name in self.taken and not overwrite:
-            raise UsageError(f"there is a profile {name} already")
+            raise ExistsError(f"there is a profile {name} already", "choose another name")
         self.saved.append((name, candidate.path, intent))
         return f"/config/profiles/{name}.toml"
 

@@ -13,7 +13,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from rigtui.errors import RigtuiError, UsageError
+from rigtui.errors import ExistsError, RigtuiError
 from rigtui.text import clean
 from rigtui.tui.bindings import bindings, clickable, close_line, key_words
 from rigtui.tui.rows import literal
@@ -71,7 +71,7 @@ class LineScreen(Dialog[str | None]):
         example: str = "",
     ) -> None:
         """`check` returns what is wrong with a line, or None; `follow` does what it asks for, on a thread, and raises RigtuiError where
-        that cannot be done; `replace`: what does it all the same where that was a UsageError and the user wants it. `example` is shown
+        that cannot be done; `replace`: what does it all the same where that was an ExistsError and the user wants it. `example` is shown
         while nothing stands there."""
         super().__init__()
         self._title, self._text, self._value, self._check = title, text, value, check
@@ -111,9 +111,9 @@ class LineScreen(Dialog[str | None]):
 
     def _refused(self, line: str, error: RigtuiError) -> None:
         self._say(clean(str(error)))
-        if self._replace is not None and isinstance(error, UsageError):
+        if self._replace is not None and isinstance(error, ExistsError):
             answers = (Answer("replace", "Replace it"), Answer("keep", "Keep it"))
-            self.app.push_screen(QuestionScreen(self._title, clean(str(error)), answers), partial(self._answered, line))
+            self.app.push_screen(QuestionScreen(self._title, clean(f"{error.there}."), answers), partial(self._answered, line))
 
     def _answered(self, line: str, answer: str | None) -> None:
         if answer == "replace" and self._replace is not None:

@@ -14,9 +14,9 @@ from textual.events import Key
 from textual.widgets import Input, Static
 
 from rigtui.tui import tasks
-from rigtui.tui.bindings import bindings
+from rigtui.tui.bindings import bindings, keys_of
 from rigtui.tui.log_book import LEAST, LogBook
-from rigtui.tui.log_text import log_title
+from rigtui.tui.log_text import log_title, nothing_text
 from rigtui.tui.messages import LinesRead, Noted
 from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.run_text import run_name
@@ -86,8 +86,8 @@ class LogPage(Page):
             self._title = title
             view.border_title = literal(title)
         view.show(self._search)
-        line = self._book.here
-        rows = wrapped(line.text, max(20, self.size.width - 6)) if line is not None else [Content("nothing to show")]
+        line, width = self._book.here, max(20, self.size.width - 6)
+        rows = wrapped(line.text, width) if line is not None else wrapped(nothing_text(self._book, keys_of(self)), width)
         # While it follows a pouring log, another line of as many rows must not lay the page out again.
         self.query_one("#log-line-text", Static).update(Content("\n").join(rows), layout=len(rows) != self._detail_rows)
         self._detail_rows = len(rows)
