@@ -13,6 +13,7 @@ from rigtui.errors import RigtuiError, UsageError
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profiles import load
 from rigtui.planning.plan import Plan
+from rigtui.runs import watch
 from rigtui.tui import state as st
 from rigtui.tui.screenshot import main as take_picture
 from rigtui.tui.screenshot import tidy
@@ -23,6 +24,7 @@ from tools.make_gguf import tiny_llama
 from tui.fakes.models import MODELS, USE_CASES
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
 
 RIG = Path(__file__).parents[1] / "rigs" / "desk-4090-5070ti.toml"
 
@@ -110,6 +112,12 @@ def test_there_are_no_runs_and_an_unknown_one_is_one_sentence(here):
         here.stop("nothing")
     with pytest.raises(RigtuiError):
         here.open_log("nothing")
+
+
+def test_of_the_runs_that_ended_the_one_that_was_alive_last_stays(here, monkeypatch):
+    first, second = run_state("first", "failed", heartbeat=300.0), run_state("second", "stopped", heartbeat=200.0)
+    monkeypatch.setattr(watch, "all_runs", lambda: [first, second, run_state("third", "ready", heartbeat=100.0)])
+    assert [run.run for run in here.read_runs()] == ["first", "third"]
 
 
 def test_what_a_plan_derived_again_changes_is_said():

@@ -137,7 +137,8 @@ class Local:
         known = watch.all_runs()
         if not self._args.read_only:
             lost.keep(known)
-        ended = [run for run in known if not run.live][-ENDED_SHOWN:]
+        # The one that was seen alive last: one that began earlier may end later, or lose its supervisor.
+        ended = sorted((run for run in known if not run.live), key=lambda run: run.heartbeat)[-ENDED_SHOWN:]
         return tuple(run for run in known if run.live or run in ended)
 
     def request(self, run: str) -> LaunchRequest | None:
