@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from planning.toys import gpu, rig
 from rigtui.engines.llamacpp.arguments import RefusedError, read_command
 from rigtui.engines.llamacpp.environment import arguments
 from rigtui.engines.llamacpp.preview import preview
@@ -82,6 +83,17 @@ def test_a_refused_command_is_refused_with_the_engines_words() -> None:
     for case in refused:
         with pytest.raises(RefusedError, match="requires flash_attn"):
             previewed(case["id"])
+
+
+def test_weights_that_do_not_fit_end_a_load_before_its_cache_types_are_refused() -> None:
+    words = ("-ctk", "f16", "-ctv", "q8_0", "--fit", "off", "-ts", "1,3")
+    asked = read_command(("llama-server", *words))
+    small = rig(gpu(0, 2000), gpu(1, 60_000))
+    plan = preview(small, model("deepseek-v2-lite-q4_k_m"), asked, words)
+    assert plan.status == "no_fit"
+    assert [reason.code for reason in plan.warnings] == ["no_fit", "refused"]
+    with pytest.raises(RefusedError, match="different K"):
+        preview(rig(gpu(0, 20_000), gpu(1, 60_000)), model("deepseek-v2-lite-q4_k_m"), asked, words)
 
 
 def test_heads_that_a_cache_type_does_not_divide_are_refused_with_the_engines_words() -> None:

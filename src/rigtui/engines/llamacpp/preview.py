@@ -34,8 +34,10 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
     settings = asked.settings
     if settings.split_mode in ("row", "tensor"):
         raise UsageError(f"rigtui cannot preview --split-mode {settings.split_mode}; layer and none it can")
-    if refused := refusal(model, settings.kv_type, flash=settings.flash_attention):
-        raise RefusedError(refused)
+    refused = refusal(model, settings.kv_type, flash=settings.flash_attention)
+    if refused:
+        # No context can be made for `--fit` to look at: the server goes on with the arguments as they are.
+        settings = replace(settings, fit=False)
     if asked.full_context:
         # Asked for in full: `--fit` must not reduce it. Without `--fit` it is that of one slot, to be divided.
         streams = settings.slots if settings.fit and not settings.unified_kv else 1
@@ -44,6 +46,9 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
     floor = [runtime_bytes(gpu, rig) for gpu in gpus]
     devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
     fitted = fit(model, table, devices, settings)
+    if refused and all(use.weights <= device.free_bytes for use, device in zip(fitted.footprint.devices, devices, strict=True)):
+        # Weights are loaded before the cache is made: where they do not fit, the server never comes that far.
+        raise RefusedError(refused)
     if fitted.status == "endless":
         raise RefusedError(
             f"--fit does not end here: {fitted.message}, since this mixture fits before the last but one of the devices; "
@@ -76,7 +81,7 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
         command=command,
         env=dict(env or {}),
         reasons=(Reason("preview", "what this command does as it stands; rigtui has derived nothing"),),
-        warnings=tuple(_warnings(rig, model, asked, fitted, rows)),
+        warnings=(*_warnings(rig, model, asked, fitted, rows), *_refusals(refused)),
     )
 
 
@@ -104,6 +109,10 @@ def _status(rig: Rig, rows: tuple[PlanDevice, ...], fitted: Fitted) -> Status:
 
 def _lacks_ram(rig: Rig, fitted: Fitted) -> bool:
     return rig.ram_free_bytes is not None and fitted.footprint.host.total + SYSTEM_RAM > rig.ram_free_bytes
+
+
+def _refusals(refused: str | None) -> list[Reason]:
+    return [Reason("refused", f"with more memory it would end all the same: {refused}")] if refused else []
 
 
 def _warnings(rig: Rig, model: Model, asked: Asked, fitted: Fitted, rows: tuple[PlanDevice, ...]) -> list[Reason]:
