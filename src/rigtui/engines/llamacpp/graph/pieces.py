@@ -81,6 +81,8 @@ class Piece(Columns):
             graph.expand(result)
         order = graph.order
         numbers = {id(tensor): number for number, tensor in enumerate(order)}
+        self.owners: list[int] = []
+        """What each of `sources` is a source of."""
         for tensor in order:
             self._append(tensor, numbers)
         self._count(order, numbers)
@@ -115,6 +117,7 @@ class Piece(Columns):
             self.shown.append(numbers[id(tensor)])
         else:
             self.sources += [numbers[id(source)] for source in tensor.sources]
+            self.owners += [numbers[id(tensor)]] * len(tensor.sources)
 
     def _count(self, order: Sequence[Tensor], numbers: dict[int, int]) -> None:
         """What needs each tensor."""
@@ -132,12 +135,8 @@ class Piece(Columns):
             where = [*devices]
             if self.before is not None:
                 where[self.before] = before
-            ends = [*self.first[1:], len(self.sources)]
-            self.crossings[key] = tuple(
-                number
-                for number, (start, end) in enumerate(zip(self.first, ends, strict=True))
-                if any(where[source] != where[number] for source in self.sources[start:end])
-            )
+            pairs = zip(self.owners, self.sources, strict=True)
+            self.crossings[key] = tuple(dict.fromkeys([owner for owner, source in pairs if where[source] != where[owner]]))
         return self.crossings[key]
 
     def _runs(self, numbers: Iterable[int]) -> list[Run]:
