@@ -21,6 +21,8 @@ GGUF_HEAD_BITS = 6.56
 CHECKPOINTS = ((6.1, "AWQ-INT4", "awq", 4.25), (12.0, "FP8", "fp8", 8.0), (99.0, "BF16", "", 16.0))
 """For up to so many bits per weight: what a checkpoint of about the same quality is called, its method, and its own bits."""
 CHECKPOINT_GROUP = 128
+ROW_BYTES = 2048
+"""What stands for tensors of the other format has rows of so many bytes."""
 _ARCHITECTURES = {
     "deepseek_v3": "deepseek2",
     "gemma3_text": "gemma3",
@@ -84,15 +86,19 @@ def _checkpoint(model: Model) -> Twin:
     bits = sum(tensor.bytes for tensor in model.tensors if tensor.layer is not None) * 8 / max(inner, 1)
     label, method, wanted = next((name, method, size) for most, name, method, size in CHECKPOINTS if bits <= most)
     names = {"token_embd.weight": "model.embed_tokens.weight", "output.weight": "lm_head.weight"}
-    tensors = []
+    rows: dict[str, int] = {}
     for tensor in model.tensors:
-        elements = prod(tensor.shape)
-        if tensor.layer is None:
+        elements, layer = prod(tensor.shape), tensor.layer
+        if layer is None:
             # Embedding and head stay as they were trained.
-            tensors.append(_tensor(names.get(tensor.name, f"model.{tensor.name}"), elements * 2))
-        elif tensor.layer < model.layers:
+            name, size = names.get(tensor.name, f"model.{tensor.name}"), elements * 2.0
+        elif layer < model.layers:
             part = "mlp.experts.up_proj" if "_exps" in tensor.name else "mlp.up_proj"
-            tensors.append(_tensor(f"model.layers.{tensor.layer}.{part}.weight", elements * wanted / 8))
+            name, size = f"model.layers.{layer}.{part}.weight", elements * wanted / 8
+        else:
+            continue
+        rows[name] = rows.get(name, 0) + _rows(size)
+    tensors = [_matrix(name, count) for name, count in rows.items()]
     loading = Transformers(
         quant_method=method,
         quant_group=CHECKPOINT_GROUP if method == "awq" else 0,
@@ -122,6 +128,15 @@ def _elements(model: Model, names: tuple[str, ...]) -> int:
 
 
 def _tensor(name: str, size: float) -> Tensor:
-    """A matrix of about so many bytes whose rows need no padding."""
-    rows = max(round(size / 2048), 1)
-    return Tensor(name, (1024, rows), "f16", rows * 2048)
+    """A matrix of about so many bytes."""
+    return _matrix(name, _rows(size))
+
+
+def _rows(size: float) -> int:
+    """How many rows of `_matrix` take about so many bytes."""
+    return max(round(size / ROW_BYTES), 1)
+
+
+def _matrix(name: str, rows: int) -> Tensor:
+    """A matrix whose rows need no padding."""
+    return Tensor(name, (ROW_BYTES // 2, rows), "f16", rows * ROW_BYTES)

@@ -7,6 +7,7 @@ Source of the rules: llama.cpp 0.5.0-dev, src/llama-model.cpp (load_tensors), gg
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import IntEnum
 from itertools import accumulate
 
@@ -174,7 +175,7 @@ def weight_table(model: Model, overrides: tuple[Override, ...] = ()) -> WeightTa
             inputs.append(tensor)
     if model.architecture not in HEADLESS and not any(t.name == "output.weight" for t in output):
         output += [t for t in inputs if t.name == "token_embd.weight"]
-    layers = tuple(_layer(blocks.get(index, [])) for index in range(model.layers))
+    layers = tuple(_layers([blocks.get(index, []) for index in range(model.layers)]))
     return WeightTable(
         layers=layers,
         upto=tuple(accumulate((layer.whole.gpu for layer in layers), initial=0)),
@@ -193,10 +194,20 @@ def plain_table(model: Model) -> WeightTable:
     return weight_table(model)
 
 
-def _layer(tensors: list[Tensor]) -> LayerWeights:
-    return LayerWeights(whole=_sizes(tensors), moved={int(part): _moved(tensors, part) for part in _MOVED})
+def _layers(blocks: list[list[Tensor]]) -> Iterator[LayerWeights]:
+    """Every block; those of the same tensors are added up once."""
+    known: dict[tuple[object, ...], LayerWeights] = {}
+    for tensors in blocks:
+        kind = tuple([(_in_block(t), t.type, t.shape, t.bytes) for t in tensors])
+        if kind not in known:
+            known[kind] = LayerWeights(whole=_sizes(tensors), moved={int(part): _moved(tensors, part) for part in _MOVED})
+        yield known[kind]
 
 
 def _moved(tensors: list[Tensor], part: Part) -> Sizes:
-    # The name within the block: a pattern of `--fit` names the block, then this.
-    return _sizes([t for t in tensors if is_moved(part, t.name.split(".", 2)[-1])])
+    return _sizes([t for t in tensors if is_moved(part, _in_block(t))])
+
+
+def _in_block(tensor: Tensor) -> str:
+    """Its name within the block: a pattern of `--fit` names the block, then this."""
+    return tensor.name.split(".", 2)[-1]
