@@ -49,6 +49,14 @@ CARD = """card NVIDIA GeForce RTX 3090
   memory_clock 9751
   bus_width 384
 """
+CARD_OF_A_FILE = """[[gpu]]
+name = "NVIDIA GeForce RTX 3090"
+total_mib = 24576
+free_mib = 23000
+runtime_mib = 400
+"""
+LEAST_TO_HALVE = 4096
+"""Tokens of context that can be halved twice."""
 
 
 class Bench:
@@ -71,9 +79,9 @@ class Bench:
         print(f"{name:<58} {value:>9,.2f} {unit:<5} (limit {limit:g} {unit}){'  ABOVE' if over else ''}", flush=True)
 
     @contextmanager
-    def program(self, **env: str) -> Iterator[Terminal]:
+    def program(self, *arguments: str, **env: str) -> Iterator[Terminal]:
         """rigtui on its terminal, with its first plan."""
-        terminal = Terminal(PROGRAM, {**self._env, **env})
+        terminal = Terminal([*PROGRAM, *arguments], {**self._env, **env})
         try:
             terminal.wait(lambda text: "KV cache" in text and re.search("[0-9] models?", text), "a plan")
             yield terminal
@@ -130,6 +138,36 @@ class Bench:
             terminal.wait(derived, "the last model derived")
             print(f"{MODELS} models derived in {time.monotonic() - began:.1f} s at most; 0 of {MODELS // 2} keys dropped")
 
+    def other_plans(self) -> None:
+        """Keys that ask for another plan: less context, less still, and as it was."""
+        for at, name in enumerate(NAMES):
+            sparse(self.home / "models" / f"{at:03d}.gguf", {**spec(name), "vocabulary": 1000, "name": f"m{at:03d}"})
+        # A rig file's cards: the engine that is installed here may see none.
+        rig = self.home / "rig.toml"
+        rig.write_text("[rig]\nram_total_mib = 262144\nram_free_mib = 250000\n" + CARD_OF_A_FILE * CARDS)
+        waits = []
+        with self.program("--rig", str(rig)) as terminal:
+            terminal.wait(lambda text: f"{len(NAMES) + 1} models" in text, "all models")
+            terminal.keys("\x1b[F")
+            terminal.wait(derived, "the last model derived")
+            for at in range(len(NAMES)):
+                terminal.keys("\x1b[H" if at == 0 else "\x1b[B")
+                terminal.wait(lambda text, name=f"model     m{at:03d} ": name in text, "the next model")
+                for key in "[[r" if int((planned_context(terminal.text) or "0").replace(",", "")) > LEAST_TO_HALVE else "":
+                    shown = planned_context(terminal.text)
+                    began = time.monotonic()
+                    terminal.keys(key)
+                    terminal.wait(lambda text, shown=shown: planned_context(text) not in (None, shown), f"another plan after `{key}`")
+                    waits.append(time.monotonic() - began)
+        self.figure(f"key to redrawn plan on {CARDS} cards, p95 of {len(waits)}", 1000 * p95(waits), "ms", 100)
+        print(f"median {1000 * statistics.median(waits):.0f} ms, most {1000 * max(waits):.0f} ms")
+
+
+def planned_context(text: str) -> str | None:
+    """The context that the plan on the screen names."""
+    found = re.search(r"context +([0-9,]+) tokens", text)
+    return found[1] if found else None
+
 
 def rig_text(chance: random.Random | None = None) -> str:
     """The stub's rig; with `chance` everything on it moved."""
@@ -182,7 +220,7 @@ def main() -> int:
     """Print the figures; 1 when one is above its limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="how long each state of rest is watched")
-    parser.add_argument("--only", default="", help="paint, still, moving, log, logpage or models")
+    parser.add_argument("--only", default="", help="paint, still, moving, log, logpage, models or turning")
     options = parser.parse_args()
     parts: dict[str, Callable[[Bench], None]] = {
         "paint": Bench.first_paint,
@@ -192,6 +230,7 @@ def main() -> int:
         "log": log_storm,
         "logpage": partial(log_storm, page=True),
         "models": Bench.many_models,
+        "turning": Bench.other_plans,
     }
     failed = False
     for name, part in parts.items():

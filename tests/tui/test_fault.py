@@ -38,6 +38,21 @@ def test_where_it_cannot_be_kept_that_is_said(home, monkeypatch):
     assert "could not be kept: cannot write" in told(caught(), "rigtui")
 
 
+async def test_what_is_worked_on_in_the_background_is_never_written_out(cockpit):
+    done: list[bool] = []
+
+    class Work:
+        def __call__(self) -> None:
+            done.append(True)
+
+        def __repr__(self) -> str:
+            raise AssertionError("with all models in it this takes longer than a key may")
+
+    async with cockpit(World(two_cards())) as screen:
+        screen.app.cockpit.background("work", Work())
+        await screen.until(lambda: done)
+
+
 async def test_the_screen_ends_with_the_sentence_alone(cockpit, home, capsys):
     with pytest.raises(IndexError):
         async with cockpit(World(two_cards())) as screen:

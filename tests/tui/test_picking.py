@@ -123,6 +123,30 @@ async def test_answers_for_an_older_choice_are_dropped(cockpit):
         assert {one.choice for one in screen.state.placements.values()} == {now}
 
 
+async def test_the_plan_that_is_waited_for_is_derived_before_the_places_of_the_other_models(cockpit):
+    world, under_way, beside = World(two_cards()), [], []
+    derive = world.derive
+
+    def watched(rig, chosen, intent, builds):
+        under_way.append(chosen.name)
+        if MODELS[0].name in under_way and len(under_way) > 1:
+            beside.append(chosen.name)
+        plan = derive(rig, chosen, intent, builds)
+        under_way.remove(chosen.name)
+        return plan
+
+    world.derive = watched
+    async with cockpit(world) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        world.derive_gate.clear()
+        await screen.press("left_square_bracket")
+        await screen.until(lambda: under_way == [MODELS[0].name])
+        await screen.settled()
+        world.derive_gate.set()
+        await screen.until(lambda: all(one.choice == screen.state.survey for one in screen.state.placements.values()))
+        assert beside == []
+
+
 async def test_keys_do_not_wait_while_two_hundred_models_are_derived(cockpit):
     many = tuple(model(f"{at:03d}-model-Q4_K_M", 4 + at / 10, "llama", "Q4_K_M", 131072) for at in range(200))
     world = World(two_cards(), candidates(*many))

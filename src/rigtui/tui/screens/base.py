@@ -62,6 +62,7 @@ class CockpitBase(FrugalScreen, Reporting[None]):
         self.state = state = st.ask_plan(self.state)
         self.pace.planned(state.ground)
         if state.candidate is None or state.candidate.model is None:
+            self.deriving = None
             self.state = replace(state, plan=None, plan_problem=None)
         elif (asked := st.derivation(state)) is not None:
             self.deriving = state.asked

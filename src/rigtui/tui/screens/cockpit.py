@@ -201,6 +201,7 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
     def faulted(self, group: str, text: str) -> None:
         """A plan or a launch that is not coming."""
         if group == "plan":
+            self.deriving = None
             self.change(st.with_plan(self.state, self.state.asked, None, text))
         elif group == "launch":
             self.change(replace(self.state, launching=False))

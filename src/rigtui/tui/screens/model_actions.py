@@ -30,6 +30,8 @@ class ModelActions(CockpitBase):
 
     _asked_for: tuple[object, ...] | None = None
     """What the placements were asked for: models, use case, settings, builds."""
+    _waiting = False
+    """The choice changed since the last survey."""
     _placed_on: Rig | None = None
     _placing = 0
     """Request id of the last survey; answers to older ones are dropped."""
@@ -44,23 +46,30 @@ class ModelActions(CockpitBase):
         state, rig, builds = self.state, self.state.ground, self.state.builds
         if rig is None or builds is None or state.scanning or state.chosen_use_case is None:
             return
-        planned = self.pace.on is rig
         cards = tuple((gpu.uuid, gpu.name, gpu.error is None) for gpu in rig.gpus)
         asked_for = (rig.simulated, cards, state.candidates, state.chosen_use_case, state.overrides, state.engine, builds)
-        if asked_for == self._asked_for:
+        if changed := asked_for != self._asked_for:
+            self._asked_for, self._waiting = asked_for, True
+            self.state = state = replace(state, survey=state.survey + 1)
+        if self.deriving is not None:
+            # The chosen model's plan goes first, its answer comes by here: two threads that compute take twice as long for each.
+            if changed:
+                self.workers.cancel_group(self, "place")
+            return
+        planned = self.pace.on is rig
+        if not self._waiting:
             # While an engine loads the memory moves all the time; what is derived then is wrong before it is shown.
             moving = self._busy or any(run.phase in ("starting", "loading") for run in state.live_runs)
             due = planned or (not state.preview and self._readings >= SURVEY_READINGS)
             if moving or not due or not needs_new_plan(self._placed_on, rig):
                 return
-        else:
-            self.state = state = replace(state, survey=state.survey + 1)
-        self._asked_for, self._placed_on, self._busy, self._readings = asked_for, rig, True, 0
+        self._waiting, self._placed_on, self._busy, self._readings = False, rig, True, 0
         self._placing += 1
         wanted = st.wanted_of_all(state)
         shown = [entry.path for section in self._sections() for entry in section.entries]
-        # Where the chosen model goes is said by its plan, where one is under way for the same reading.
-        answered = state.selected if planned and self.deriving == state.asked else None
+        # Where the chosen model goes is said by its plan, where that is of the same reading.
+        own = state.placements.get(state.selected or "")
+        answered = state.selected if planned and own is not None and own.choice == state.survey else None
         jobs = {path: wanted[path] for path in [state.selected or "", *shown] if path in wanted and path != answered}
         work = partial(tasks.place, self.services, self.post_message, self._placing, state.survey, rig, jobs, builds)
         self.background("place", work, exclusive=True)

@@ -18,7 +18,8 @@ class Reporting(LaidOut[ScreenResultType]):
 
     def background(self, group: str, work: Callable[[], None], *, exclusive: bool = False) -> None:
         """Do something on a thread; it reports by messages. `exclusive`: what is left of the same group is called off."""
-        self.run_worker(work, thread=True, group=group, exclusive=exclusive, exit_on_error=False)
+        # Described, or Textual 8.2.8 (worker_manager.py) writes all of `work` out: every model found, 20 ms for fifty of them.
+        self.run_worker(work, thread=True, group=group, description=group, exclusive=exclusive, exit_on_error=False)
 
     @on(Worker.StateChanged)
     def _worker_ended(self, event: Worker.StateChanged) -> None:

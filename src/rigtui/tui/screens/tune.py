@@ -115,7 +115,7 @@ class TunePage(Page):
         if self._tuner is not None and not self._now.running:
             self._now = replace(self._now, running=True, stopping=False, trial=None, problem="")
             work = partial(tasks.run_trials, self._tuner, self.post_message)
-            self._trials = self.run_worker(work, thread=True, group="trials", exit_on_error=False)
+            self._trials = self.run_worker(work, thread=True, group="trials", description="trials", exit_on_error=False)
             self._draw()
 
     @on(TuningSeen)
