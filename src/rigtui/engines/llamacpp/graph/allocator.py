@@ -132,11 +132,14 @@ class Part(Struct, frozen=True):
     nodes: list[int]
 
 
-def record(graph: Joined, parts: Sequence[Part], leafs: Sequence[int], alignments: Sequence[int]) -> list[Tape]:
-    """Follow the lifetimes of a scheduled graph: inputs first, then every node; its sources go where this was their last use."""
+def record(graph: Joined, parts: Sequence[Part], leafs: Iterable[int], copies: int, alignments: Sequence[int]) -> list[Tape]:
+    """Follow the lifetimes of a scheduled graph: `copies` of each of `leafs` first, then every node; its sources go where this was their
+    last use.
+    """
     lives = _Lives(graph, alignments)
     for leaf in leafs:
         lives.take(leaf)
+        lives.hold(leaf, copies - 1)
     for part in parts:
         for source, _ in part.inputs:
             lives.children[source] += 1
@@ -186,6 +189,13 @@ class _Lives:
         self.number[tensor] = number = len(tape.sizes)
         tape.sizes.append(self.graph.bytes[tensor])
         tape.steps.append(number)
+
+    def hold(self, tensor: int, times: int) -> None:
+        """Memory like that of `tensor`, so many times, that is never freed."""
+        tape = self.tapes[self.place[tensor]]
+        for number in range(len(tape.sizes), len(tape.sizes) + times):
+            tape.sizes.append(self.graph.bytes[tensor])
+            tape.steps.append(number)
 
     def _takes_over(self, node: int, sources: Iterable[int]) -> bool:
         """The place of the first source of the same shape that nothing else needs, whatever device it is on; never a view's."""

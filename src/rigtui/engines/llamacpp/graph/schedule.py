@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from rigtui.engines.llamacpp.graph.allocator import Part, Tape, record
 from rigtui.engines.llamacpp.graph.pieces import Joined
-from rigtui.engines.llamacpp.graph.tensors import size_of
+from rigtui.engines.llamacpp.graph.tensors import Bytes, size_of
 
 GPU_ALIGNMENT = 128
 HOST_ALIGNMENT = 32
@@ -34,16 +34,15 @@ def tapes(graph: Joined, gpus: int, copies: int) -> list[Tape]:
     """
     host = gpus
     assign(graph, host)
-    splits, copied = _split(graph, copies)
+    splits, copied = _split(graph, kept=copies > 1)
     nodes = graph.order.nodes
-    parts = [
-        Part([(source, copied[source, split.device][0]) for source in split.inputs], nodes[split.start : split.end]) for split in splits
-    ]
-    leafs: list[int] = []
+    parts = [Part([(source, copied[source, split.device]) for source in split.inputs], nodes[split.start : split.end]) for split in splits]
+    leafs = [*graph.inputs]
     if copies > 1:
-        leafs = _input_copies(graph, host, copies)
-        leafs += [copy for split in splits for source in split.inputs for copy in copied[source, split.device]]
-    return record(graph, parts, leafs + graph.inputs, [GPU_ALIGNMENT] * gpus + [HOST_ALIGNMENT])
+        for leaf in graph.inputs:
+            graph.output[leaf] = True
+        leafs += [copy for part in parts for _, copy in part.inputs]
+    return record(graph, parts, leafs, copies, [GPU_ALIGNMENT] * gpus + [HOST_ALIGNMENT])
 
 
 def assign(graph: Joined, host: int) -> None:
@@ -71,13 +70,15 @@ def _spread(graph: Joined, nodes: Iterable[int], ignored: int, host: int) -> Non
             device[node] = current
 
 
-def _split(graph: Joined, copies: int) -> tuple[list[_Split], dict[tuple[int, int], list[int]]]:
-    """Cut the graph where the device changes, and before each weight that has to be copied; sources become their copies."""
+def _split(graph: Joined, *, kept: bool) -> tuple[list[_Split], dict[tuple[int, int], int]]:
+    """Cut the graph where the device changes, and before each weight that has to be copied; sources become their copies, which are `kept`
+    for good or not. These are given by source and device.
+    """
     nodes, device, sources = graph.order.nodes, graph.device, graph.sources
     crossing = graph.crossing()
     current = _Split(_known(device[nodes[0]]), 0)
     splits = [current]
-    copied: dict[tuple[int, int], list[int]] = {}
+    copied: dict[tuple[int, int], int] = {}
     for index, node in enumerate(nodes):
         where = device[node]
         if where == current.device and node not in crossing:
@@ -89,7 +90,7 @@ def _split(graph: Joined, copies: int) -> tuple[list[_Split], dict[tuple[int, in
             current = _Split(_known(where), index)
             splits.append(current)
         for at in foreign:
-            sources[at] = _copy(graph, sources[at], current, copied, copies)
+            sources[at] = _copy(graph, sources[at], current, copied, kept=kept)
     current.end = len(nodes)
     return splits, copied
 
@@ -99,28 +100,18 @@ def _known(device: int | None) -> int:
     return device
 
 
-def _copy(graph: Joined, source: int, split: _Split, copied: dict[tuple[int, int], list[int]], copies: int) -> int:
+def _copy(graph: Joined, source: int, split: _Split, copied: dict[tuple[int, int], int], *, kept: bool) -> int:
     key = source, split.device
     if key not in copied:
-        copied[key] = [_duplicate(graph, source, split.device, copies) for _ in range(copies)]
+        copied[key] = graph.add(source, _whole(graph, source), split.device, output=kept)
         split.inputs.append(source)
-    copy = copied[key][0]
+    copy = copied[key]
     graph.children[source] -= 1
     graph.children[copy] += 1
     return copy
 
 
-def _duplicate(graph: Joined, source: int, device: int, copies: int) -> int:
+def _whole(graph: Joined, source: int) -> Bytes:
+    """Bytes of a copy: with what lies between the rows of `source`."""
     owner = graph.root[source] if graph.root[source] >= 0 else source
-    whole = graph.external[owner] or not graph.packed[source]  # with what lies between its rows
-    bytes_ = graph.bytes[owner] if whole else size_of(graph.ne[source], graph.item[source])
-    return graph.add(source, bytes_, device, output=copies > 1)
-
-
-def _input_copies(graph: Joined, host: int, copies: int) -> list[int]:
-    """The inputs themselves and their further copies, on the host."""
-    result: list[int] = []
-    for leaf in graph.inputs:
-        graph.output[leaf] = True
-        result += [leaf, *(_duplicate(graph, leaf, host, copies) for _ in range(copies - 1))]
-    return result
+    return graph.bytes[owner] if graph.external[owner] or not graph.packed[source] else size_of(graph.ne[source], graph.item[source])
