@@ -62,13 +62,12 @@ class Subject:
 class Drawing:
     """Draws one piece of a graph."""
 
-    def __init__(self, source: Subject, *, forced: bool, forgotten: bool) -> None:
-        """`forced`: norms are computed where the block is; `forgotten`: attention to a cache in RAM need not end there."""
+    def __init__(self, source: Subject, *, forgotten: bool) -> None:
+        """`forgotten`: attention to a cache in RAM need not end there."""
         self.source = source
         self.model = source.model
         self.traits = source.traits
         self.micro = source.micro
-        self.forced = forced
         self.g = Graph()
         layout = replace(source.layout, in_ram=False) if forgotten else source.layout
         self.parts = Parts(self.g, source.micro, source.traits, layout)
@@ -129,11 +128,11 @@ class Drawing:
             x = g.like("scale", x)
         if first is not None and self.traits.output_norm != "token_embd_norm" and outer("token_embd_norm.weight"):
             # It lies with the first block.
-            x = parts.norm(x, self._outer(first), "token_embd_norm", first if self.forced else None)
+            x = parts.norm(x, self._outer(first), "token_embd_norm", first)
         return x
 
     def _block(self, block: BlockAt, x: Tensor, *, last: bool) -> Tensor:
-        home = block.home if self.forced else None
+        home = block.home
         w = self._weights(block.layer, block.home, dict(block.elsewhere))
         if not self.source.drawn[block.layer]:
             stored, heads = self.source.stored.get(block.layer, {}), self.source.heads[block.layer]
@@ -143,7 +142,7 @@ class Drawing:
             return self._encoder_block(block, x, w, home, last=last)
         return self._decoder_block(block, x, w, home, last=last)
 
-    def _decoder_block(self, block: BlockAt, x: Tensor, w: Weights, home: int | None, *, last: bool) -> Tensor:
+    def _decoder_block(self, block: BlockAt, x: Tensor, w: Weights, home: int, *, last: bool) -> Tensor:
         pick = last and not self.traits.late_outputs
         logits = self.parts.linear(x, w, "ffn_gate_inp") if self.traits.early_router else None
         normed = self.parts.norm(x, w, "attn_norm", home) if w("attn_norm.weight") else x
@@ -170,7 +169,7 @@ class Drawing:
             return x
         return self._after(x, self._second_norm(x, w, home), w, logits)
 
-    def _both(self, block: BlockAt, x: Tensor, normed: Tensor, w: Weights, home: int | None, *, pick: bool) -> Tensor:
+    def _both(self, block: BlockAt, x: Tensor, normed: Tensor, w: Weights, home: int, *, pick: bool) -> Tensor:
         """Attention and a state side by side, each with the norm for itself."""
         state = self.model.recurrent
         assert state is not None
@@ -181,7 +180,7 @@ class Drawing:
             x = self._picked(x)
         return self._after(x, self._second_norm(x, w, home), w, None)
 
-    def _second_norm(self, x: Tensor, w: Weights, home: int | None) -> Tensor:
+    def _second_norm(self, x: Tensor, w: Weights, home: int) -> Tensor:
         if w("ffn_norm.weight"):
             return self.parts.norm(x, w, "ffn_norm", home)
         if w("post_attention_norm.weight") and w("attn_norm.weight"):
@@ -212,7 +211,7 @@ class Drawing:
             y = g.like("add", y, shared)
         return y
 
-    def _beside(self, x: Tensor, normed: Tensor, y: Tensor, w: Weights, home: int | None, *, pick: bool) -> Tensor:
+    def _beside(self, x: Tensor, normed: Tensor, y: Tensor, w: Weights, home: int, *, pick: bool) -> Tensor:
         """Feed-forward beside attention."""
         g = self.g
         if pick:
@@ -229,7 +228,7 @@ class Drawing:
         outputs = self.micro.outputs
         return self.g.rows(x, self.parts.input("outputs", outputs), (x.ne[0], outputs))
 
-    def _mixer(self, block: BlockAt, x: Tensor, w: Weights, home: int | None) -> Tensor:
+    def _mixer(self, block: BlockAt, x: Tensor, w: Weights, home: int) -> Tensor:
         """Attention, or what a layer has in its place."""
         heads, state = self.source.heads[block.layer], self.model.recurrent
         if state is not None and state.layers[block.layer]:
@@ -245,12 +244,12 @@ class Drawing:
             return self._gated(x, w, block, home)
         return self._attended(block, x, w, home)
 
-    def _attended(self, block: BlockAt, x: Tensor, w: Weights, home: int | None) -> Tensor:
+    def _attended(self, block: BlockAt, x: Tensor, w: Weights, home: int) -> Tensor:
         heads = self.source.heads[block.layer]
         q, k, v = self.parts.projected(x, w, heads)
         return self.parts.attend(self._ready(q, "q", w, block, home), self._ready(k, "k", w, block, home), v, heads, w, block.cache)
 
-    def _ready(self, x: Tensor, name: str, w: Weights, block: BlockAt, home: int | None) -> Tensor:
+    def _ready(self, x: Tensor, name: str, w: Weights, block: BlockAt, home: int) -> Tensor:
         """Query or key, normed and rotated."""
         g, tokens, heads = self.g, self.micro.tokens, self.source.heads[block.layer]
         if norm := w(f"attn_{name}_norm.weight"):
@@ -270,7 +269,7 @@ class Drawing:
             x = g.like("mul", x, self.parts.input("scales", 1, 1, tokens))
         return g.like("scale", x) if name == "q" and self.traits.scaled_query else x
 
-    def _gated(self, x: Tensor, w: Weights, block: BlockAt, home: int | None) -> Tensor:
+    def _gated(self, x: Tensor, w: Weights, block: BlockAt, home: int) -> Tensor:
         """Attention whose query carries a gate of the same width."""
         g, parts, n, heads = self.g, self.parts, self.micro.tokens, self.source.heads[block.layer]
         both = parts.linear(x, w, "attn_q")
@@ -281,7 +280,7 @@ class Drawing:
         y = parts.attend(self._ready(q, "q", w, block, home), self._ready(k, "k", w, block, home), v, heads, w, block.cache, output=False)
         return parts.linear(g.like("mul", y, g.like("unary", gate)), w, "attn_output")
 
-    def _latent(self, x: Tensor, w: Weights, heads: Heads, device: int, home: int | None) -> Tensor:
+    def _latent(self, x: Tensor, w: Weights, heads: Heads, device: int, home: int) -> Tensor:
         """Multi-head latent attention: the compressed row is key and value for all heads."""
         g, parts, n = self.g, self.parts, self.micro.tokens
         rank, rope = heads.value, heads.key - heads.value
@@ -312,7 +311,7 @@ class Drawing:
         y = parts.scores(query, cache, cache, heads, w, decompress=v_b)
         return parts.linear(y, w, "attn_output")
 
-    def _encoder_block(self, block: BlockAt, x: Tensor, w: Weights, home: int | None, *, last: bool) -> Tensor:
+    def _encoder_block(self, block: BlockAt, x: Tensor, w: Weights, home: int, *, last: bool) -> Tensor:
         """Attention within the micro-batch, norms after each part."""
         g, parts, heads = self.g, self.parts, self.source.heads[block.layer]
         q, k, v = parts.projected(x, w, heads)

@@ -113,13 +113,13 @@ class ModelGraph(Subject):
             given = before.ne[before.result]
             piece = self._piece((anew[head], given), drawn, partial(Drawing.head, device=anew[head], given=given))
             found.append((piece, by_number(anew)))
-        return Joined(found)
+        return Joined(found, forced=drawn.forced)
 
     def _piece(self, key: tuple[object, ...], drawn: Drawn, draw: Callable[[Drawing], Piece]) -> Piece:
         """What `draw` gives, drawn once."""
-        full = (*key, drawn.forced, drawn.forgotten)
+        full = (*key, drawn.forgotten)
         if full not in self.pieces:
-            self.pieces[full] = draw(Drawing(self, forced=drawn.forced, forgotten=drawn.forgotten))
+            self.pieces[full] = draw(Drawing(self, forgotten=drawn.forgotten))
         return self.pieces[full]
 
 

@@ -92,12 +92,12 @@ class Parts:
         return self.inputs[name]
 
     def norm(self, x: Tensor, w: Weights, name: str, home: int | None = None, *, layer_norm: bool | None = None) -> Tensor:
-        """Norm, then weight and bias; `home` is the device that the norm itself is forced to."""
+        """Norm, then weight and bias; `home` is the device that the norm itself may be forced to."""
         weight, bias = w(f"{name}.weight"), w(f"{name}.bias")
         plain = self.traits.layer_norm if layer_norm is None else layer_norm
         x = self.g.like("norm" if plain else "rms_norm", x)
         if weight or bias:
-            x.device = home
+            x.home = home
         if weight:
             x = self.g.like("mul", x, weight)
         return self.g.like("add", x, bias) if bias else x

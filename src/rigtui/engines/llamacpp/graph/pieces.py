@@ -81,10 +81,19 @@ class Piece(Columns):
             graph.expand(result)
         order = graph.order
         numbers = {id(tensor): number for number, tensor in enumerate(order)}
+        self._describe(order)
+        self.forced = [(number, tensor.home) for number, tensor in enumerate(order) if tensor.home is not None]
+        """Norms, and where they are computed when they are forced to their block."""
+        self.root = [NO_ROOT if tensor.root is None else numbers[id(tensor.root)] for tensor in order]
         self.owners: list[int] = []
         """What each of `sources` is a source of."""
-        for tensor in order:
-            self._append(tensor, numbers)
+        for number, tensor in enumerate(order):
+            self.first.append(len(self.sources))
+            if tensor.op in VIEWS:
+                self.shown.append(number)
+            else:
+                self.sources += [numbers[id(source)] for source in tensor.sources]
+                self.owners += [number] * len(tensor.sources)
         self._count(order, numbers)
         self.crossings: dict[object, tuple[int, ...]] = {}
         self.result = NO_ROOT if result is None else numbers[id(result)]
@@ -97,30 +106,23 @@ class Piece(Columns):
         self.rest = self._runs(range(count, len(order)))
         """What is left to the next piece."""
 
-    def _append(self, tensor: Tensor, numbers: dict[int, int]) -> None:
-        self.device.append(_device(tensor))
-        self.op.append(tensor.op)
-        self.on_gpu.append(tensor.computed_on_gpu)
-        self.in_place.append(tensor.op in IN_PLACE)
-        self.ne.append(tensor.ne)
-        self.item.append(tensor.item)
-        self.bytes.append(tensor.bytes)
-        self.packed.append(tensor.packed)
-        self.weight.append(tensor.weight)
-        self.external.append(tensor.external)
-        self.output.append(tensor.output)
-        self.root.append(NO_ROOT if tensor.root is None else numbers[id(tensor.root)])
-        self.views.append(0)
-        self.children.append(0)
-        self.first.append(len(self.sources))
-        if tensor.op in VIEWS:
-            self.shown.append(numbers[id(tensor)])
-        else:
-            self.sources += [numbers[id(source)] for source in tensor.sources]
-            self.owners += [numbers[id(tensor)]] * len(tensor.sources)
+    def _describe(self, order: Sequence[Tensor]) -> None:
+        """What each tensor is by itself."""
+        self.device = [_device(tensor) for tensor in order]
+        self.op = [tensor.op for tensor in order]
+        self.on_gpu = [tensor.computed_on_gpu for tensor in order]
+        self.in_place = [tensor.op in IN_PLACE for tensor in order]
+        self.ne = [tensor.ne for tensor in order]
+        self.item = [tensor.item for tensor in order]
+        self.bytes = [tensor.bytes for tensor in order]
+        self.packed = [tensor.packed for tensor in order]
+        self.weight = [tensor.weight for tensor in order]
+        self.external = [tensor.external for tensor in order]
+        self.output = [tensor.output for tensor in order]
 
     def _count(self, order: Sequence[Tensor], numbers: dict[int, int]) -> None:
         """What needs each tensor."""
+        self.views, self.children = [0] * len(order), [0] * len(order)
         for source in self.sources:
             self.children[source] += 1
         seen_through = {numbers[id(order[view].sources[0])] for view in self.shown}
@@ -155,8 +157,10 @@ class Piece(Columns):
 class Joined(Columns):
     """Pieces one after another."""
 
-    def __init__(self, pieces: Iterable[tuple[Piece, Devices]]) -> None:
+    def __init__(self, pieces: Iterable[tuple[Piece, Devices]], *, forced: bool = False) -> None:
+        """`forced`: norms are computed where their block is."""
         super().__init__()
+        self.forced = forced
         self.order = Run()
         self.shared: dict[tuple[str, int | None], int] = {}
         """By name and device."""
@@ -182,6 +186,8 @@ class Joined(Columns):
         if piece.before is not None:
             table[piece.before] = before
         self.device += map(devices.__getitem__, piece.device)
+        for number, home in piece.forced if self.forced else ():
+            self.device[base + number] = devices[home]
         self.op += piece.op
         self.on_gpu += piece.on_gpu
         self.in_place += piece.in_place

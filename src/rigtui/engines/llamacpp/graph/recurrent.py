@@ -92,7 +92,7 @@ class States:
         return self._with_others(self.summed, kept, result)
 
 
-def mamba(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
+def mamba(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int) -> Tensor:
     """Mamba: a head per channel; step, B and C are projected from the convolved input."""
     g, states = parts.g, States(parts, state, device)
     inner, size, rank, each, slots = state.inner_size, state.state_size, state.time_step_rank, states.each, states.slots
@@ -123,7 +123,7 @@ def mamba(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, ho
     return g.reshape(y, int(y.ne[0]), parts.tokens)
 
 
-def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
+def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int) -> Tensor:
     """Mamba-2."""
     g, states = parts.g, States(parts, state, device)
     inner, heads, each, slots = state.inner_size, state.time_step_rank, states.each, states.slots
@@ -161,7 +161,7 @@ def mamba2(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, h
     return parts.linear(g.reshape(y, inner, parts.tokens), w, "ssm_out")
 
 
-def delta_net(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int | None) -> Tensor:
+def delta_net(parts: Parts, x: Tensor, w: Weights, state: Recurrent, device: int, home: int) -> Tensor:
     """Gated delta-net (Qwen3-Next, Qwen3.5)."""
     g, states = parts.g, States(parts, state, device)
     each, slots, keys, values = states.each, states.slots, state.group_count, state.time_step_rank

@@ -48,6 +48,7 @@ class Tensor:
         "computed_on_gpu",
         "device",
         "external",
+        "home",
         "item",
         "name",
         "ne",
@@ -72,6 +73,8 @@ class Tensor:
         self.packed = True
         """Without gaps between rows."""
         self.device: int | None = None
+        self.home: int | None = None
+        """Where it is computed when norms are forced to their block."""
         self.external = self.weight = False
         """It lies in memory of its own: weights and caches."""
         self.output = False
