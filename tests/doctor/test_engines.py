@@ -77,7 +77,7 @@ def test_vllms_wheel_is_a_cuda_13_build_and_its_cards_must_be_turing():
 
 def test_under_wsl_the_driver_is_mended_in_windows():
     checks = examine_builds(rig("570.1", platform="wsl2"), [vllm("0.33.0")], FACTS)
-    assert "Windows" in checks[0].mend
+    assert "Windows" in checks[0].text and checks[0].mend == "wsl.exe --shutdown"
 
 
 def test_ollama_wants_a_newer_driver_for_old_cards():

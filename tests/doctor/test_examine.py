@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from rigtui.engines.engine import Build, BuildDevice
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import GIB
 
+PROGRAMS = {"curl", "du", "export", "git", "nvidia-smi", "ollama", "pip", "printf", "rigtui", "ss", "sudo", "wsl.exe"}
 WELL = Facts(
     free_disk_bytes=100 * GIB,
     state_dir="/home/a/.local/state/rigtui",
@@ -63,10 +65,11 @@ def test_whatever_is_not_well_says_how_to_mend_it() -> None:
     )
     lost = replace(CARDS[1], error="the card fell off the bus", free_bytes=None)
     checks = examine(replace(RIG, gpus=(CARDS[0], lost)), [CPU], ["llama-server does not answer"], sick)
-    for identity in ("gpu1", "permissions", "disk", "logind", "cuda_order", "file"):
+    for identity in ("gpu1", "permissions", "disk", "logind", "cuda_order"):
         found = by_id(checks, identity)[0]
         assert found.status in ("warn", "fail")
         assert found.mend
+    assert "until it is corrected" in by_id(checks, "file")[0].text
     assert any(check.status == "warn" and "CPU" in check.text for check in by_id(checks, "engine"))
 
 
@@ -77,6 +80,16 @@ def test_a_card_that_is_mostly_taken_is_a_warning() -> None:
 def test_no_engine_at_all_is_a_failure_with_a_way_out() -> None:
     check = by_id(examine(RIG, [], [], WELL), "engine")[0]
     assert (check.status, "pip install" in (check.mend or "")) == ("fail", True)
+
+
+def test_what_mends_is_a_command_that_a_shell_can_read() -> None:
+    sick = replace(WELL, writable=False, free_disk_bytes=GIB, kill_user_processes=True, lingering=False, cuda_device_order=None)
+    rigs = [RIG, replace(RIG, gpus=(replace(CARDS[1], error="lost"),)), replace(RIG, platform="wsl2", driver="500.1")]
+    mends = {check.mend for one in rigs for builds in ([], [CPU], [CUDA]) for check in examine(one, builds, [], sick) if check.mend}
+    assert len(mends) >= 6
+    for mend in mends:
+        assert subprocess.run(["sh", "-nc", mend], check=False).returncode == 0, mend
+        assert re.split(r"[ ;]", mend)[0] in PROGRAMS, mend
 
 
 def test_a_missing_driver_fails_only_where_there_is_a_card() -> None:

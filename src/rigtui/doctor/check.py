@@ -20,7 +20,7 @@ class Check(Struct, frozen=True, kw_only=True):
     text: str
     """What was found, and why it matters when it is not well."""
     mend: str | None = None
-    """The command or the step that mends it."""
+    """The command that mends it."""
 
 
 class ContainerFacts(Struct, frozen=True, kw_only=True):

@@ -11,10 +11,12 @@ from rigtui.planning.reserve import drives_display
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import GIB, gib, mib
 
-ENGINE_MEND = "put a llama-server with CUDA on PATH, or: pip install 'rigtui[engine]' (CPU only)"
+ENGINE_MEND = "pip install 'rigtui[engine]'"
 CUDA_MEND = (
-    'install a llama-server built with CUDA and put it on PATH, or name it in config.toml: [engines] llama_server = "/path/to/llama-server"'
+    "git clone --depth 1 https://github.com/ggml-org/llama.cpp ~/llama.cpp && cmake -S ~/llama.cpp -B ~/llama.cpp/build -DGGML_CUDA=ON "
+    "&& cmake --build ~/llama.cpp/build -j --target llama-server"
 )
+OWN_SERVER = "a llama-server built with CUDA is used when it is on PATH or named in config.toml under [engines] llama_server"
 LEAST_DISK = 2 * GIB
 WSL_LINGER = "sudo loginctl enable-linger $USER"
 WSL_SYSTEMD = "printf '[boot]\\nsystemd=true\\n' | sudo tee -a /etc/wsl.conf && wsl.exe --shutdown"
@@ -29,9 +31,7 @@ def examine(rig: Rig, builds: Sequence[Build], build_problems: Sequence[str], fa
     checks += [_ram(rig), _disk(facts), *_permissions(facts), _port(facts), _order(rig, facts)]
     checks += examine_containers(rig, facts.containers)
     checks += _sessions(rig, facts)
-    checks += [
-        Check(id="file", status="warn", text=problem, mend="correct the file; it is left out until then") for problem in facts.problems
-    ]
+    checks += [Check(id="file", status="warn", text=f"{problem}; the file is left out until it is corrected") for problem in facts.problems]
     return tuple(checks)
 
 
@@ -62,14 +62,16 @@ def _card(gpu: Gpu) -> Check:
 def _engines(rig: Rig, builds: Sequence[Build], problems: Sequence[str]) -> list[Check]:
     checks = [_check("engine", "warn", problem) for problem in problems]
     if not builds:
-        return [*checks, _check("engine", "fail", "no engine is installed: nothing can be launched", ENGINE_MEND)]
+        text = f"no engine is installed: nothing can be launched. {OWN_SERVER}; one for the CPU comes with this:"
+        return [*checks, _check("engine", "fail", text, ENGINE_MEND)]
     for number, build in enumerate(builds):
         first = "used first: " if number == 0 and len(builds) > 1 else ""
         if rig.usable_gpus and not build.gpu:
-            status: CheckStatus = "warn" if number == 0 else "ok"
-            checks.append(
-                _check("engine", status, f"{first}{build.label} sees no GPU: it computes on the CPU", CUDA_MEND if number == 0 else None)
-            )
+            text = f"{first}{build.label} sees no GPU: it computes on the CPU"
+            if number == 0:
+                checks.append(_check("engine", "warn", f"{text}. {OWN_SERVER}; this builds one:", CUDA_MEND))
+            else:
+                checks.append(_check("engine", "ok", text))
         else:
             seen = f", sees {', '.join(device.device for device in build.devices)}" if build.devices else ""
             checks.append(_check("engine", "ok", f"{first}{build.label}{seen}"))
@@ -88,7 +90,7 @@ def _disk(facts: Facts) -> Check:
         return _check("disk", "unknown", f"free disk space for {facts.state_dir} cannot be read")
     if facts.free_disk_bytes < LEAST_DISK:
         text = f"only {mib(facts.free_disk_bytes)} of disk are free for logs and results ({facts.state_dir})"
-        return _check("disk", "warn", text, "free some space, or point XDG_STATE_HOME at another disk")
+        return _check("disk", "warn", f"{text}: free some, or point XDG_STATE_HOME at another disk. What takes it:", "du -xhd1 ~ | sort -h")
     return _check("disk", "ok", f"{gib(facts.free_disk_bytes)} of disk free for logs and results")
 
 

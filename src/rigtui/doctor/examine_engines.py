@@ -23,7 +23,7 @@ VLLM_CAPABILITY = {(0, 15): 7.5, (0, 0): 7.0}
 OLLAMA_DRIVER, OLLAMA_OLD_CARDS_DRIVER = (550,), (570,)
 LEAST_DOCKER, LEAST_TOOLKIT = (23,), (1, 14)
 DRIVER_MEND = "sudo ubuntu-drivers install && sudo reboot"
-WSL_DRIVER_MEND = "install a newer NVIDIA driver in Windows, then: wsl --shutdown"
+WSL_DRIVER_MEND = "wsl.exe --shutdown"
 CONFIGURE = "sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker"
 TOOLKIT_MEND = f"sudo apt-get install -y nvidia-container-toolkit && {CONFIGURE}"
 NEWEST_TOOLKIT = "sudo apt-get update && sudo apt-get install --only-upgrade nvidia-container-toolkit && sudo systemctl restart docker"
@@ -72,9 +72,8 @@ def _against(rig: Rig, label: str, need: Needs) -> list[Check]:
     if need.driver is not None and have:
         wanted = _dotted(need.driver)
         if have < need.driver:
-            mend = WSL_DRIVER_MEND if rig.platform == "wsl2" else DRIVER_MEND
             text = f"driver {rig.driver} is too old for {label}: {need.because}, which needs driver {wanted} or newer"
-            found.append(_check("engine_driver", "fail", text, mend))
+            found.append(_newer_driver(rig, "engine_driver", "fail", text))
         else:
             found.append(_check("engine_driver", "ok", f"driver {rig.driver} is new enough for {label} ({need.because}: {wanted})"))
     old = [
@@ -87,6 +86,12 @@ def _against(rig: Rig, label: str, need: Needs) -> list[Check]:
     return found
 
 
+def _newer_driver(rig: Rig, identity: str, status: CheckStatus, text: str) -> Check:
+    if rig.platform == "wsl2":
+        return _check(identity, status, f"{text}. Install a newer NVIDIA driver in Windows, then:", WSL_DRIVER_MEND)
+    return _check(identity, status, text, DRIVER_MEND)
+
+
 def _ollama(rig: Rig, facts: Facts) -> list[Check]:
     ollama = facts.ollama
     if ollama is None:
@@ -96,7 +101,7 @@ def _ollama(rig: Rig, facts: Facts) -> list[Check]:
     least = OLLAMA_OLD_CARDS_DRIVER if old else OLLAMA_DRIVER
     if (have := numbers(rig.driver)) and have < least:
         text = f"driver {rig.driver} is too old for {label}, which needs {_dotted(least)} for these cards: it computes on the CPU"
-        return [_check("ollama", "warn", text, WSL_DRIVER_MEND if rig.platform == "wsl2" else DRIVER_MEND)]
+        return [_newer_driver(rig, "ollama", "warn", text)]
     state = "is running, its models may hold VRAM" if ollama.running else "is installed"
     return [_check("ollama", "ok", f"{label} {state}", "ollama ps" if ollama.running else None)]
 
