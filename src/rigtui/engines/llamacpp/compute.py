@@ -66,7 +66,8 @@ class Computation:
         self.losing: dict[tuple[tuple[int, bool], ...], bool] = {}
         self.plain: Computation | None = None
         """The same without flash attention."""
-        self.lowest: dict[tuple[int, tuple[int, int]], int] = {}
+        self.lowest: dict[tuple[bool, tuple[int, int]], int] = {}
+        self.highest: dict[tuple[bool, tuple[int, int]], int] = {}
 
     def has_flash(self, placement: Placement) -> bool:
         """Whether attention is computed in one piece."""
@@ -105,17 +106,14 @@ class Computation:
 
         That last one is computed for the few tokens that give an output only.
         """
-        copies, cells_ = PIPELINE_COPIES if pipeline else 1, self._cells(context)
-        if (copies, cells_) not in self.lowest:
-            self.lowest[copies, cells_] = min((tape.alive(*cells_) for tape in self._single_blocks(copies)), default=0)
-        return self.lowest[copies, cells_]
+        known = pipeline, self._cells(context)
+        if known not in self.lowest:
+            tapes_ = self._single_blocks(PIPELINE_COPIES if pipeline else 1)
+            self.lowest[known] = min((tape.alive(*known[1]) for tape in tapes_), default=0)
+        return self.lowest[known]
 
     def bounds(self, placement: Placement, device: int, context: int, *, pipeline: bool) -> tuple[int, int | None]:
-        """Between what `buffer` lies, told without drawing this placement; None: how high is not known.
-
-        No part of a model needs much more than all of it does on one GPU, or behind another one: at most a third more in some thousand
-        placements of all kinds of model. What is copied from RAM comes on top.
-        """
+        """Between what `buffer` lies, told without drawing this placement; None: how high is not known."""
         if self._loses_flash(placement):
             return self._without_flash().bounds(placement, device, context, pipeline=pipeline)
         home, moved, count = placement.home, placement.moved, self.model.layers
@@ -126,9 +124,21 @@ class Computation:
         from_ram = not device and (HOST in home or any(where == HOST for _, where in moved.values()))
         if from_ram or not all(self.graph.drawn):
             return least, None
-        one, behind = Placement((0,) * (count + 1)), Placement((0,) + (1,) * count)
-        alone = self.buffer(one, 0, context, pipeline=pipeline, projected=True)
-        return least, int(_PARTS_OVER_WHOLE * max(alone, self.buffer(behind, 1, context, pipeline=pipeline, projected=True)))
+        return least, self._most(context, pipeline=pipeline)
+
+    def _most(self, context: int, *, pipeline: bool) -> int:
+        """Bytes above which no GPU goes to which nothing is copied from RAM.
+
+        No part of a model needs much more than all of it does on one GPU, or behind another one: at most a third more in some thousand
+        placements of all kinds of model.
+        """
+        known = pipeline, self._cells(context)
+        if known not in self.highest:
+            count = self.model.layers
+            one, behind = Placement((0,) * (count + 1)), Placement((0,) + (1,) * count)
+            whole = [self.buffer(at, device, context, pipeline=pipeline, projected=True) for device, at in enumerate((one, behind))]
+            self.highest[known] = int(_PARTS_OVER_WHOLE * max(whole))
+        return self.highest[known]
 
     def _single_blocks(self, copies: int) -> Iterator[Tape]:
         """A block of each kind alone on a GPU, as the model's first one and after another."""

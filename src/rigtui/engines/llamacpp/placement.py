@@ -6,7 +6,7 @@ Sources in llama.cpp 0.5.0-dev: llama-model.cpp:1556-1614 (split), common/fit.cp
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -45,6 +45,10 @@ def split_home(blocks: int, ngl: int, weights: Sequence[float]) -> tuple[int, ..
         total = _float32(total + _float32(weight))
         edges.append(total)
     edges = [_float32(edge / total) if total else 1.0 for edge in edges]
-    first = slots - ngl
-    last = len(weights) - 1
-    return (HOST,) * first + tuple(min(bisect_right(edges, _float32(i / ngl)), last) for i in range(ngl))
+    home = (HOST,) * (slots - ngl)
+    start = 0
+    for device, edge in enumerate(edges[:-1]):
+        end = bisect_left(range(ngl), edge, lo=start, key=lambda slot: _float32(slot / ngl))
+        home += (device,) * (end - start)
+        start = end
+    return home + (len(weights) - 1,) * (ngl - start)
