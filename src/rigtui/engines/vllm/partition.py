@@ -7,10 +7,14 @@ that every stage in turn takes as many layers as it can.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import accumulate
 
 from rigtui.engines.vllm.footprint import UNBOUNDED, Demand
+
+Blocks = Callable[[int, int, int], int]
+"""KV blocks of a stage, by its budget, its first layer and how many it has."""
 
 
 def even(layers: int, stages: int) -> tuple[int, ...]:
@@ -29,7 +33,11 @@ def firsts(partition: Sequence[int]) -> tuple[int, ...]:
 
 def least_blocks(demand: Demand, budgets: Sequence[int], partition: Sequence[int]) -> int:
     """KV blocks all stages keep; negative: by so many bytes the poorest stage misses its weights and activations."""
-    return min(demand.blocks(budget, first, count) for budget, first, count in zip(budgets, firsts(partition), partition, strict=True))
+    return _least(demand.blocks, budgets, partition)
+
+
+def _least(blocks: Blocks, budgets: Sequence[int], partition: Sequence[int]) -> int:
+    return min(blocks(budget, first, count) for budget, first, count in zip(budgets, firsts(partition), partition, strict=True))
 
 
 def best(demand: Demand, budgets: Sequence[int], *, above: int = -1) -> tuple[int, ...] | None:
@@ -41,38 +49,39 @@ def best(demand: Demand, budgets: Sequence[int], *, above: int = -1) -> tuple[in
         # All layers on one stage: there is no other partition.
         whole = (demand.model.layers,)
         return whole if demand.model.layers and least_blocks(demand, budgets, whole) > above else None
-    found = _filled(demand, budgets, above + 1) if len(budgets) <= demand.model.layers else None
+    blocks, layers = cache(demand.blocks), demand.model.layers  # every number that is tried asks about much the same stages
+    found = _filled(blocks, layers, budgets, above + 1) if len(budgets) <= layers else None
     if found is None:
         return None
-    low = least_blocks(demand, budgets, found)
+    low = _least(blocks, budgets, found)
     high: int | None = None
     while high is None or high - low > 1:
         # Until there is an upper bound, twice as many are tried; a stage without any cache bounds nothing.
         middle = 2 * low + 1 if high is None else (low + high) // 2
-        filled = _filled(demand, budgets, middle)
+        filled = _filled(blocks, layers, budgets, middle)
         if filled is None:
             high = middle
         else:
             found = filled
-            low = max(middle, least_blocks(demand, budgets, filled))
+            low = max(middle, _least(blocks, budgets, filled))
             high = low + 1 if low >= UNBOUNDED else high
     return found
 
 
-def _filled(demand: Demand, budgets: Sequence[int], blocks: int) -> tuple[int, ...] | None:
-    """A partition with at least `blocks` KV blocks on every stage, or None."""
-    layers, stages = demand.model.layers, len(budgets)
+def _filled(blocks: Blocks, layers: int, budgets: Sequence[int], least: int) -> tuple[int, ...] | None:
+    """A partition with at least `least` KV blocks on every stage, or None."""
+    stages = len(budgets)
     counts: list[int] = []
     first = 0
     for index, budget in enumerate(budgets):
         most = layers - first - (stages - index - 1)
         if index == stages - 1:
-            low = most if demand.blocks(budget, first, most) >= blocks else 0
+            low = most if blocks(budget, first, most) >= least else 0
         else:
             low, high = 0, most + 1
             while high - low > 1:
                 middle = (low + high) // 2
-                low, high = (middle, high) if demand.blocks(budget, first, middle) >= blocks else (low, middle)
+                low, high = (middle, high) if blocks(budget, first, middle) >= least else (low, middle)
         if low < 1:
             return None
         counts.append(low)
