@@ -22,7 +22,7 @@ DECIDED = "fitting params to free memory took"
 READY = re.compile(r"listening on http")
 _ASSIGNED = re.compile(r"load_tensors: layer +(\d+) assigned to device (\S+),")
 _CONTEXT = re.compile(r"llama_context: n_ctx +=\s*(\d+)")
-_FAILED_FIT = re.compile(r"failed to fit params to free device memory: ([^\n]+)")
+_FAILED_FIT = re.compile(r"(?:failed|an error while trying) to fit params to free device memory: ([^\n]+)")
 _ERROR = re.compile(r"[\d.]+ E ([^\n]+)")
 
 

@@ -147,12 +147,18 @@ def test_latent_attention_has_one_cache_type(virtual_rig: Callable[..., VirtualR
     assert str(refused.value) in server.log
 
 
-def test_weights_are_loaded_before_the_cache_is_refused(virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
-    rig = virtual_rig([replace(CARD, free_mib=3000), CARD], compute=False)
-    words = ("-ctk", "f16", "-ctv", "q8_0", "--fit", "off", "-ts", "1,1")
+@pytest.mark.parametrize(("second", "more"), [(48_000, "--fit off -ts 1,1"), (4000, "")], ids=["divided by hand", "fitted"])
+def test_weights_are_loaded_before_the_cache_is_refused(
+    second: int, more: str, virtual_rig: Callable[..., VirtualRig], tmp_path: Path
+) -> None:
+    rig = virtual_rig([replace(CARD, free_mib=3000), replace(CARD, free_mib=second)], compute=False)
+    words = ("-ctk", "f16", "-ctv", "q8_0", *more.split())
     plan = preview(load(rig.rig_file), model("deepseek-v2-lite-q4_k_m"), read_command(("llama-server", *words)), words)
     assert plan.status == "no_fit"
     with rig.serve(model_file("deepseek-v2-lite-q4_k_m", tmp_path), *words) as server:
         assert server.ended() == 1
     assert "unable to allocate CUDA0 buffer" in server.log
-    assert "cache types" not in server.log
+    # `--fit` asks for a context beforehand, in vain.
+    assert "cache types" not in server.log.rpartition("fitting params")[2]
+    assert plan.engine_view.fit.status == ("off" if more else "failed")
+    assert (plan.engine_view.fit.message or "") in server.log

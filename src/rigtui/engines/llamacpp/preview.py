@@ -22,6 +22,9 @@ from rigtui.planning.reserve import SYSTEM_RAM, runtime_bytes
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import MIB, clean, gib
 
+NO_CONTEXT = "failed to create llama_context from model"
+"""What `--fit` says where the context that it asks for is refused (llama.cpp 0.5.0-dev, common/fit.cpp)."""
+
 
 def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> Plan:
     """The plan that `command`, read as `asked`, amounts to with the variables `env`.
@@ -49,6 +52,8 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
     if refused and all(use.weights <= device.free_bytes for use, device in zip(fitted.footprint.devices, devices, strict=True)):
         # Weights are loaded before the cache is made: where they do not fit, the server never comes that far.
         raise RefusedError(refused)
+    if refused and asked.settings.fit:
+        fitted = replace(fitted, status="failed", message=NO_CONTEXT)
     if fitted.status == "endless":
         raise RefusedError(
             f"--fit does not end here: {fitted.message}, since this mixture fits before the last but one of the devices; "
