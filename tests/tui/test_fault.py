@@ -51,6 +51,7 @@ async def test_what_is_worked_on_in_the_background_is_never_written_out(cockpit)
     async with cockpit(World(two_cards())) as screen:
         screen.app.cockpit.background("work", Work())
         await screen.until(lambda: done)
+        assert done == [True] and screen.told == ""
 
 
 async def test_the_screen_ends_with_the_sentence_alone(cockpit, home, capsys):

@@ -81,6 +81,7 @@ async def test_the_guide_of_a_small_screen_can_be_read_on_without_a_model(cockpi
         for _ in range(4):
             await screen.press("greater_than_sign")
         await screen.until(lambda: "Plan · < back" in screen.text())
+        assert "looked in" in screen.part("#plan")
 
 
 async def test_with_nothing_to_turn_the_choices_take_no_turn(cockpit):
@@ -99,3 +100,4 @@ async def test_a_key_that_has_nothing_to_do_says_so(cockpit):
         await screen.until(lambda: "KV cache" in screen.part("#plan"))
         await screen.press("s")
         await screen.until(lambda: "no run is shown" in screen.told)
+        assert len(screen.app.screen_stack) == 1

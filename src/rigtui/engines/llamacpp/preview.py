@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -48,17 +48,9 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
     table = weight_table(model, overrides_of(asked, names))
     floor = [runtime_bytes(gpu, rig) for gpu in gpus]
     devices = [Device(name=gpu.name, free_bytes=max((gpu.free_bytes or 0) - size, 0)) for gpu, size in zip(gpus, floor, strict=True)]
-    fitted = fit(model, table, devices, settings)
-    if refused and all(use.weights <= device.free_bytes for use, device in zip(fitted.footprint.devices, devices, strict=True)):
-        # Weights are loaded before the cache is made: where they do not fit, the server never comes that far.
-        raise RefusedError(refused)
+    fitted = _loaded(fit(model, table, devices, settings), devices, refused)
     if refused and asked.settings.fit:
         fitted = replace(fitted, status="failed", message=NO_CONTEXT)
-    if fitted.status == "endless":
-        raise RefusedError(
-            f"--fit does not end here: {fitted.message}, since this mixture fits before the last but one of the devices; "
-            "leave the last ones out (--device), change their order, or divide it yourself (-ngl and -ts)"
-        )
     headroom = [settings.target_mib(index) * MIB if settings.fit else 0 for index in range(len(gpus))]
     rows = plan_devices(gpus, names, floor, headroom, fitted, model.layers)
     return Plan(
@@ -88,6 +80,19 @@ def preview(rig: Rig, model: Model, asked: Asked, command: tuple[str, ...], env:
         reasons=(Reason("preview", "what this command does as it stands; rigtui has derived nothing"),),
         warnings=(*_warnings(rig, model, asked, fitted, rows), *_refusals(refused)),
     )
+
+
+def _loaded(fitted: Fitted, devices: Sequence[Device], refused: str | None) -> Fitted:
+    """`fitted`, where the server comes as far as to load with it. Raises RefusedError where it does not, or makes no cache afterwards."""
+    if fitted.status == "endless":
+        raise RefusedError(
+            f"--fit does not end here: {fitted.message}, since this mixture fits before the last but one of the devices; "
+            "leave the last ones out (--device), change their order, or divide it yourself (-ngl and -ts)"
+        )
+    if refused and all(use.weights <= device.free_bytes for use, device in zip(fitted.footprint.devices, devices, strict=True)):
+        # Weights are loaded before the cache is made: where they do not fit, the server never comes that far.
+        raise RefusedError(refused)
+    return fitted
 
 
 def _cards(shown: Mapping[str, Gpu], asked: Asked) -> dict[str, Gpu]:
