@@ -145,7 +145,7 @@ class Bench:
         # A rig file's cards: the engine that is installed here may see none.
         rig = self.home / "rig.toml"
         rig.write_text("[rig]\nram_total_mib = 262144\nram_free_mib = 250000\n" + CARD_OF_A_FILE * CARDS)
-        waits = []
+        waits, pauses = [], random.Random(1)
         with self.program("--rig", str(rig)) as terminal:
             terminal.wait(lambda text: f"{len(NAMES) + 1} models" in text, "all models")
             terminal.keys("\x1b[F")
@@ -154,6 +154,7 @@ class Bench:
                 terminal.keys("\x1b[H" if at == 0 else "\x1b[B")
                 terminal.wait(lambda text, name=f"model     m{at:03d} ": name in text, "the next model")
                 for key in "[[r" if int((planned_context(terminal.text) or "0").replace(",", "")) > LEAST_TO_HALVE else "":
+                    time.sleep(pauses.uniform(0.02, 0.8))  # a quick key finds no other work, a slow one all models being derived
                     shown = planned_context(terminal.text)
                     began = time.monotonic()
                     terminal.keys(key)

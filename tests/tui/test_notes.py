@@ -31,3 +31,12 @@ async def test_what_failed_stays_and_is_drawn_once_above_a_dialog(cockpit):
         await screen.until(lambda: "Help" in screen.text() and screen.text().count("the disk is full") == 1)
         await screen.press("escape")
         await screen.until(lambda: screen.app.screen is screen.app.cockpit and screen.text().count("the disk is full") == 1)
+
+
+async def test_a_dead_key_that_is_held_down_says_why_once(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await screen.until(lambda: "fits" in screen.text())
+        await screen.press(*["a"] * 12)
+        screen.app.cockpit.post_message(Noted("the last word", title="end"))
+        await screen.until(lambda: "the last word" in screen.text())
+        assert len(screen.app._notifications) == 2

@@ -147,6 +147,28 @@ async def test_the_plan_that_is_waited_for_is_derived_before_the_places_of_the_o
         assert beside == []
 
 
+async def test_while_a_setting_is_turned_the_plan_alone_is_derived_and_the_list_stays(cockpit):
+    world, derived = World(two_cards()), []
+    derive = world.derive
+
+    def watched(rig, chosen, intent, builds):
+        derived.append((chosen.name, intent.overrides.context))
+        return derive(rig, chosen, intent, builds)
+
+    world.derive = watched
+    async with cockpit(world) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        await screen.until(lambda: not screen.app.cockpit._busy)
+        force_setattr(screen.app.cockpit.services, "place_delay_s", 120.0)
+        derived.clear()
+        for turn in range(1, 4):
+            await screen.press("left_square_bracket")
+            await screen.until(lambda turn=turn: len(derived) == turn and screen.app.cockpit.deriving is None)
+        assert {name for name, _ in derived} == {screen.state.candidate.model.name}
+        assert screen.state.plan.context_per_slot == screen.state.overrides.context
+        assert screen.state.surveyed < screen.state.survey
+
+
 async def test_keys_do_not_wait_while_two_hundred_models_are_derived(cockpit):
     many = tuple(model(f"{at:03d}-model-Q4_K_M", 4 + at / 10, "llama", "Q4_K_M", 131072) for at in range(200))
     world = World(two_cards(), candidates(*many))

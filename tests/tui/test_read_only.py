@@ -37,6 +37,7 @@ SHOWS = {
     "read_tips",
     "run_interval_s",
     "live_interval_s",
+    "place_delay_s",
     "verify_delay_s",
 }
 """What changes nothing. A service that is not here has to be replaced."""

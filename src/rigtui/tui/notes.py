@@ -1,4 +1,4 @@
-"""What is told in passing belongs to the place it was told in: it goes when another page or dialog comes."""
+"""What is told in passing is told once, and belongs to the place it was told in: it goes when another page or dialog comes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 from textual.app import App
 from textual.css.query import NoMatches
 from textual.widgets._toast import ToastRack
+
+
+def stands(app: App[Any], text: str, title: str) -> bool:
+    """Whether this is being told already: a key that is held down says why it does nothing once."""
+    return any((note.message, note.title) == (text, title) for note in app._notifications)
 
 
 def let_go(app: App[Any]) -> None:

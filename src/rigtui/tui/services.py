@@ -294,6 +294,8 @@ class Services(Struct, frozen=True, kw_only=True):
     """The first steps that were taken once, by id."""
     keep_tips: Callable[[frozenset[str]], None]
     run_interval_s: float = 0.25
+    place_delay_s: float = 0.2
+    """How long the choice stands still before all models are derived for it: who turns a setting waits for the plan alone."""
     verify_delay_s: float = 1.0
     """How long a plan stands still before its engine is asked."""
     live_interval_s: float = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
@@ -98,10 +97,11 @@ def sections(entries: Sequence[LibraryEntry], shelf: Shelf, used: Mapping[str, s
             return FAVOURITES
         return LAST_USED if entry.path in recent else place(entry)
 
-    titles = list(dict.fromkeys(title(entry) for entry in entries))
-    titles.sort(key=lambda name: (name != FAVOURITES, name != LAST_USED))
-    grouped = groupby(sorted(entries, key=lambda entry: titles.index(title(entry))), key=title)
-    found = tuple(Section(name, tuple(members)) for name, members in grouped)
+    groups: dict[str, list[LibraryEntry]] = {}
+    for entry in entries:
+        groups.setdefault(title(entry), []).append(entry)
+    titles = sorted(groups, key=lambda name: (name != FAVOURITES, name != LAST_USED))
+    found = tuple(Section(name, tuple(groups[name])) for name in titles)
     return found if len(found) > 1 else tuple(Section("", section.entries) for section in found)
 
 

@@ -63,7 +63,9 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     placements: dict[str, Placement] = {}
     """Where models would go on this rig, by path, as far as derived."""
     survey: int = 0
-    """Which choice the placements are derived for now; older ones are shown as such."""
+    """Which choice the placements are derived for now."""
+    surveyed: int = 0
+    """Which choice the list is for: placements for older ones are shown as such. It follows `survey` once the choice has stood still."""
     use_case: int = 0
     engine: EngineName = "auto"
     """Which engine is asked for: the user's, or a profile's."""
@@ -76,6 +78,8 @@ class Cockpit(Struct, frozen=True, kw_only=True):
     """Stamp of the last derivation that was asked for; older answers are dropped."""
     plan: Plan | None = None
     plan_problem: str | None = None
+    planned_for: Overrides = Overrides()
+    """What the user had set when that plan was asked for."""
     verifying: bool = False
     """The engine is being asked about the plan."""
     verify_problem: str = ""
@@ -329,7 +333,7 @@ def with_plan(state: Cockpit, stamp: int, plan: Plan | None, problem: str | None
         placements = placements | {state.selected: placement(plan, state.rig, state.survey)}
     elif state.selected is not None and problem is not None:
         placements = placements | {state.selected: Placement(status="no_fit", choice=state.survey)}
-    return replace(state, plan=plan, plan_problem=problem, placements=placements)
+    return replace(state, plan=plan, plan_problem=problem, planned_for=state.overrides, placements=placements)
 
 
 def with_runs(state: Cockpit, runs: tuple[RunState, ...]) -> Cockpit:
@@ -357,6 +361,7 @@ def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
         use_cases=use_cases,
         use_case=at,
         overrides=request.intent.overrides,
+        planned_for=request.intent.overrides,
         plan=request.plan,
         engine=request.intent.engine,
     )

@@ -124,8 +124,12 @@ def place(
     wanted: Mapping[str, tuple[Model, Intent]],
     builds: tuple[Build, ...],
 ) -> None:
-    """Where each of the models would go. The thread rests as long as it worked, so that keys never wait for it."""
+    """Where each of the models would go, once the choice has stood still. The thread rests as long as it worked, so that keys never wait
+    for it."""
     worker = get_current_worker()
+    if worker.cancelled_event.wait(services.place_delay_s):
+        return
+    post(Placed(stamp, {}, done=False))
     found: dict[str, Placement] = {}
     reported = time.monotonic()
     for path, (model, intent) in wanted.items():

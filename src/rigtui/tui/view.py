@@ -124,7 +124,7 @@ def _model_row(state: Cockpit, entry: LibraryEntry, running: Sequence[str], name
     row = row_of(
         entry,
         placement=found,
-        current=found is not None and found.choice == state.survey,
+        current=found is not None and found.choice >= state.surveyed,
         favourite=entry.ref in state.shelf.favourites,
         running=entry.path in running,
     )

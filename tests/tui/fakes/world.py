@@ -213,6 +213,7 @@ class World:
             read_tips=lambda: self.tips,
             keep_tips=self.keep_tips,
             run_interval_s=0.05,
+            place_delay_s=0.0,
             verify_delay_s=0.02,
             live_interval_s=0.05,
         )

@@ -83,7 +83,7 @@ class ModelActions(CockpitBase):
         if event.stamp != self._placing:
             return
         self._busy = not event.done
-        self.change(replace(self.state, placements=self.state.placements | event.placements))
+        self.change(replace(self.state, placements=self.state.placements | event.placements, surveyed=self.state.survey))
 
     @on(ShelfRead)
     def _shelf_read(self, event: ShelfRead) -> None:
@@ -97,7 +97,7 @@ class ModelActions(CockpitBase):
         """Bring the list up to the state."""
         state = self.state
         running = tuple(run.model_path for run in state.live_runs)
-        key = (state.candidates, state.placements, state.survey, state.shelf, state.used_now, running)
+        key = (state.candidates, state.placements, state.surveyed, state.shelf, state.used_now, running)
         if key != self._listed[0]:
             self._listed = (key, model_groups(state, self._sections(), running))
         self.query_one(ModelPicker).show(self._listed[1], state.selected, state.shelf.sort, models_title(state), subtitle)

@@ -35,5 +35,9 @@ class Reporting(LaidOut[ScreenResultType]):
 
     @on(Noted)
     def _noted(self, event: Noted) -> None:
+        from rigtui.tui.notes import stands
+
         severity, timeout = ("error", 12) if event.failed else ("information", 5)
-        self.notify(clean(event.text), title=event.title, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]
+        text = clean(event.text)
+        if not stands(self.app, text, event.title):
+            self.notify(text, title=event.title, severity=severity, timeout=timeout, markup=False)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ class PlanPanel(VerticalScroll):
 
     def show(self, state: Cockpit) -> None:
         """Show the plan, or what is to be done before there is one."""
-        own = state.overrides
+        own = state.planned_for
         self._what, self._rig = state.plan or state, state.rig
         self._marks = Marks(context=own.context, kv_type=own.kv_type is not None, basis=basis(state))
         self._draw()
