@@ -42,86 +42,74 @@ class Tape:
 
 
 def _peak(sizes: Sequence[int], steps: Sequence[int]) -> int:
+    """The end of the highest place; written in one piece because it runs hundreds of thousands of steps."""
     offsets = [0] * len(sizes)
-    holes = _Holes()
-    peak = 0
+    starts: list[int] = []
+    holes: list[int] = []
+    end = peak = 0
     for number in steps:
         if number < 0:
-            holes.free(offsets[~number], sizes[~number])
+            end = _freed(starts, holes, end, offsets[~number], sizes[~number])
+            continue
+        size, best, smallest = sizes[number], -1, 0
+        for index, hole in enumerate(holes):
+            if hole >= size and (best < 0 or hole <= smallest):
+                best, smallest = index, hole
+        if best < 0:
+            offsets[number] = end
+            end += size
+            peak = max(peak, end)
+            continue
+        offsets[number] = start = starts[best]
+        if smallest > size:
+            starts[best], holes[best] = start + size, smallest - size
         else:
-            size = sizes[number]
-            offsets[number] = offset = holes.take(size)
-            peak = max(peak, offset + size)
+            del starts[best], holes[best]
     return peak
 
 
-class _Holes:
-    """Free blocks before the open end, by their offsets.
+def _freed(starts: list[int], holes: list[int], end: int, offset: int, size: int) -> int:
+    """Give a block back, joined with the first neighbour there is and the one after or before that; where the open end begins then.
 
-    A tensor without any bytes (the states of no further sequence, in models that keep a state) has a place too. Where that stands between
-    two tensors when it is freed, it becomes a hole of no size, and then holes on either side of it are not joined any more: what follows
-    may have to go behind free memory.
+    `starts` and `holes` are the offsets and sizes of the free blocks before it. A tensor without any bytes (the states of no further
+    sequence, in models that keep a state) has a place too. Where that stands between two tensors when it is freed, it becomes a hole of no
+    size, and then holes on either side of it are not joined any more: what follows may have to go behind free memory.
     """
-
-    def __init__(self) -> None:
-        self.starts: list[int] = []
-        self.sizes: list[int] = []
-        self.end = 0
-        """Where the open end begins."""
-
-    def take(self, size: int) -> int:
-        """Use the smallest hole, or the open end; returns the offset."""
-        best, smallest = -1, 0
-        for index, free in enumerate(self.sizes):
-            if free >= size and (best < 0 or free <= smallest):
-                best, smallest = index, free
-        if best < 0:
-            self.end += size
-            return self.end - size
-        offset = self.starts[best]
-        if smallest > size:
-            self.starts[best] = offset + size
-            self.sizes[best] = smallest - size
-        else:
-            del self.starts[best], self.sizes[best]
+    behind = offset + size
+    for index, start in enumerate(starts):
+        if start + holes[index] == offset:
+            holes[index] += size
+            return _joined(starts, holes, end, index)
+        if start == behind:
+            starts[index] = offset
+            holes[index] += size
+            if index and starts[index - 1] + holes[index - 1] == offset:
+                return _joined(starts, holes, end, index - 1)
+            return end
+    if behind == end:
+        if starts and starts[-1] + holes[-1] == offset:
+            holes.pop()
+            return starts.pop()
         return offset
+    # Holes of no size can put the others out of order: the engine looks for the first that lies behind, too.
+    index = next((at for at, start in enumerate(starts) if start >= offset), len(starts))
+    starts.insert(index, offset)
+    holes.insert(index, size)
+    return end
 
-    def free(self, offset: int, size: int) -> None:
-        """Give a block back, joined with the first neighbour there is and the one after or before that."""
-        starts, sizes, behind = self.starts, self.sizes, offset + size
-        for index, start in enumerate(starts):
-            if start + sizes[index] == offset:
-                sizes[index] += size
-                self._join(index)
-                return
-            if start == behind:
-                starts[index] = offset
-                sizes[index] += size
-                if index and starts[index - 1] + sizes[index - 1] == offset:
-                    self._join(index - 1)
-                return
-        if behind == self.end:
-            self.end = offset
-            if starts and starts[-1] + sizes[-1] == offset:
-                self.end = starts.pop()
-                sizes.pop()
-            return
-        # Holes of no size can put the others out of order: the engine looks for the first that lies behind, too.
-        index = next((at for at, start in enumerate(starts) if start >= offset), len(starts))
-        starts.insert(index, offset)
-        sizes.insert(index, size)
 
-    def _join(self, index: int) -> None:
-        """Join a hole with the next one, or the open end, where that follows at once."""
-        starts, sizes = self.starts, self.sizes
-        after = starts[index] + sizes[index]
-        if index + 1 < len(starts):
-            if starts[index + 1] == after:
-                sizes[index] += sizes[index + 1]
-                del starts[index + 1], sizes[index + 1]
-        elif after == self.end:
-            self.end = starts[index]
-            del starts[index], sizes[index]
+def _joined(starts: list[int], holes: list[int], end: int, index: int) -> int:
+    """Join a hole with the next one, or the open end, where that follows at once; where the open end begins then."""
+    after = starts[index] + holes[index]
+    if index + 1 < len(starts):
+        if starts[index + 1] == after:
+            holes[index] += holes[index + 1]
+            del starts[index + 1], holes[index + 1]
+        return end
+    if after != end:
+        return end
+    holes.pop()
+    return starts.pop()
 
 
 class Part(Struct, frozen=True):
@@ -142,10 +130,10 @@ def record(graph: Joined, parts: Sequence[Part], leafs: Iterable[int], copies: i
         lives.hold(leaf, copies - 1)
     for part in parts:
         for source, _ in part.inputs:
-            lives.children[source] += 1
+            graph.uses[graph.owner[source]] += 1
     for part in parts:
         for source, copy in part.inputs:
-            lives.let_go(source)
+            lives.let_go((source,))
             lives.take(copy)
         lives.compute(part.nodes)
     return lives.tapes
@@ -156,74 +144,63 @@ class _Lives:
 
     def __init__(self, graph: Joined, alignments: Sequence[int]) -> None:
         self.graph = graph
-        self.children, self.views, self.root = graph.children, graph.views, graph.root
+        self.owner, self.uses, self.output = graph.owner, graph.uses, graph.output
         self.tapes = [Tape(alignment) for alignment in alignments]
-        self.alive = [False] * len(graph.device)
-        self.place = [0] * len(graph.device)
-        """The device it lies on, which is another one's where it took over a place."""
-        self.number = [0] * len(graph.device)
-        """On the tape of that device."""
+        self.place: list[tuple[Tape, int] | None] = [None] * len(graph.device)
+        """Of those that are alive the tape of the device it lies on, which is another one's where it took over a place, and its number
+        there.
+        """
 
     def compute(self, nodes: Iterable[int]) -> None:
         """Take every node, and let its sources go."""
-        all_sources, first, root, in_place = self.graph.sources, self.graph.first, self.root, self.graph.in_place
-        children, views = self.children, self.views
+        sources, first, owner, in_place = self.graph.sources, self.graph.first, self.owner, self.graph.in_place
+        take, takes_over, let_go = self.take, self._takes_over, self.let_go
         for node in nodes:
-            sources = all_sources[first[node] : first[node + 1]]
-            if root[node] < 0 and not (in_place[node] and self._takes_over(node, sources)):
-                self.take(node)
-            for source in sources:
-                children[source] = left = children[source] - 1
-                if not left and not views[source]:
-                    self._done(source)
+            own = sources[first[node] : first[node + 1]]
+            if owner[node] == node and not (in_place[node] and takes_over(node, own)):
+                take(node)
+            let_go(own)
 
     def take(self, tensor: int) -> None:
         """Give a tensor memory of its own, unless it has some."""
-        if self.alive[tensor]:
+        if self.place[tensor] is not None:
             return
-        self.alive[tensor] = True
         device = self.graph.device[tensor]
         assert device is not None
         tape = self.tapes[device]
-        self.place[tensor] = device
-        self.number[tensor] = number = len(tape.sizes)
+        number = len(tape.sizes)
+        self.place[tensor] = tape, number
         tape.sizes.append(self.graph.bytes[tensor])
         tape.steps.append(number)
 
     def hold(self, tensor: int, times: int) -> None:
-        """Memory like that of `tensor`, so many times, that is never freed."""
-        tape = self.tapes[self.place[tensor]]
+        """Memory like that of `tensor`, which is alive, so many times, that is never freed."""
+        place = self.place[tensor]
+        assert place is not None
+        tape, _ = place
         for number in range(len(tape.sizes), len(tape.sizes) + times):
             tape.sizes.append(self.graph.bytes[tensor])
             tape.steps.append(number)
 
     def _takes_over(self, node: int, sources: Iterable[int]) -> bool:
         """The place of the first source of the same shape that nothing else needs, whatever device it is on; never a view's."""
-        graph, children, views, alive = self.graph, self.children, self.views, self.alive
+        uses, place, output, form = self.uses, self.place, self.output, self.graph.form
         for source in sources:
-            if children[source] != 1 or views[source] or not alive[source] or graph.output[source]:
-                continue
-            if graph.ne[source] == graph.ne[node] and graph.item[source] == graph.item[node] and graph.packed[source]:
-                alive[source], alive[node] = False, True
-                self.place[node], self.number[node] = self.place[source], self.number[source]
+            if uses[source] == 1 and place[source] is not None and not output[source] and form[source] == form[node]:
+                place[node], place[source] = place[source], None
                 return True
         return False
 
-    def let_go(self, source: int) -> None:
-        """One use less; what nothing needs any more is freed."""
-        self.children[source] -= 1
-        if not self.children[source] and not self.views[source]:
-            self._done(source)
-
-    def _done(self, tensor: int) -> None:
-        """Free what nothing needs any more; of a view what it shows, when that is done."""
-        owner = self.root[tensor]
-        if owner < 0:
-            owner = tensor
-        else:
-            self.views[owner] -= 1
-            if self.views[owner] or self.children[owner]:
-                return
-        if self.alive[owner] and not self.graph.output[owner]:
-            self.alive[owner] = False
-            self.tapes[self.place[owner]].steps.append(~self.number[owner])
+    def let_go(self, sources: Iterable[int]) -> None:
+        """One use less of each; what nothing needs any more is freed, of a view what it shows."""
+        owners, uses, place, output = self.owner, self.uses, self.place, self.output
+        for source in sources:
+            owner = owners[source]
+            uses[owner] = left = uses[owner] - 1
+            if left or output[owner]:
+                continue
+            held = place[owner]
+            if held is not None:
+                place[owner] = None
+                tape, number = held
+                tape.steps.append(~number)

@@ -110,7 +110,7 @@ class ModelGraph(Subject):
             found.append((piece, by_number(anew)))
         if head is not None:
             anew, before = _numbered_anew(drawn.host, [head]), found[-1][0]
-            given = before.ne[before.result]
+            given, _, _ = before.form[before.result]
             piece = self._piece((anew[head], given), drawn, partial(Drawing.head, device=anew[head], given=given))
             found.append((piece, by_number(anew)))
         return Joined(found, forced=drawn.forced)

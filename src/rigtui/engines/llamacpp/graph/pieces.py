@@ -7,6 +7,7 @@ next piece needs it, as llama.cpp does (ggml_build_forward_expand in ggml/src/gg
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 
 from rigtui.engines.llamacpp.graph.tensors import BEFORE, IN_PLACE, VIEWS, Bytes, Graph, Shape, Tensor
 from rigtui.engines.llamacpp.placement import HOST
@@ -15,7 +16,9 @@ OFFLOAD_LEAST_ROWS = 32
 """Of this many rows on, a GPU computes with weights that are copied to it (GGML_OP_OFFLOAD_MIN_BATCH)."""
 _NOT_BY_WEIGHT = frozenset({"rope", "flash"})
 """Their weights are too small to decide by."""
-NO_ROOT = -1
+Form = tuple[Shape, int, bool]
+"""Of a tensor: its shape, the bytes of an element, and whether there are no gaps between rows."""
+NOTHING = -1
 FIRST = -2
 """In the place of a device's number: the first GPU, which computes with weights that lie in RAM."""
 Devices = Mapping[int | None, int | None]
@@ -37,24 +40,21 @@ class Columns:
         self.on_gpu: list[bool] = []
         """A GPU can compute it."""
         self.in_place: list[bool] = []
-        self.ne: list[Shape] = []
-        self.item: list[int] = []
+        self.form: list[Form] = []
         self.bytes: list[Bytes] = []
-        self.packed: list[bool] = []
         self.weight: list[bool] = []
         self.external: list[bool] = []
         self.output: list[bool] = []
-        self.root: list[int] = []
-        """Whose memory a view shows."""
-        self.views: list[int] = []
-        """How many show it, those left out of which there are further views only."""
-        self.children: list[int] = []
-        """How often something that is computed needs it."""
+        self.owner: list[int] = []
+        """Whose memory it is: of a view that of what it shows, else its own."""
+        self.uses: list[int] = []
+        """How often something that is computed needs the memory of a tensor; once more for each view that is never used up."""
         self.sources: list[int] = []
-        """Of all that are computed, one after the other; those of one begin at `first` and end where those of the next begin."""
-        self.first: list[int] = []
+        """Of all that are computed, one after the other."""
+        self.count: list[int] = []
+        """How many of `sources` are a tensor's."""
         self.shown: list[int] = []
-        """Views: they lie where their root does, and are not computed."""
+        """Views: they lie where what they show does, and are not computed."""
 
 
 class Run:
@@ -84,19 +84,19 @@ class Piece(Columns):
         self._describe(order)
         self.forced = [(number, tensor.home) for number, tensor in enumerate(order) if tensor.home is not None]
         """Norms, and where they are computed when they are forced to their block."""
-        self.root = [NO_ROOT if tensor.root is None else numbers[id(tensor.root)] for tensor in order]
-        self.owners: list[int] = []
+        self.owner = [numbers[id(tensor.root or tensor)] for tensor in order]
+        self.needing: list[int] = []
         """What each of `sources` is a source of."""
         for number, tensor in enumerate(order):
-            self.first.append(len(self.sources))
+            sources = () if tensor.op in VIEWS else tensor.sources
             if tensor.op in VIEWS:
                 self.shown.append(number)
-            else:
-                self.sources += [numbers[id(source)] for source in tensor.sources]
-                self.owners += [number] * len(tensor.sources)
-        self._count(order, numbers)
+            self.count.append(len(sources))
+            self.sources += [numbers[id(source)] for source in sources]
+            self.needing += [number] * len(sources)
+        self.uses = self._counted(order, numbers)
         self.crossings: dict[object, tuple[int, ...]] = {}
-        self.result = NO_ROOT if result is None else numbers[id(result)]
+        self.result = NOTHING if result is None else numbers[id(result)]
         self.shared = [(number, tensor.name) for number, tensor in enumerate(order) if tensor.name]
         """Leafs that other pieces have, too."""
         self.before = next((number for number, tensor in enumerate(order) if tensor.op == BEFORE), None)
@@ -112,23 +112,22 @@ class Piece(Columns):
         self.op = [tensor.op for tensor in order]
         self.on_gpu = [tensor.computed_on_gpu for tensor in order]
         self.in_place = [tensor.op in IN_PLACE for tensor in order]
-        self.ne = [tensor.ne for tensor in order]
-        self.item = [tensor.item for tensor in order]
+        self.form = [(tensor.ne, tensor.item, tensor.packed) for tensor in order]
         self.bytes = [tensor.bytes for tensor in order]
-        self.packed = [tensor.packed for tensor in order]
         self.weight = [tensor.weight for tensor in order]
         self.external = [tensor.external for tensor in order]
         self.output = [tensor.output for tensor in order]
 
-    def _count(self, order: Sequence[Tensor], numbers: dict[int, int]) -> None:
-        """What needs each tensor."""
-        self.views, self.children = [0] * len(order), [0] * len(order)
+    def _counted(self, order: Sequence[Tensor], numbers: dict[int, int]) -> list[int]:
+        """How often each tensor's memory is needed: a view that nothing needs, not even another view, holds it for good."""
+        uses = [0] * len(order)
         for source in self.sources:
-            self.children[source] += 1
-        seen_through = {numbers[id(order[view].sources[0])] for view in self.shown}
-        for number, root in enumerate(self.root):
-            if root >= 0 and not (number in seen_through and not self.children[number]):
-                self.views[root] += 1
+            uses[self.owner[source]] += 1
+        seen = {*self.sources, *[numbers[id(order[view].sources[0])] for view in self.shown]}
+        for number, owner in enumerate(self.owner):
+            if owner != number and number not in seen:
+                uses[owner] += 1
+        return uses
 
     def crossing(self, devices: Sequence[int | None], before: int | None) -> tuple[int, ...]:
         """Which tensors have a source on another device, when all are on `devices` and what goes before is on `before`."""
@@ -137,8 +136,8 @@ class Piece(Columns):
             where = [*devices]
             if self.before is not None:
                 where[self.before] = before
-            pairs = zip(self.owners, self.sources, strict=True)
-            self.crossings[key] = tuple(dict.fromkeys([owner for owner, source in pairs if where[source] != where[owner]]))
+            pairs = zip(self.needing, self.sources, strict=True)
+            self.crossings[key] = tuple(dict.fromkeys([needing for needing, source in pairs if where[source] != where[needing]]))
         return self.crossings[key]
 
     def _runs(self, numbers: Iterable[int]) -> list[Run]:
@@ -166,7 +165,7 @@ class Joined(Columns):
         """By name and device."""
         self.stands: list[tuple[Piece, int, int]] = []
         """Each piece, the number of its first tensor, and that of what goes before."""
-        left, result = Run(), NO_ROOT
+        left, result = Run(), NOTHING
         for piece, devices in pieces:
             table = self._numbered(piece, devices, result)
             self._spliced(self.order, piece.body, table, left)
@@ -174,13 +173,14 @@ class Joined(Columns):
             result = table[piece.result]
         self.order.add(left, range(len(self.device)))
         self.inputs = list(dict.fromkeys(self.order.inputs))
-        self.first.append(len(self.sources))
+        self.first = list(accumulate(self.count, initial=0))
+        """Where the `sources` of a tensor begin; they end where those of the next begin."""
 
     def _numbered(self, piece: Piece, devices: Devices, before: int) -> list[int]:
         """Add the tensors of `piece`; their new numbers by the old ones, and last that of none."""
-        base, offset = len(self.device), len(self.sources)
+        base = len(self.device)
         self.stands.append((piece, base, before))
-        table = [*range(base, base + len(piece.device)), NO_ROOT]
+        table = [*range(base, base + len(piece.device)), NOTHING]
         for number, name in piece.shared:
             table[number] = self.shared.setdefault((name, devices[piece.device[number]]), base + number)
         if piece.before is not None:
@@ -191,18 +191,15 @@ class Joined(Columns):
         self.op += piece.op
         self.on_gpu += piece.on_gpu
         self.in_place += piece.in_place
-        self.ne += piece.ne
-        self.item += piece.item
+        self.form += piece.form
         self.bytes += piece.bytes
-        self.packed += piece.packed
         self.weight += piece.weight
         self.external += piece.external
         self.output += piece.output
-        self.views += piece.views
-        self.children += piece.children
-        self.root += map(table.__getitem__, piece.root)
+        self.uses += piece.uses
+        self.count += piece.count
+        self.owner += map(table.__getitem__, piece.owner)
         self.sources += map(table.__getitem__, piece.sources)
-        self.first += [offset + number for number in piece.first]
         self.shown += [base + number for number in piece.shown]
         moved = [number for number, _ in piece.shared]
         if piece.before is not None:
@@ -210,8 +207,7 @@ class Joined(Columns):
             self.output[before] |= piece.output[piece.before]
         for number in moved:
             if table[number] != base + number:
-                self.views[table[number]] += piece.views[number]
-                self.children[table[number]] += piece.children[number]
+                self.uses[table[number]] += piece.uses[number]
         return table
 
     def crossing(self) -> set[int]:
@@ -225,16 +221,13 @@ class Joined(Columns):
     def add(self, like: int, bytes_: Bytes, device: int, *, output: bool) -> int:
         """A copy of `like` on `device` that nothing uses yet; its number."""
         self.device.append(device)
-        self.ne.append(self.ne[like])
-        self.item.append(self.item[like])
-        self.packed.append(self.packed[like])
+        self.form.append(self.form[like])
         self.bytes.append(bytes_)
         self.weight.append(False)
         self.external.append(False)
         self.output.append(output)
-        self.root.append(NO_ROOT)
-        self.views.append(0)
-        self.children.append(0)
+        self.owner.append(len(self.owner))
+        self.uses.append(0)
         return len(self.device) - 1
 
     @staticmethod

@@ -55,7 +55,7 @@ def assign(graph: Joined, host: int) -> None:
         if device[node] is None:  # its neighbours' GPU cannot compute it
             device[node] = host
     for view in graph.shown:
-        device[view] = device[graph.root[view]]
+        device[view] = device[graph.owner[view]]
 
 
 def _spread(graph: Joined, nodes: Iterable[int], ignored: int, host: int) -> None:
@@ -106,12 +106,13 @@ def _copy(graph: Joined, source: int, split: _Split, copied: dict[tuple[int, int
         copied[key] = graph.add(source, _whole(graph, source), split.device, output=kept)
         split.inputs.append(source)
     copy = copied[key]
-    graph.children[source] -= 1
-    graph.children[copy] += 1
+    graph.uses[graph.owner[source]] -= 1
+    graph.uses[copy] += 1
     return copy
 
 
 def _whole(graph: Joined, source: int) -> Bytes:
     """Bytes of a copy: with what lies between the rows of `source`."""
-    owner = graph.root[source] if graph.root[source] >= 0 else source
-    return graph.bytes[owner] if graph.external[owner] or not graph.packed[source] else size_of(graph.ne[source], graph.item[source])
+    owner = graph.owner[source]
+    ne, item, packed = graph.form[source]
+    return graph.bytes[owner] if graph.external[owner] or not packed else size_of(ne, item)
