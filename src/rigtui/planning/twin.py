@@ -82,13 +82,13 @@ def _gguf(model: Model) -> Twin:
 
 
 def _checkpoint(model: Model) -> Twin:
-    inner = sum(prod(tensor.shape) for tensor in model.tensors if tensor.layer is not None)
-    bits = sum(tensor.bytes for tensor in model.tensors if tensor.layer is not None) * 8 / max(inner, 1)
+    every = [(tensor, tensor.layer, prod(tensor.shape)) for tensor in model.tensors]
+    inner = sum(elements for _, layer, elements in every if layer is not None)
+    bits = sum(tensor.bytes for tensor, layer, _ in every if layer is not None) * 8 / max(inner, 1)
     label, method, wanted = next((name, method, size) for most, name, method, size in CHECKPOINTS if bits <= most)
     names = {"token_embd.weight": "model.embed_tokens.weight", "output.weight": "lm_head.weight"}
     rows: dict[str, int] = {}
-    for tensor in model.tensors:
-        elements, layer = prod(tensor.shape), tensor.layer
+    for tensor, layer, elements in every:
         if layer is None:
             # Embedding and head stay as they were trained.
             name, size = names.get(tensor.name, f"model.{tensor.name}"), elements * 2.0

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from rigtui.engines.llamacpp.graph.tensors import F16, F32, I64, Cells, Graph, NotDrawnError, Tensor
 from rigtui.engines.llamacpp.graph.traits import Traits
 from rigtui.engines.llamacpp.kv import BLOCKS, row_bytes
@@ -45,8 +47,7 @@ class Micro:
     """Types of K and V."""
 
 
-@dataclass(frozen=True)
-class Heads:
+class Heads(Struct, frozen=True):
     """Attention of one layer."""
 
     query: int
