@@ -42,7 +42,7 @@ MODELS = (
 LOOP = 200_000
 KEYS = ("context", "KV type", "use case")
 WHEN = ("first derivation", "after one key", "the same again")
-LIMITS = {"octo-3060": ("8 cards", 3.0, 2.2, 0.9), "old-p40-1080ti-2080ti-1660": ("4 unlike, tight cards", 10.0, 4.5, 2.8)}
+LIMITS = {"octo-3060": ("8 cards", 3.9, 2.2, 1.0), "old-p40-1080ti-2080ti-1660": ("4 unlike, tight cards", 11.0, 3.7, 2.9)}
 """By rig: what it is called, and how many loops the median model may cost at first, after a key and again."""
 
 
