@@ -133,6 +133,36 @@ def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_pa
     assert (config_dir() / "profiles" / "walked.toml").exists()
 
 
+EDITOR = """#!/bin/sh
+echo the editor has the terminal
+read answer
+echo "$answer" >> "$1"
+"""
+
+
+def test_an_editor_of_the_users_own_gets_the_terminal_and_gives_it_back(terminal, models, nvml_stub, tmp_path, monkeypatch):
+    editor = tmp_path / "editor.sh"
+    editor.write_text(EDITOR)
+    editor.chmod(0o755)
+    monkeypatch.setenv("VISUAL", str(editor))
+    nvml_stub(stub.MIXED)
+    screen = terminal(80, 24)
+    saved(screen)
+    screen.keys("P")
+    screen.wait("Profiles ·", "not downloaded")
+    screen.keys("Home")
+    screen.wait("─walked─", "Enter load", fault=cut_off)
+    for answer, told in (("no profile any more", "kept"), ("# by the editor", "stored")):
+        screen.keys("E")
+        screen.wait("the editor has the terminal", gone="Profiles ·")
+        screen.text(answer)
+        screen.keys("Enter")
+        screen.wait("Profiles ·", "─walked─", told, fault=cut_off)
+    assert (config_dir() / "profiles" / "walked.toml").read_text().endswith("# by the editor\n")
+    screen.keys("Escape")
+    screen.wait(*COCKPIT, fault=cut_off)
+
+
 def tuning(screen) -> None:
     """A profile, and the page of its tuning."""
     saved(screen)

@@ -24,6 +24,7 @@ class CalmDriver(LinuxDriver):
 
     def __init__(self, app: App[object], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None) -> None:
         super().__init__(app, debug=debug, mouse=mouse, size=size)
+        # Open as long as the program runs: `close` is no end, an editor may have the terminal for a while.
         self._woken, self._waker = os.pipe()
 
     def disable_input(self) -> None:
@@ -31,12 +32,6 @@ class CalmDriver(LinuxDriver):
         os.write(self._waker, b"\0")
         super().disable_input()
         os.read(self._woken, 1)
-
-    def close(self) -> None:
-        """Nothing is read or written any more."""
-        super().close()
-        os.close(self._woken)
-        os.close(self._waker)
 
     def run_input_thread(self) -> None:
         """Pass on what is typed, until `disable_input`."""

@@ -267,16 +267,19 @@ class ProfilesPage(Page):
         """Change it in the user's own editor, which gets the terminal meanwhile."""
         if (row := self._here) is None:
             return
+        where, problem = None, ""
         try:
             with self.app.suspend():
-                where = self._store.edit_outside(row.profile.name)
+                # Caught inside: Textual 8.2.8 does not take the terminal back from what is raised out of here.
+                try:
+                    where = self._store.edit_outside(row.profile.name)
+                except RigtuiError as error:
+                    problem = str(error)
         except SuspendNotSupported:
-            key = keys_of(self).shown("profiles.edit")
-            self.post_message(Noted(f"an editor cannot be opened from here; {key} edits on this screen", title=tasks.TITLE, failed=True))
-        except RigtuiError as error:
-            self.post_message(Noted(str(error), title=tasks.TITLE, failed=True))
-        else:
-            self._edited(where)
+            problem = f"an editor cannot be opened from here; {keys_of(self).shown('profiles.edit')} edits on this screen"
+        if problem:
+            self.post_message(Noted(problem, title=tasks.TITLE, failed=True))
+        self._edited(where)
 
     def action_tune(self) -> None:
         """Its tuning; what was saved or measured there is seen here afterwards."""
