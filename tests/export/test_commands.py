@@ -61,6 +61,24 @@ def test_import_is_all_or_nothing_and_never_replaces_unasked(conf: Path, capsys:
     assert find("bench-two", directories()).profile.model.endswith("models/two.gguf")
 
 
+def test_a_profile_that_somebody_shares_is_imported_as_it_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shared, own = tmp_path / "theirs.toml", directories()[0]
+    save(Profile(name="coder", model="hf:someone/Model-GGUF:Q4_K_M"), tmp_path)
+    text = f"# for two cards\n{(tmp_path / 'coder.toml').read_text()}"
+    shared.write_text(text)
+    assert main(["import", str(shared)]) == 0
+    said = capsys.readouterr()
+    assert said.out == "coder\n"
+    assert "hf download someone/Model-GGUF" in said.err, "what is missing to run it"
+    assert (own / "coder.toml").read_text() == text
+    assert main(["import", str(shared)]) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert main(["import", str(shared), "--replace"]) == 0
+    shared.write_text("name = 'coder'\nmodle = 'x'\n")
+    assert main(["import", str(shared), "--replace"]) == 2
+    assert (own / "coder.toml").read_text() == text
+
+
 def test_import_refuses_two_sections_for_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.conf"
     path.write_text("[a]\nMODEL=x.gguf\n[-a-]\nMODEL=y.gguf\n")

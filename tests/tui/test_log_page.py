@@ -109,6 +109,15 @@ async def test_it_follows_and_finds_why_it_failed_at_the_smallest_size(cockpit):
         assert max(map(len, screen.text().splitlines())) <= 80
 
 
+async def test_the_key_to_what_explains_a_failure_says_where_nothing_does(cockpit):
+    world = failed_world()
+    world.runs = (run_state("a", "ready"),)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("e")
+        await screen.until(lambda: "nothing failed here" in screen.told)
+
+
 async def test_it_is_searched_filtered_and_cut_to_a_level(cockpit):
     async with cockpit(failed_world(), size=(100, 30)) as screen:
         await opened(screen)

@@ -11,7 +11,7 @@ from rigtui.runs.state import AttemptState, LaunchRequest, Measured
 from rigtui.text import MIB
 from rigtui.tui.keys import Keys
 from rigtui.tui.run_text import run_lines, tabs
-from rigtui.tui.runs_text import story
+from rigtui.tui.runs_text import run_row, story
 from tui.fakes.models import BUILD, MODELS, USE_CASES
 from tui.fakes.plans import plan_for
 from tui.fakes.rigs import two_cards
@@ -61,6 +61,17 @@ def test_the_story_tells_every_attempt_what_was_changed_and_the_line_that_says_w
     assert "changed: headroom on GPU 1 from 1,024 to 1,536 MiB. GPU 1 ran out" in " ".join(text.split())
     assert "changed: context at most 49,152" in text
     assert text.count("cudaMalloc failed") == 2
+
+
+def test_what_an_engine_does_now_is_told_of_a_live_run_alone():
+    live = Live(kv_share=0.07, kv_tokens=550, processing=0)
+    assert any(line.startswith("now") for line in lines(run_state("a", "ready"), 90, live))
+    assert not any(line.startswith("now") for line in lines(run_state("a", "failed"), 90, live))
+
+
+def test_a_trial_of_a_tuning_is_told_from_a_run():
+    assert "coder (trial)" in run_row(run_state("a", "stopped", profile="coder", trial=True), 90).plain
+    assert "trial" not in run_row(run_state("a", "stopped", profile="coder"), 90).plain
 
 
 def test_peaks_stand_beside_the_plan_and_what_was_not_observed_is_said():

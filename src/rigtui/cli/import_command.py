@@ -1,4 +1,4 @@
-"""`rigtui import`: profiles from a models.conf."""
+"""`rigtui import`: profiles from a models.conf, or one that somebody shares as a profile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rigtui.errors import EXIT_DONE, UsageError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("file", metavar="FILE", help="a models.conf")
+    parser.add_argument("file", metavar="FILE", help="a models.conf, or a profile (.toml)")
     parser.add_argument(
         "--models-dir",
         metavar="DIR",
@@ -27,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     from rigtui.intent.profiles import directories, save
 
     path = Path(args.file)
+    if path.suffix.lower() == ".toml":
+        return _take_profile(path, directories(args.profiles_dir)[0], args.replace)
     text = read_text(path)
     models_dir = Path(args.models_dir).expanduser() if args.models_dir else _models_dir(text, path)
     found = read(text, str(path), str(models_dir.absolute()))
@@ -40,6 +42,20 @@ def run(args: argparse.Namespace) -> int:
     for remark in found.remarks:
         note(f"{path}, {remark}")
     note(f"{len(found.profiles)} profile{'s' if len(found.profiles) != 1 else ''} in {directory}")
+    return EXIT_DONE
+
+
+def _take_profile(path: Path, directory: Path, replace: bool) -> int:
+    """A profile as it is written, comments and all."""
+    from rigtui.files import read_text
+    from rigtui.intent.profiles import load, model_found, save_text
+
+    profile = load(path)
+    _refuse_taken([profile.name], directory, replace)
+    print(profile.name)
+    note(f"stored in {save_text(read_text(path).encode(), directory, overwrite=replace)}")
+    if missing := model_found(profile)[1]:
+        note(missing)
     return EXIT_DONE
 
 

@@ -80,14 +80,14 @@ def save(profile: Profile, directory: Path, *, overwrite: bool = False) -> Path:
     return _store(profile.name, dump(profile), directory, overwrite)
 
 
-def save_text(text: bytes, directory: Path, *, was: Entry | None = None) -> Path:
+def save_text(text: bytes, directory: Path, *, was: Entry | None = None, overwrite: bool = False) -> Path:
     """Store the text of a profile as it stands, comments and all; `was` is the entry it was before it was edited.
 
     Raises UsageError when it is not a valid profile, or when its new name is taken; RigtuiError when it cannot be written.
     """
-    profile = parse_text(text, "the edited profile")
+    profile = parse_text(text, "the edited profile" if was is not None else "the profile")
     same = was is not None and was.profile.name == profile.name
-    path = _store(profile.name, text, directory, overwrite=same)
+    path = _store(profile.name, text, directory, overwrite=same or overwrite)
     if was is not None and not same and not was.shipped:
         was.path.unlink(missing_ok=True)
     return path

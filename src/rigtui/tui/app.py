@@ -222,8 +222,8 @@ class RigtuiApp(KeysInTurn):
         self.push_screen(help_screen(self.screen, self.keys))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Textual's own commands that the registry of keys does not have."""
-        return (command for command in super().get_system_commands(screen) if command.title not in ("Theme", "Quit", "Screenshot"))
+        """None of Textual's own: the registry of keys has all that the palette offers."""
+        return ()
 
     def action_save_screen(self) -> None:
         """A picture of the screen, once what it was asked for in is gone from it."""

@@ -29,6 +29,7 @@ def run_row(run: RunState, width: int) -> Content:
     phase = f"{PHASE_MARKS[run.phase]} {run.phase}"
     room = max(8, width - 11 - cell_len(right) - 2)
     tries = f" (attempt {run.attempt})" if run.attempt > 1 else ""
+    tries += " (trial)" if run.trial else ""
     name = middle(run_name(run), max(8, room - len(tries))) + tries
     return Content.assemble((f"{phase:<11}", PHASE_COLORS[run.phase]), padded(name, room), (f"  {right}", "$foreground-muted"))
 
@@ -47,7 +48,7 @@ def story(run: RunState, live: Live | None, names: Mapping[str, str], width: int
     """All there is to say of a run."""
     lines = [*wrapped(run_name(run), width, "bold"), *_facts(run, width)]
     lines += _timeline(run, width)
-    if live is not None and (now := live_text(live, width - 10)):
+    if live is not None and run.live and (now := live_text(live, width - 10)):
         lines += row("now", now, width, "bold")
     if measured := measured_text(run, width - 10):
         lines += row("measured", measured, width)

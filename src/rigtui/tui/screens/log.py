@@ -184,7 +184,11 @@ class LogPage(Page):
         self.query_one(LogView).focus()
 
     def on_key(self, event: Key) -> None:
-        """Escape in the entry takes it back."""
+        """Escape in the entry takes it back; the key to what explains a failure says where nothing does."""
+        if event.key in keys_of(self).of("log.why").split(",") and self._entry is None and not self._explanations:
+            failure = self._shown_run.failure
+            text = f"no line of the log tells it: {failure.text}" if failure is not None else "nothing failed here"
+            self.post_message(Noted(text, title="log"))
         if event.key == "escape" and self._entry is not None:
             event.stop()
             event.prevent_default()

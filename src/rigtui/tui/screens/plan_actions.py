@@ -100,7 +100,7 @@ class PlanActions(CockpitBase):
         if self.state.plan is None or event.alternative not in self.state.plan.alternatives:
             return
         if plan is None:
-            self.post_message(Noted("this one needs another file than the chosen model", title="instead", failed=True))
+            self.post_message(Noted("this one needs another file than the chosen model", title="instead"))
         else:
             self._take(plan)
 
