@@ -37,6 +37,17 @@ async def test_the_key_in_the_title_reads_on_in_the_plan_from_the_models_and_bac
         await screen.until(lambda: "Plan · > more" in screen.text() and "FITS" in screen.part("#plan"))
 
 
+@pytest.mark.parametrize("key", ["down", "u"])
+async def test_the_plan_of_another_model_or_use_is_read_from_its_verdict_on(cockpit, key):
+    async with cockpit(World(two_cards()), size=SMALL) as screen:
+        await screen.until(lambda: "KV cache" in screen.part("#plan"))
+        for _ in range(6):
+            await screen.press("greater_than_sign")
+        await screen.until(lambda: "FITS" not in screen.part("#plan"))
+        await screen.press(key)
+        await screen.until(lambda: "Plan · > more" in screen.text() and "FITS" in screen.part("#plan"))
+
+
 async def test_while_the_choices_have_the_focus_their_keys_are_said(cockpit):
     async with cockpit(World(two_cards()), size=SMALL) as screen:
         await screen.press("tab", "down")

@@ -52,6 +52,15 @@ async def test_every_row_says_where_its_model_would_go(cockpit):
         assert "qwen3moe · 256k" in screen.part("#model-list")
 
 
+async def test_a_program_that_brings_a_model_along_begins_with_it_and_not_with_a_favourite(cockpit):
+    world = World(two_cards())
+    world.shelf, world.begins_with = Shelf(favourites=(MODELS[0].path,)), MODELS[2].path
+    async with cockpit(world) as screen:
+        await screen.until(lambda: len(screen.state.placements) == len(MODELS))
+        assert screen.state.candidate.path == MODELS[2].path
+        assert MODELS[2].name in screen.part("#plan")
+
+
 async def test_rows_follow_the_choice_and_the_rig(cockpit):
     world = World(two_cards())
     async with cockpit(world, size=(160, 48)) as screen:

@@ -37,6 +37,7 @@ SHOWS = {
     "read_tips",
     "run_interval_s",
     "live_interval_s",
+    "begins_with",
     "place_delay_s",
     "verify_delay_s",
 }

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     args.rig_file = args.rig_file or str(RIG_FILE)
     if args.headless or not sys.stdout.isatty():
         return _headless(args, model)
-    args.model_folders = (str(model.parent),)
+    args.model_folders, args.begins_with = (str(model.parent),), str(model)
     # By name, as in cli.main: only the screen may load textual.
     return int(import_module("rigtui.tui.app").main(args))
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.text import Text
-from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.screen import Screen
 from textual.theme import Theme
@@ -54,7 +53,8 @@ class RigtuiApp(KeysInTurn):
     """Of the sixteen only; asked for by `register_theme`, which Textual's own start calls before it is known."""
     CSS_PATH: ClassVar[list[str]] = ["cockpit.tcss"]  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = bindings("app")
-    COMMANDS = App.COMMANDS | {ActionCommands}
+    COMMANDS: ClassVar[Any] = {ActionCommands}
+    """None of Textual's own: the registry of keys has all that the palette offers."""
 
     def __init__(
         self,
@@ -220,10 +220,6 @@ class RigtuiApp(KeysInTurn):
         from rigtui.tui.screens.help import help_screen
 
         self.push_screen(help_screen(self.screen, self.keys))
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """None of Textual's own: the registry of keys has all that the palette offers."""
-        return ()
 
     def action_save_screen(self) -> None:
         """A picture of the screen, once what it was asked for in is gone from it."""

@@ -293,6 +293,8 @@ class Services(Struct, frozen=True, kw_only=True):
     read_tips: Callable[[], frozenset[str]]
     """The first steps that were taken once, by id."""
     keep_tips: Callable[[frozenset[str]], None]
+    begins_with: str | None = None
+    """Path of the model that is chosen at first; None: the first of the list."""
     run_interval_s: float = 0.25
     place_delay_s: float = 0.2
     """How long the choice stands still before all models are derived for it: who turns a setting waits for the plan alone."""

@@ -269,6 +269,7 @@ def services(args: argparse.Namespace) -> Services:
         find_builds=installed_builds,
         scan=here.scan,
         model_folders=here.model_folders,
+        begins_with=getattr(args, "begins_with", None),
         read_shelf=read_shelf,
         keep_shelf=keep_shelf,
         last_used=here.last_used,

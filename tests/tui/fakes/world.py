@@ -86,6 +86,7 @@ class World:
         self.called_off = 0
         self.verify_gate = threading.Event()
         self.verify_problem: str | None = None
+        self.begins_with: str | None = None
         self.derive_gate = threading.Event()
         self.derive_gate.set()
 
@@ -212,6 +213,7 @@ class World:
             write_export=self.write_export,
             read_tips=lambda: self.tips,
             keep_tips=self.keep_tips,
+            begins_with=self.begins_with,
             run_interval_s=0.05,
             place_delay_s=0.0,
             verify_delay_s=0.02,

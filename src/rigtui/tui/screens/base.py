@@ -29,7 +29,8 @@ class CockpitBase(FrugalScreen, Reporting[None]):
     def __init__(self, services: Services, keys: Keys, program: str = "rigtui") -> None:
         super().__init__()
         self.services = services
-        self.state = Cockpit(keys=keys, program=program)
+        first = services.begins_with
+        self.state = Cockpit(keys=keys, program=program, selected=first, picked=first is not None)
         self.watch_runs = tasks.RunWatch(services, self.post_message)
         self.watch_live = LiveWatch(services, self.post_message)
         self.watch_rig = RigWatch(services, self.post_message)

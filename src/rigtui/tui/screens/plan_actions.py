@@ -14,6 +14,7 @@ from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, Saved, Tak
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.taking import named
 from rigtui.tui.widgets.choices import Choices
+from rigtui.tui.widgets.plan_panel import PlanPanel
 
 if TYPE_CHECKING:
     from rigtui.planning.plan import Plan
@@ -113,6 +114,7 @@ class PlanActions(CockpitBase):
         if event.before != self.state.choice:
             return  # something else was chosen meanwhile
         self.change(replace(self.state, overrides=event.chosen.overrides, engine=event.chosen.engine), plan=True)
+        self.query_one(PlanPanel).scroll_home(animate=False)
         if event.note:
             self.post_message(Noted(event.note, title="instead"))
 

@@ -30,6 +30,7 @@ class PlanPanel(VerticalScroll):
         self.border_title = "Plan"
         self._shown: tuple[object, ...] | None = None
         self._lines = 0
+        self._of: tuple[object, ...] = ()
         self._what: Plan | Cockpit | None = None
         self._rig: Rig | None = None
         self._marks = Marks()
@@ -41,6 +42,11 @@ class PlanPanel(VerticalScroll):
     def show(self, state: Cockpit) -> None:
         """Show the plan, or what is to be done before there is one."""
         own = state.planned_for
+        of = (state.selected, state.use_case, state.rig.name if state.rig else "")
+        if of != self._of:
+            # Another model's plan, or for another use or rig, is read from its verdict on.
+            self._of = of
+            self.scroll_home(animate=False)
         self._what, self._rig = state.plan or state, state.rig
         self._marks = Marks(context=own.context, kv_type=own.kv_type is not None, basis=basis(state))
         self._draw()
