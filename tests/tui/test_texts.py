@@ -57,7 +57,7 @@ def test_a_plan_reads_in_the_words_of_the_bars():
 
 def test_what_is_wanted_and_what_is_passed_may_differ():
     text = words(plan_lines(replace(PLAN, fit_target_mib=(128, 5000)), two_cards(), 100, Marks()))
-    assert "128 MiB on GPU 0, 1,024 MiB on GPU 1 (FIT_TARGET 128,5000)" in text
+    assert "128 MiB on GPU 0, 1,024 MiB on GPU 1 (FIT_TARGET 128,5000: more on purpose, see why)" in text
 
 
 @pytest.mark.parametrize(("status", "word"), [("fits", "FITS"), ("tight", "TIGHT"), ("offload", "OFFLOAD"), ("no_fit", "DOES NOT FIT")])

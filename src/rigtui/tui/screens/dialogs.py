@@ -121,8 +121,6 @@ class LineScreen(Dialog[str | None]):
 
     def _say(self, wrong: str) -> None:
         self.query_one("#wrong", Static).update(wrong)
-        # What is typed next takes the place of what was refused.
-        self.query_one(Input).select_all()
 
     def action_close(self) -> None:
         """Nothing typed."""
