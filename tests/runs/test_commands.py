@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,7 +187,10 @@ def test_a_foreground_run_that_fails_ends_with_the_reason(
 
 
 FOREGROUND = """
-import sys
+import signal, sys
+# Whoever started the tests may ignore them, and children inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from runs.test_commands import Target
 from rigtui.cli import run_command
 from rigtui.cli.main import main
@@ -197,11 +201,15 @@ sys.exit(main())
 """
 
 
-def foreground(*engine_args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", FOREGROUND, str(first_port() + 300), *engine_args], stderr=subprocess.PIPE, text=True, cwd=FAKE.parents[1],
-        start_new_session=True,
-    )  # fmt: skip
+@contextmanager
+def foreground(*engine_args: str) -> Iterator[subprocess.Popen[str]]:
+    """`rigtui run` as a program; one that should have ended and has not holds up nothing."""
+    command = [sys.executable, "-c", FOREGROUND, str(first_port() + 300), *engine_args]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=FAKE.parents[1], start_new_session=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_in_the_foreground_stops_the_engine(runs: Runs) -> None:
