@@ -91,6 +91,19 @@ def test_an_order_the_user_chose_is_kept() -> None:
     assert values["FIT_TARGET"] == "1024,128"
 
 
+def test_an_order_that_the_plan_chose_is_kept_too() -> None:
+    """The slower card first with a large target holds little; in the usual order the same targets are another placement."""
+    first, second = replace(RTX_4090, index=0), replace(RTX_5070_TI, index=1)
+    turned = plan("--device", "CUDA1,CUDA0", "--fit-target", "7354,128", devices=(device(second, 1), device(first, 0)))
+    values = section(turned, options=ConfOptions(models_dir="/models", gpus=(first, second)))
+    assert "--device CUDA1,CUDA0" in values["EXTRA_ARGS"]
+    assert values["FIT_TARGET"] == "7354,128"
+    # In the order of the slots, which is not the container's: what is kept free on purpose says that this order was meant.
+    values = section(plan("--fit-target", "7354,128", devices=BOTH, fit_target_mib=(7354, 128)))
+    assert "--device CUDA1,CUDA0" in values["EXTRA_ARGS"]
+    assert values["FIT_TARGET"] == "7354,128"
+
+
 def test_equal_cards_of_a_rig_file_are_told_apart_by_what_is_free() -> None:
     first = Gpu(index=0, name="NVIDIA GeForce RTX 3090", bandwidth_gb_s=936, free_bytes=20 << 30)
     second = Gpu(index=1, name="NVIDIA GeForce RTX 3090", bandwidth_gb_s=936, free_bytes=24 << 30)
@@ -98,7 +111,8 @@ def test_equal_cards_of_a_rig_file_are_told_apart_by_what_is_free() -> None:
         plan("--fit-target", "128,1024", devices=(device(second, 0), device(first, 1))),
         options=ConfOptions(models_dir="/models", gpus=(first, second)),
     )
-    assert values["FIT_TARGET"] == "1024,128"
+    assert "--device CUDA1,CUDA0" in values["EXTRA_ARGS"]
+    assert values["FIT_TARGET"] == "128,1024"
 
 
 def test_one_target_for_all_and_missing_targets_are_spelled_out() -> None:

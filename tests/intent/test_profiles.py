@@ -154,6 +154,14 @@ def test_saving_never_replaces_unless_told(tmp_path: Path) -> None:
     assert load(path) == second
 
 
+def test_settings_that_are_saved_anew_leave_the_description(tmp_path: Path) -> None:
+    save(Profile(name="coder", model="a.gguf", description="my own words\nof two lines"), tmp_path)
+    where = save(Profile(name="coder", model="a.gguf", use_case="coding"), tmp_path, overwrite=True)
+    assert (load(where).use_case, load(where).description) == ("coding", "my own words\nof two lines")
+    save(Profile(name="coder", model="a.gguf", description="others"), tmp_path, overwrite=True)
+    assert load(where).description == "others"
+
+
 def test_an_invalid_profile_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="HF_TOKEN"):
         save(Profile(name="p", model="m", overrides=ProfileOverrides(env={"HF_TOKEN": "x"})), tmp_path)

@@ -102,6 +102,15 @@ def test_the_speed_is_the_engines_own_where_it_says_one_and_the_clocks_otherwise
     assert silent.speed.first_s is not None and silent.speed.tok_s is None
 
 
+def test_an_answer_that_breaks_off_is_told_from_a_whole_one(server):
+    server.answer = stream("A ", "good ", end=False)
+    pieces: list[str] = []
+    with pytest.raises(RigtuiError, match="went away before the answer was whole"):
+        for piece in chat(server):
+            pieces.append(piece)  # noqa: PERF402 - what came stays
+    assert pieces == ["A ", "good "]
+
+
 def test_a_key_is_sent_when_there_is_one(server):
     list(chat(server, api_key="secret"))
     assert server.asked[0][1]["Authorization"] == "Bearer secret"
@@ -150,7 +159,7 @@ def test_nonsense_between_events_is_skipped(server):
         )
         handler.wfile.write(b"data: " + b"[" * 100_000 + b'\n\ndata: {"usage": [1], "timings": 3}\n\n')
         stream_line = json.dumps({"choices": [{"delta": {"content": "ok"}}]}).encode()
-        handler.wfile.write(b"data: " + stream_line + b"\n\n")
+        handler.wfile.write(b"data: " + stream_line + b"\n\ndata: [DONE]\n\n")
 
     server.answer = answer
     assert list(chat(server)) == ["ok"]

@@ -16,7 +16,8 @@ from rigtui.text import clean, nearest
 KEYS = ("NAME", "DESCRIPTION", "SPEED", "MODEL", "CTX_SIZE", "N_GPU_LAYERS", "FIT", "FIT_TARGET", "EXTRA_ARGS")
 """What that tool knows, in the order rigtui writes it."""
 
-_BLANK = " \t\r\v\f"
+BLANK = " \t\r\v\f"
+"""What is cut from the ends of lines and values: other blanks, such as U+00A0, are part of them."""
 _SECTION = re.compile(r"\[([a-zA-Z0-9_-]+)\]")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 _KEY = re.compile(r"[A-Za-z0-9_]+")
@@ -58,7 +59,7 @@ def parse(text: str, path: str) -> Conf:
     # Keys below a bad heading are nobody's; what is wrong is the heading.
     current: Section | None = None
     for number, raw in enumerate(text.split("\n"), start=1):
-        line = raw.strip(_BLANK)
+        line = raw.strip(BLANK)
         if not line or line.startswith("#"):
             continue
         if fault := _fault(line, found):
@@ -69,7 +70,7 @@ def parse(text: str, path: str) -> Conf:
         elif current is not None:
             key, _, value = line.partition("=")
             remarks += _remarks(current, key, number)
-            current.values[key] = value.strip(_BLANK)
+            current.values[key] = value.strip(BLANK)
             current.lines[key] = number
         elif not bad:
             bad.append(f"{path}, line {number}: this stands before the first [id]")

@@ -23,6 +23,8 @@ class Card(Struct, frozen=True):
     device: PlanDevice
     number: int
     """CUDA's number for it in the container."""
+    at: int
+    """Its place among the rig's cards."""
     target: str
     """FIT_TARGET, MiB."""
 
@@ -53,7 +55,7 @@ def cards(plan: Plan, gpus: Sequence[Gpu]) -> list[Card]:
     targets = _targets(plan)
     left = list(enumerate(fastest_first([gpu for gpu in gpus if gpu.error is None])))
     if not gpus:
-        return [Card(device, number, targets[number]) for number, device in enumerate(plan.devices)]
+        return [Card(device, number, number, targets[number]) for number, device in enumerate(plan.devices)]
     found = []
     for device, target in zip(plan.devices, targets, strict=True):
         same = [item for item in left if device.uuid and item[1].uuid == device.uuid]
@@ -63,7 +65,7 @@ def cards(plan: Plan, gpus: Sequence[Gpu]) -> list[Card]:
         # Cards of one name without identity (a rig file) are told apart by what was free when the plan was made.
         best = min(same, key=lambda item: (abs((item[1].free_bytes or 0) - device.free_before_bytes), item[0]))
         left.remove(best)
-        found.append(Card(device, best[0], target))
+        found.append(Card(device, best[0], best[1].index, target))
     return found
 
 
@@ -91,7 +93,10 @@ def placed(profile: Profile, plan: Plan, gpus: Sequence[Gpu], args: list[str]) -
         return Placed({"N_GPU_LAYERS": layers or "0", "FIT": fit or "off"}, ("--device", "none")), args
     found = cards(plan, gpus)
     written = plan.engine_view.written is True
-    wanted = (profile.overrides.gpus is not None or written) and len(found) > 1
+    own = profile.overrides.gpus is not None
+    # In another order the same targets are another placement: one that the plan chose is told like one of the user's.
+    chose = plan.steered or [card.at for card in found] != sorted(card.at for card in found)
+    wanted = (own or written or chose) and len(found) > 1
     if not wanted:
         found.sort(key=lambda card: card.number)
     extra: list[str] = []
@@ -104,7 +109,7 @@ def placed(profile: Profile, plan: Plan, gpus: Sequence[Gpu], args: list[str]) -
             extra += ["--device", ",".join(f"CUDA{card.number}" for card in found)]
     values = {"N_GPU_LAYERS": layers or "auto", "FIT": fit or "on", "FIT_TARGET": ",".join(card.target for card in found)}
     names = ", ".join(f"CUDA{card.number} {clean(card.device.name)}" for card in found)
-    chosen = "the order of the division" if written else "the order you chose"
+    chosen = "the order of the division" if written else "the order you chose" if own else "the order of the plan"
     order = chosen if wanted else "the order CUDA has in the container (fastest first)"
     several = len(gpus) > 1 or len(found) > 1
     return Placed(values, tuple(extra), (f"FIT_TARGET in {order}: {names}",) if several else ()), args

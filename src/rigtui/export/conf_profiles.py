@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from rigtui.engines.llamacpp.command import FIT_OFF
 from rigtui.errors import UsageError
 from rigtui.export.arguments import take
-from rigtui.export.conf_file import Conf, Section, ordered, parse
+from rigtui.export.conf_file import BLANK, Conf, Section, ordered, parse
 from rigtui.intent.profile import Profile, ProfileOverrides, check
 from rigtui.text import clean
 
@@ -171,7 +171,7 @@ def kept_values(profile: Profile) -> dict[str, str]:
 
 def own_description(profile: Profile) -> str:
     """The first line of what a person wrote about the profile, without what an import keeps there."""
-    return clean(profile.description.partition(_KEPT)[0].partition("\n")[0]).strip()
+    return clean(profile.description.partition(_KEPT)[0].partition("\n")[0]).strip(BLANK)
 
 
 def as_written(profile: Profile) -> Section | None:

@@ -6,10 +6,12 @@ one of the same name.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from rigtui.errors import ExistsError, RigtuiError, UsageError
 from rigtui.files import locked, read_toml, write_atomic
@@ -71,12 +73,17 @@ def file_of(name: str, directory: Path) -> Path:
 
 
 def save(profile: Profile, directory: Path, *, overwrite: bool = False) -> Path:
-    """Store `profile` in `directory` and return its file.
+    """Store `profile` in `directory` and return its file. One that takes the place of another and says nothing of itself keeps what that
+    one's description said: only settings are chosen on a screen or found by a tuning.
 
     Raises UsageError when it is not valid, when there is one already and `overwrite` is not set, or when the file belongs to a
     profile of another name; RigtuiError when it cannot be written.
     """
     check(profile, "the profile")
+    path = file_of(profile.name, directory)
+    if overwrite and not profile.description and path.exists():
+        with suppress(UsageError):
+            profile = replace(profile, description=load(path).description)
     return _store(profile.name, dump(profile), directory, overwrite)
 
 

@@ -160,3 +160,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     def decided_by(self) -> tuple[int, ...]:
         """The targets, MiB per device, by which the engine divides the layers; empty where it is told the division."""
         return () if self.engine_view.written is True else self.fit_target_mib
+
+    @property
+    def steered(self) -> bool:
+        """More is passed to be kept free than is wanted: targets and order together say where the layers are to go."""
+        return any(target > device.headroom_bytes >> 20 for target, device in zip(self.fit_target_mib, self.devices, strict=False))

@@ -88,6 +88,8 @@ class Chat:
                 self.speed = replace(self.speed, first_s=first - began)
                 yield text
             self.speed = _with_usage(self.speed, event, None if first is None else now - first)
+        if not self._closed:
+            raise RigtuiError("the engine went away before the answer was whole; its log says more")
 
 
 def _event(data: bytes) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _headroom(plan: Plan, names: dict[str, str]) -> str:
     passed = f"FIT_TARGET {','.join(str(target) for target in plan.fit_target_mib)}"
     if plan.engine_view.utilization:
         passed = f"--gpu-memory-utilization {plan.engine_view.utilization:g}"
-    elif any(target > device.headroom_bytes >> 20 for target, device in zip(plan.fit_target_mib, plan.devices, strict=False)):
+    elif plan.steered:
         passed += ": more on purpose, see why"
     wanted = ", ".join(f"{device.headroom_bytes >> 20:,} MiB on {names[device.device]}" for device in plan.devices)
     return f"{wanted} ({passed})" if wanted else passed
