@@ -149,6 +149,14 @@ def test_a_lost_card_is_named_by_the_line_below() -> None:
     assert (failure.code, failure.device) == ("gpu_lost", "CUDA1")
 
 
+def test_a_lost_card_is_named_behind_what_an_abort_says_past_the_log() -> None:
+    """As llama-server 0.5.0-dev wrote it on a busy machine: the abort's own words came before the log's next line."""
+    said = ["CUDA error: unspecified launch failure", "/src/ggml-cuda.cu:44: CUDA error", "  current device: 0, in function synchronize at x:0"]
+    failure = of(said, None, 6)
+    assert (failure.code, failure.device) == ("gpu_lost", "CUDA0")
+    assert of([*said[:2], *["another line"] * 9, said[2]], None, 6).device is None, "too far away to be meant"
+
+
 def test_a_missing_device_is_the_driver_s_fault_where_it_failed_to_start() -> None:
     failure = of(
         ["ggml_cuda_init: failed to initialize CUDA: unknown error", 'error while handling argument "-dev": invalid device: CUDA0']

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import signal as signals
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 
 from msgspec.structs import replace
 
@@ -28,6 +27,8 @@ _ASKED = re.compile(r"allocating (?P<mib>\d{1,9}\.\d\d) MiB on device (?P<index>
 _BUFFER = re.compile(r"failed to allocate (?P<device>[^\s\[]{1,64})\S{0,200} buffer of size (?P<size>\d{1,18})", re.ASCII)
 _POOL = re.compile(r"(?P<backend>CUDA|ROCm|MUSA) error: out of memory")
 _ERROR = re.compile(r"(?P<backend>CUDA|ROCm|MUSA) error: ")
+_NEAR = 4
+"""Lines below an error that may name its device: llama.cpp's log is written by a thread of its own, the words of an abort are not."""
 _POOL_DEVICE = re.compile(r"\s*current device: (?P<index>\d{1,3}), in function", re.ASCII)
 # ggml-vulkan.cpp: "Device memory allocation of size N failed." and "vk::Device::allocateMemory: ErrorOutOfDeviceMemory".
 _OTHER = re.compile(r"ErrorOutOfDeviceMemory|VK_ERROR_OUT_OF_DEVICE_MEMORY|unable to allocate (?!CPU)\S{1,64} buffer", re.IGNORECASE)
@@ -126,9 +127,13 @@ def _out_of_memory(said: Sequence[Message]) -> Failure | None:
 
 
 def _on_device(failure: Failure | None, said: Sequence[Message]) -> Failure | None:
-    """`failure` with the device of an error that the runtime reports: it stands in the line below."""
-    for message, below in pairwise(said):
-        if failure is not None and message.line == failure.line:
-            backend, current = _ERROR.search(message.text), _POOL_DEVICE.match(below.text)
-            return replace(failure, device=f"{backend['backend']}{current['index']}") if backend and current else failure
+    """`failure` with the device of an error that the runtime reports: it stands below, with what the dying program says past its log
+    in between."""
+    for at, message in enumerate(said):
+        if failure is None or message.line != failure.line:
+            continue
+        backend = _ERROR.search(message.text)
+        below = (_POOL_DEVICE.match(later.text) for later in said[at + 1 : at + 1 + _NEAR])
+        current = next((found for found in below if found is not None), None)
+        return replace(failure, device=f"{backend['backend']}{current['index']}") if backend and current else failure
     return failure
