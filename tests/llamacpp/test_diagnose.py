@@ -151,7 +151,11 @@ def test_a_lost_card_is_named_by_the_line_below() -> None:
 
 def test_a_lost_card_is_named_behind_what_an_abort_says_past_the_log() -> None:
     """As llama-server 0.5.0-dev wrote it on a busy machine: the abort's own words came before the log's next line."""
-    said = ["CUDA error: unspecified launch failure", "/src/ggml-cuda.cu:44: CUDA error", "  current device: 0, in function synchronize at x:0"]
+    said = [
+        "CUDA error: unspecified launch failure",
+        "/src/ggml-cuda.cu:44: CUDA error",
+        "  current device: 0, in function synchronize at x:0",
+    ]
     failure = of(said, None, 6)
     assert (failure.code, failure.device) == ("gpu_lost", "CUDA0")
     assert of([*said[:2], *["another line"] * 9, said[2]], None, 6).device is None, "too far away to be meant"
