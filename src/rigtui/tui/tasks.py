@@ -58,6 +58,8 @@ IDLE_FACTOR = 4
 """How much more seldom runs are looked at while none is live."""
 PLACED_EVERY_S = 0.15
 """How often models that were derived meanwhile are passed on."""
+RESTS = 2
+"""How much longer than it worked for a model that thread rests before the next one."""
 _KEEPING = threading.Lock()
 
 
@@ -124,8 +126,8 @@ def place(
     wanted: Mapping[str, tuple[Model, Intent]],
     builds: tuple[Build, ...],
 ) -> None:
-    """Where each of the models would go, once the choice has stood still. The thread rests as long as it worked, so that keys never wait
-    for it."""
+    """Where each of the models would go, once the choice has stood still. The thread rests longer than it works, so that few keys find
+    it at work."""
     worker = get_current_worker()
     if worker.cancelled_event.wait(services.place_delay_s):
         return
@@ -142,7 +144,7 @@ def place(
         if now - reported > PLACED_EVERY_S and not cancelled(worker):
             post(Placed(stamp, found, done=False))
             found, reported = {}, now
-        if worker.cancelled_event.wait(now - began):
+        if worker.cancelled_event.wait(RESTS * (now - began)):
             return
     if not cancelled(worker):
         post(Placed(stamp, found, done=True))
