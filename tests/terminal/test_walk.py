@@ -208,4 +208,4 @@ def test_what_is_typed_in_one_go_is_text_from_its_first_letter(terminal, models,
     screen.keys("Escape")
     screen.wait("alpha", "model     beta")
     screen.keys("q")
-    screen.wait("LEFT")
+    assert "Traceback" not in screen.wait("LEFT")

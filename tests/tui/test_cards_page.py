@@ -84,6 +84,7 @@ async def test_a_simulated_rig_says_that_nobody_can_be_named(cockpit):
     async with cockpit(World(two_cards(simulated=True)), size=(80, 24)) as screen:
         await screen.press("v")
         await screen.until(lambda: "a rig file does not say which programs" in screen.part("#holder"))
+        assert "kill" not in screen.part("#holder")
 
 
 async def test_under_wsl_it_says_why_nobody_is_named(cockpit):
@@ -108,3 +109,4 @@ async def test_an_engine_of_rigtuis_own_is_stopped_as_a_run(cockpit):
         await screen.until(lambda: screen.state.run)
         await screen.press("v")
         await screen.until(lambda: "rigtui stop 4f1c" in screen.text())
+        assert "kill 4102" not in screen.text()

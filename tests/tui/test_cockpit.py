@@ -62,6 +62,7 @@ async def test_the_palette_finds_an_action_and_does_it(cockpit):
         await screen.pilot.pause(0.3)
         await screen.press("enter")
         await screen.until(lambda: screen.state.use_case == 1)
+        assert screen.app.screen is screen.app.cockpit
 
 
 @pytest.mark.parametrize("words", ["svg", "screenshot", "save a picture of the screen"])

@@ -46,6 +46,7 @@ async def test_the_plan_of_another_model_or_use_is_read_from_its_verdict_on(cock
         await screen.until(lambda: "FITS" not in screen.part("#plan"))
         await screen.press(key)
         await screen.until(lambda: "Plan · > more" in screen.text() and "FITS" in screen.part("#plan"))
+        assert screen.app.cockpit.query_one("#plan").scroll_y == 0
 
 
 async def test_while_the_choices_have_the_focus_their_keys_are_said(cockpit):

@@ -70,6 +70,7 @@ async def test_what_fails_after_its_dialog_was_closed_is_told_all_the_same(cockp
         await screen.until(lambda: len(screen.app.screen_stack) == 1)
         gate.set()
         await screen.until(lambda: "the disk is full" in screen.told)
+        assert screen.app.screen is screen.app.cockpit
 
 
 async def test_export_shows_the_section(cockpit):
@@ -90,6 +91,7 @@ async def test_a_fault_while_an_export_is_written_is_told(cockpit):
         await screen.until(lambda: "Write the export" in screen.text())
         await screen.press("enter")
         await screen.until(lambda: "a fault in rigtui itself (Write the export): ZeroDivisionError: columns" in screen.told)
+        assert screen.app.is_running
 
 
 async def test_without_models_the_screen_says_what_to_do_and_a_folder_can_be_typed(cockpit):

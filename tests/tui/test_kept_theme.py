@@ -48,6 +48,7 @@ async def test_the_theme_chosen_in_the_picker_is_kept(cockpit):
         await screen.until(lambda: "Search for themes" in screen.text())
         await screen.press(*"nord", "enter")
         await screen.until(lambda: world.themes == ["nord"])
+        assert screen.app.theme == "nord"
 
 
 async def test_a_screen_that_only_shows_keeps_no_theme(cockpit):

@@ -120,6 +120,7 @@ async def test_keys_that_cannot_be_followed_are_told_at_the_start(cockpit):
     written('engine.lanch = "x"\n')
     async with cockpit(World(two_cards()), keymap=read_keymap()) as screen:
         await screen.until(lambda: "did you mean `engine.launch`" in screen.told)
+        assert screen.state.keys.of("engine.launch") == "l", "what cannot be followed changes nothing"
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if place not in ("page", "app")])

@@ -86,6 +86,7 @@ async def test_what_the_demo_brings_along_is_launched_unasked(cockpit):
     async with cockpit(world) as screen:
         await screen.press("l")
         await screen.until(lambda: world.launched)
+        assert screen.app.screen is screen.app.cockpit, "no question"
 
 
 async def test_what_a_launch_waits_for_is_said_as_long_as_it_waits(cockpit):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from rigtui.errors import UsageError
 from rigtui.intent.config import load_config
 from rigtui.intent.intent import Overrides, with_settings
@@ -39,4 +41,5 @@ def save_best(options: Options, name: str, best: Overrides) -> str:
     dirs = directories(options.profiles_dir)
     profile = find(name, dirs).profile
     intent = with_settings(profile.intent(load_use_cases()), best)
-    return str(save(profile_of(intent, profile.name, profile.model), dirs[0], overwrite=True))
+    best_of_it = replace(profile_of(intent, profile.name, profile.model), description=profile.description)
+    return str(save(best_of_it, dirs[0], overwrite=True))
