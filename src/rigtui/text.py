@@ -56,6 +56,12 @@ def gib(size: int | None) -> str:
     return f"{size / GIB:.1f} GiB" if size >= GIB // 10 or not size else mib(size)
 
 
+def kilo(text: str) -> int | None:
+    """`64k`, as people write a length, as the number it means (`k` is 1,024); None where `text` is nothing of the kind."""
+    found = re.fullmatch(r"([0-9]{1,6})[kK]", text.strip())
+    return int(found[1]) * KIB if found else None
+
+
 def counted(count: int, noun: str) -> str:
     """`1 layer`, `2 layers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

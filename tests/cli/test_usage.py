@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rigtui.cli.main import main
+from rigtui.cli.parser import parse
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,17 @@ def test_an_option_that_is_not_there_is_told_its_nearest_and_where_to_look(
         main(words.split())
     assert left.value.code == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("64k", 65536), ("32K", 32768), ("50,000", 50000), ("auto", "auto")])
+def test_a_context_is_taken_as_people_write_it(typed: str, meant: int | str) -> None:
+    assert parse(["plan", "x", "--context", typed]).context == meant
+
+
+@pytest.mark.parametrize("typed", ["many", "0", "0k", "-64k", "1.5k", "64kb"])
+def test_what_is_no_context_is_told_in_one_sentence(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["plan", "x", f"--context={typed}"])
+    assert left.value.code == 2
+    said = f"argument --context: '{typed}' is neither a number of tokens such as 65536 or 64k nor auto"
+    assert capsys.readouterr().err.count(said) == 1

@@ -15,6 +15,17 @@ def test_separators_of_thousands_are_left_out(line, meant):
     assert number(line) == meant
 
 
+@pytest.mark.parametrize(("line", "meant"), [("64k", 65536), (" 32K ", 32768), ("1k", 1024), ("128k", 131072)])
+def test_a_k_is_1024_as_people_write_a_context(line, meant):
+    assert number_problem(line, 1, 1 << 24) is None
+    assert number(line) == meant
+
+
+@pytest.mark.parametrize("line", ["k", "0k", "1.5k", "64kk", "-64k", "64 k", "99999k"])
+def test_what_only_looks_like_so_many_k_is_refused(line):
+    assert number_problem(line, 1, 1 << 24, "a number of tokens").startswith("type a number of tokens from 1")
+
+
 @pytest.mark.parametrize("line", ["many", "0", "-5", "3.5", "1,5", "1e6", "٣", "99999999999", "16,777,217", "1,000,000,000"])
 def test_what_is_no_such_number_is_refused_with_the_range(line):
     said = number_problem(line, 1, 1 << 24, "a number of tokens")

@@ -18,6 +18,7 @@ from rigtui.planning.constraints import Constraint
 from rigtui.planning.outcomes import GivenUp
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
+from rigtui.text import kilo
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ def add_plan_options(parser: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--use-case", metavar="U", help="chat, coding, long, benchmark, batch, embedding or one of your own (default: chat)"
     )
-    options.add_argument("--context", type=_number_or_auto, metavar="N|auto", help="tokens per request")
+    options.add_argument("--context", type=_context, metavar="N|auto", help="tokens per request, such as 65536 or 64k")
     options.add_argument("--parallel", type=_number_or_auto, metavar="N|auto", help="requests at the same time")
     options.add_argument("--kv-type", type=_kv_type, metavar="T[,T]", help="KV cache type, one for both or K,V (f16, q8_0, q4_0 …)")
     options.add_argument("--gpus", type=_words, metavar="ID[,ID…]", help="only these cards, in this order: number, UUID or name")
@@ -68,6 +69,13 @@ def _number(text: str) -> int:
     if not 0 < number < 1 << 31:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return number
+
+
+def _context(text: str) -> int | str:
+    try:
+        return kilo(text) or _number_or_auto(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of tokens such as 65536 or 64k nor auto") from None
 
 
 def _number_or_auto(text: str) -> int | str:

@@ -57,10 +57,10 @@ class PlanActions(CockpitBase):
         from rigtui.tui.screens.dialogs import LineScreen
 
         def wrong(line: str) -> str | None:
-            return typed.number_problem(line, 1, MOST_CONTEXT, "a number of tokens")
+            return typed.number_problem(line, 1, MOST_CONTEXT, "a number of tokens (65536 or 64k)")
 
         own = self.state.overrides.context
-        text = "Tokens per request. Empty: rigtui gives as much as fits, up to what the use case wants."
+        text = "Tokens per request, such as 64k. Empty: rigtui gives as much as fits, up to what the use case wants."
         self.app.push_screen(LineScreen("Context", text, str(own) if own else "", wrong), self._context_typed)
 
     def _context_typed(self, text: str | None) -> None:
