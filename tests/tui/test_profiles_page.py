@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
 from textual.widgets import Input, TextArea
 
 from rigtui.errors import RigtuiError, UsageError
+from rigtui.export.exported import FORMATS
 from rigtui.tui import export_file
 from rigtui.tui.plot_text import METRICS, plot
 from tui.fakes.models import MODELS, candidates, model
@@ -300,10 +302,13 @@ async def test_every_format_of_an_export_is_offered_and_one_that_cannot_be_writt
         await screen.press("x")
         await screen.until(lambda: "Export · models.conf" in screen.text() and "f shows sh" in screen.text())
         await screen.press("f")
-        await screen.until(lambda: "exec llama-server" in screen.text() and "f shows models.conf" in screen.text())
+        await screen.until(lambda: "exec llama-server" in screen.text() and "f shows llama-swap" in screen.text())
         await screen.press("w", "enter")
         await screen.until(lambda: "written to ~/rigtui.sh" in screen.told)
         assert world.exports["~/rigtui.sh"].startswith("#!/bin/sh")
+        for name, after in pairwise([*FORMATS, "models.conf"][2:]):
+            await screen.press("f")
+            await screen.until(lambda name=name, after=after: f"Export · {name}" in screen.text() and f"f shows {after}" in screen.text())
         await screen.press("escape", "escape", "x")
         await screen.until(lambda: "Export · models.conf" in screen.text())
         await screen.press("f")

@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError, UsageError
+from rigtui.export.exported import FORMATS
 from rigtui.intent.intent import Intent, Overrides
 from rigtui.intent.profiles import load
 from rigtui.planning.plan import Plan
@@ -94,13 +95,15 @@ def test_a_launch_of_a_model_without_a_profile_is_recorded_under_no_profile(here
     assert [request.name for request in asked] == [None]
 
 
-def test_the_export_is_a_section_of_models_conf_or_a_script(here):
+def test_the_export_is_written_in_every_format(here):
     found, rig = first_model(here), rig_of(here)
     intent = Intent(use_case=here.read_use_cases()[0])
-    conf, script = here.export(found, intent, here.derive(rig, found.model, intent, ()))
-    assert (conf.format, script.format) == ("models.conf", "sh")
-    assert script.text.startswith("#!/bin/sh\n") and found.model.path in script.text
-    text = conf.text
+    texts = here.export(found, intent, here.derive(rig, found.model, intent, ()))
+    assert [one.format for one in texts] == list(FORMATS)
+    assert not any(one.problem for one in texts)
+    assert all(found.model.path in one.text for one in texts if one.format not in ("models.conf", "compose"))
+    assert texts[1].text.startswith("#!/bin/sh\n")
+    text = texts[0].text
     assert re.search(r"^\[alpha-chat\]$", text, re.MULTILINE)
     assert re.search(r"^MODEL=alpha\.gguf$", text, re.MULTILINE) and re.search(r"^CTX_SIZE=8192$", text, re.MULTILINE)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 from rigtui.errors import RigtuiError
-from rigtui.export import models_conf, sh
+from rigtui.export import models_conf, writers
 from rigtui.export.conf_profiles import as_written
 from rigtui.export.exported import Exported
 from rigtui.intent.config import load_config
@@ -22,23 +23,34 @@ from rigtui.text import clean
 Say = Callable[[str], object]
 
 
-def exported(options: Options, names: Iterable[str], to: str, *, models_dir: str | None = None, tell: Say, say: Say | None = None) -> str:
+def exported(
+    options: Options,
+    names: Iterable[str],
+    to: str,
+    *,
+    models_dir: str | None = None,
+    tell: Say,
+    say: Say | None = None,
+    plan: Callable[[str], Exported] | None = None,
+) -> str:
     """The profiles called `names` in the format `to`.
 
     `models_dir` is the folder that paths in a models.conf are relative to. `tell` gets what the user should know of the profiles, `say`
-    is told where an engine has to be asked first. Raises RigtuiError and its kin, one sentence.
+    is told where an engine has to be asked first. `plan` is asked for plans in the place of `planned`, where one serves several formats.
+    Raises RigtuiError and its kin, one sentence.
     """
-    if to == "sh":
-        return sh.write([planned(options, name, say) for name in names])
+    plan = plan or partial(planned, options, say=say)
+    if to != "models.conf":
+        return writers.write(to, [plan(name) for name in names])
     dirs = directories(options.profiles_dir)
     entries: list[Exported] = []
     for name in names:
         profile = find(name, dirs).profile
         # What came from a models.conf and was not changed since goes back as it was, whether or not the model lies here.
-        entries.append(Exported(profile, None) if as_written(profile) else planned(options, name, say))
+        entries.append(Exported(profile, None) if as_written(profile) else plan(name))
     folder = None if models_dir is None else str(Path(models_dir).expanduser().absolute())
-    for profile, plan in entries:
-        _look_at_link(profile.name, Path(plan.model.path if plan else profile.model), folder, tell)
+    for profile, its in entries:
+        _look_at_link(profile.name, Path(its.model.path if its else profile.model), folder, tell)
     gpus = current_rig(options).gpus if any(entry.plan is not None for entry in entries) else ()
     return models_conf.write(entries, models_conf.ConfOptions(models_dir=folder, gpus=gpus))
 

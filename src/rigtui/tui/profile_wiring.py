@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,12 +106,15 @@ class LocalProfiles:
 
     def export(self, name: str) -> tuple[ExportText, ...]:
         """It in every format, with what the user should know of it as comments."""
-        from rigtui.export.profiles import exported
+        from rigtui.export.profiles import exported, planned
         from rigtui.tui.exporting import in_every_format
+
+        # One plan for all formats: they differ in words only.
+        plan = cache(partial(planned, self._args))
 
         def write(format_: str) -> str:
             told: list[str] = []
-            text = exported(self._args, [name], format_, tell=told.append)
+            text = exported(self._args, [name], format_, tell=told.append, plan=plan)
             return "".join(f"# {line}\n" for line in told) + text
 
         return in_every_format(write)

@@ -237,13 +237,13 @@ class Local:
 
     def export(self, candidate: LibraryEntry, intent: Intent, plan: Plan) -> tuple[ExportText, ...]:
         """The choices in every format; paths in a models.conf are relative to the model's folder."""
-        from rigtui.export import models_conf, sh
+        from rigtui.export import models_conf, writers
         from rigtui.export.exported import Exported
         from rigtui.tui.exporting import in_every_format
 
         entries = [Exported(profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref), plan)]
         options = models_conf.ConfOptions(gpus=self.gpus())
-        return in_every_format(lambda name: sh.write(entries) if name == "sh" else models_conf.write(entries, options))
+        return in_every_format(lambda name: models_conf.write(entries, options) if name == "models.conf" else writers.write(name, entries))
 
 
 def difference(shown: Plan, launched: Plan) -> str:

@@ -124,4 +124,5 @@ class FakeProfiles:
         return None
 
     def export(self, name: str) -> tuple[ExportText, ...]:
-        return in_every_format({"models.conf": f"[{name}]\nMODEL=model.gguf\n", "sh": f"#!/bin/sh\n# {name}\nexec llama-server\n"}.get)
+        texts = {"models.conf": f"[{name}]\nMODEL=model.gguf\n", "sh": f"#!/bin/sh\n# {name}\nexec llama-server\n"}
+        return in_every_format(lambda one: texts.get(one, f"# {name} for {one}\n"))
