@@ -20,7 +20,7 @@ ODD = ("--json", '{"a": "$HOME ${x} `x` \'y\'"}', "--note", "#1", "", "two  blan
 
 def entry(*args: str, name: str = "my coder", path: str = "/models/glm/GLM-Q8_0.gguf", **more: object) -> Exported:
     """A profile whose plan for two cards ends with `args`."""
-    return Exported(Profile(name=name, model=path), plan(*args, devices=BOTH, path=path, **more))
+    return Exported(Profile(name=name, model=path), plan(*args, path=path, **({"devices": BOTH} | more)))
 
 
 def vllm(*args: str, path: str = "/models/qwen", **more: object) -> Plan:

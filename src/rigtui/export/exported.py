@@ -7,7 +7,12 @@ from typing import NamedTuple
 from rigtui.intent.profile import Profile
 from rigtui.planning.plan import Plan
 
-FORMATS = {"models.conf": "models.conf", "sh": "rigtui.sh", "llama-swap": "llama-swap.yaml"}
+FORMATS = {
+    "models.conf": "models.conf",
+    "sh": "rigtui.sh",
+    "llama-swap": "llama-swap.yaml",
+    "llama-preset": "llama-preset.ini",
+}
 """Format -> what such a file is usually called."""
 
 

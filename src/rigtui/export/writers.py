@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rigtui.export import llama_swap, sh
+from rigtui.export import llama_preset, llama_swap, sh
 from rigtui.export.exported import Exported
 
-_WRITERS: dict[str, Callable[[Sequence[Exported]], str]] = {"sh": sh.write, "llama-swap": llama_swap.write}
+_WRITERS: dict[str, Callable[[Sequence[Exported]], str]] = {
+    "sh": sh.write,
+    "llama-swap": llama_swap.write,
+    "llama-preset": llama_preset.write,
+}
 
 
 def write(to: str, entries: Sequence[Exported]) -> str:
