@@ -12,6 +12,7 @@ FORMATS = {
     "sh": "rigtui.sh",
     "llama-swap": "llama-swap.yaml",
     "llama-preset": "llama-preset.ini",
+    "systemd": "rigtui.service",
 }
 """Format -> what such a file is usually called."""
 

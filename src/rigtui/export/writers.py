@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rigtui.export import llama_preset, llama_swap, sh
+from rigtui.export import llama_preset, llama_swap, sh, systemd
 from rigtui.export.exported import Exported
 
 _WRITERS: dict[str, Callable[[Sequence[Exported]], str]] = {
     "sh": sh.write,
     "llama-swap": llama_swap.write,
     "llama-preset": llama_preset.write,
+    "systemd": systemd.write,
 }
 
 
