@@ -96,17 +96,32 @@ async def test_it_follows_and_finds_why_it_failed_at_the_smallest_size(cockpit):
     world = failed_world()
     async with cockpit(world, size=(80, 24)) as screen:
         await opened(screen)
-        assert "following" in screen.text()
+        assert "· ended" in screen.text() and "following" not in screen.text()
         world.lines.append(LogLine("newest of all"))
         await screen.until(lambda: "newest of all" in screen.text())
         await screen.press("e")
-        await screen.until(lambda: "paused at 201 of 203" in screen.text())
+        await screen.until(lambda: "ended, at 201 of 203" in screen.text())
         assert FAILURE in screen.part("#log-line")
         await screen.press("y")
         assert screen.app.clipboard.endswith(FAILURE)
         await screen.press("end")
-        await screen.until(lambda: "following" in screen.text())
+        await screen.until(lambda: "ended, at" not in screen.text())
+        assert "following" not in screen.text()
         assert max(map(len, screen.text().splitlines())) <= 80
+
+
+async def test_it_follows_a_run_until_that_ends(cockpit):
+    world = failed_world()
+    world.runs = (run_state("a", "ready"),)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        assert "following" in screen.text()
+        await screen.press("up")
+        await screen.until(lambda: "paused at 201 of 202" in screen.text())
+        await screen.press("end")
+        await screen.until(lambda: "following" in screen.text())
+        world.runs = (run_state("a", "stopped"),)
+        await screen.until(lambda: "· ended" in screen.text() and "following" not in screen.text())
 
 
 async def test_the_key_to_what_explains_a_failure_says_where_nothing_does(cockpit):
@@ -129,7 +144,7 @@ async def test_it_is_searched_filtered_and_cut_to_a_level(cockpit):
         await screen.press("escape")
         await screen.until(lambda: "only “" not in screen.text())
         await screen.press("slash", *"layer 7"[:5], "space", "7", "enter")
-        await screen.until(lambda: "paused" in screen.text() and "layer 7" in screen.part("#log-line"))
+        await screen.until(lambda: "ended, at" in screen.text() and "layer 7" in screen.part("#log-line"))
         first = screen.part("#log-line")
         await screen.press("n")
         await screen.until(lambda: screen.part("#log-line") != first)
@@ -157,6 +172,6 @@ async def test_the_mouse_moves_the_cursor_and_foreign_text_is_data(cockpit):
         await opened(screen)
         await screen.until(lambda: "[red]not red[/] [/x]" in screen.text())
         await screen.pilot.click("#log-view", offset=(10, 3))
-        await screen.until(lambda: "paused" in screen.text())
+        await screen.until(lambda: "ended, at" in screen.text())
         assert not screen.app.screen.query_one(Input).display
         assert not screen.app.screen.max_scroll_x and not screen.app.screen.max_scroll_y

@@ -216,7 +216,7 @@ async def test_the_page_of_the_log_at_the_line_that_explains(cockpit, tmp_path, 
     async with cockpit(world, size=SIZES[size]) as screen:
         await opened(screen)
         await screen.press("e")
-        await screen.until(lambda: "paused" in screen.text())
+        await screen.until(lambda: "ended, at" in screen.text())
         compare(screen.app.export_screenshot(title="rigtui"), f"log-{size}", tmp_path)
 
 

@@ -40,9 +40,11 @@ def nothing_text(book: LogBook, keys: Keys) -> str:
     return f"none of {counted(book.total, 'line')} is shown: only {' and '.join(hides)}"
 
 
-def log_title(name: str, book: LogBook) -> str:
-    """What the log shows: whose it is, how much, and whether it moves."""
-    parts = [f"Log of {name}", "following" if book.following else f"paused at {book.cursor + 1:,} of {len(book):,}"]
+def log_title(name: str, book: LogBook, *, live: bool) -> str:
+    """What the log shows: whose it is, how much, and whether it moves; that of a run that is not `live` does not."""
+    at = f"at {book.cursor + 1:,} of {len(book):,}"
+    moving, ended = "following" if book.following else f"paused {at}", "ended" if book.following else f"ended, {at}"
+    parts = [f"Log of {name}", moving if live else ended]
     if book.least is not None:
         parts.append(LEVEL_WORDS[book.least])
     if book.filter:

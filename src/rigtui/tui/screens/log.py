@@ -69,9 +69,9 @@ class LogPage(Page):
     def show(self, state: Cockpit) -> None:
         """What became of the run."""
         run = next((run for run in state.runs if run.run == self._shown_run.run), self._shown_run)
-        if run.failure != self._shown_run.failure or run.attempts != self._shown_run.attempts:
-            self._shown_run = run
-            self.show_hints()
+        shown, self._shown_run = self._shown_run, run
+        if (run.failure, run.attempts, run.live) != (shown.failure, shown.attempts, shown.live):
+            self._draw()
 
     @on(LinesRead)
     def _lines_read(self, event: LinesRead) -> None:
@@ -81,7 +81,7 @@ class LogPage(Page):
     @on(LogView.Moved)
     def _draw(self) -> None:
         view = self.query_one(LogView)
-        title = log_title(run_name(self._shown_run), self._book)
+        title = log_title(run_name(self._shown_run), self._book, live=self._shown_run.live)
         if title != self._title:
             self._title = title
             view.border_title = literal(title)
