@@ -10,10 +10,12 @@ import pytest
 from msgspec.structs import replace
 
 from rigtui.errors import RigtuiError
-from rigtui.runs import results
+from rigtui.planning.outcomes import Trial
+from rigtui.runs import identity, memory, results
 from rigtui.runs.results import (
     AttemptResult,
     ResultDevice,
+    ResultGpu,
     RunResult,
     load_results,
     mark_forgotten,
@@ -69,6 +71,18 @@ def test_a_damaged_file_is_kept_aside_and_nothing_is_lost(damage: str) -> None:
     assert "coder.toml.damaged-1" in warning
     assert path.with_name("coder.toml.damaged-1").read_text() == damage
     assert [r.run for r in load_results("coder")] == ["a"]
+
+
+def test_a_model_is_known_by_all_names_its_runs_were_kept_under_on_the_cards_that_are_here() -> None:
+    card = replace(a_result("a"), fingerprint="f", node=identity.node(), gpus=(ResultGpu(uuid="GPU-1", name="A"),))
+    record("tiny", replace(card, run="other cards", started="2026-03-01T09:00:00Z", gpus=(ResultGpu(uuid="GPU-2", name="B"),)))
+    record("tiny", replace(card, run="plain", profile=None))
+    record("coder", replace(card, run="named", started="2026-03-02T10:00:00Z"))
+    record("coder", replace(card, run="other model", fingerprint="g"))
+    record("coder", replace(card, run="other machine", node="elsewhere"))
+    record("coder", replace(card, run="trial", trial=Trial(tuning="t")))
+    assert [run.run for run in memory.of_model("f")] == ["plain", "named"]
+    assert memory.of_model("") == memory.of_model("never run") == ()
 
 
 def test_what_a_newer_rigtui_wrote_survives_an_append() -> None:

@@ -327,6 +327,30 @@ async def test_a_profile_that_never_ran_says_what_is_missing_or_what_to_press(co
         await screen.until(lambda: "get it with: hf download ggml-org/gpt-oss-120b-GGUF" in screen.part("#results"))
 
 
+async def test_a_profile_saved_from_a_run_shows_what_its_model_measured(cockpit):
+    world = World(two_cards())
+    world.profiles.of_models["writer"] = (result("2026-03-02T08:00:00Z", "llama-server b6500 (CUDA)", 41.5),)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("down")
+        await screen.until(lambda: "41.5" in screen.part("#results"))
+        assert "It never ran under this name. What runs of its model measured here:" in screen.part("#results")
+        assert "loads it" not in screen.part("#results")
+        await screen.press("v")
+        await screen.until(lambda: "decode, tok/s, by run and build" in screen.part("#results"))
+
+
+async def test_a_run_that_was_killed_after_it_was_measured_keeps_its_figures(cockpit):
+    world = World(two_cards())
+    world.profiles.measured["coder"] = (result("2026-03-01T19:20:21Z", "llama-server b6500 (CUDA)", 38.2, failure="killed"),)
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.until(lambda: "failed: killed" in screen.part("#results"))
+        assert "38.2" in screen.part("#results") and "1,204" in screen.part("#results")
+        await screen.press("v")
+        await screen.until(lambda: "█" in screen.part("#results"))
+
+
 def test_a_file_of_an_export_is_not_replaced_unasked(home):
     assert export_file.write("~/a/models.conf", "[x]\n", False) == f"{home / 'a' / 'models.conf'}, in the new folder {home / 'a'}"
     script = home / "a" / "run.sh"

@@ -20,7 +20,7 @@ from rigtui.planning import given_up
 from rigtui.planning.choose import choose, different, engine_for, ranked
 from rigtui.planning.constraints import Constraint
 from rigtui.planning.lessons import Lessons, learn
-from rigtui.planning.outcomes import GivenUp, RunResult
+from rigtui.planning.outcomes import GivenUp, RunResult, cards_of
 from rigtui.planning.plan import Plan
 from rigtui.planning.regression import regressions
 from rigtui.planning.remembered import with_constraints
@@ -77,6 +77,13 @@ def _read(path: Path) -> tuple[RunResult, ...]:
 def worse(run: RunResult) -> tuple[str, ...]:
     """What got worse with a run's build against the build before, one sentence each."""
     return regressions(run, lessons().runs)
+
+
+def of_model(fingerprint: str) -> tuple[RunResult, ...]:
+    """What runs of one model measured on this machine's cards as the last of them had them, whatever name they were kept under."""
+    here = identity.node()
+    found = [run for run in lessons().runs if fingerprint and (run.fingerprint, run.node) == (fingerprint, here) and run.trial is None]
+    return tuple(run for run in found if cards_of(run) == cards_of(found[-1]))
 
 
 def derive(

@@ -251,11 +251,11 @@ class ProfilesRead(Message):
 
 
 class ResultsRead(Message):
-    """What the runs of a profile measured, or why that cannot be read."""
+    """What the runs of a profile measured, where there are none what `others` of its model did, or why that cannot be read."""
 
-    def __init__(self, name: str, results: tuple[RunResult, ...], problem: str = "") -> None:
+    def __init__(self, name: str, results: tuple[RunResult, ...], others: tuple[RunResult, ...] = (), problem: str = "") -> None:
         super().__init__()
-        self.name, self.results, self.problem = name, results, problem
+        self.name, self.results, self.others, self.problem = name, results, others, problem
 
 
 class ProfileLoaded(Message):

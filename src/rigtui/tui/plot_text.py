@@ -59,10 +59,15 @@ class Column(Struct, frozen=True):
     color: str = "$primary"
 
 
+def served(attempt: AttemptResult) -> bool:
+    """Whether it came to be measured, however it ended."""
+    return attempt.failure is None or attempt.decode_tok_s is not None
+
+
 def plot(results: Sequence[RunResult], metric: Metric, width: int, height: int) -> list[Content]:
     """What the runs of a profile measured; each build is named below its first run."""
     lasts = [(run.attempt[-1], build_name(run.build)) for run in results if run.attempt]
-    columns = [Column(None if last.failure else metric.value(last), build) for last, build in lasts]
+    columns = [Column(metric.value(last) if served(last) else None, build) for last, build in lasts]
     return chart(f"{metric.name}, by run and build", columns, width, height, digits=metric.digits)
 
 

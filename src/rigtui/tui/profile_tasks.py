@@ -23,9 +23,10 @@ def read(store: ProfileStore, post: Post) -> None:
 def results(store: ProfileStore, post: Post, name: str) -> None:
     """What the runs of one measured."""
     try:
-        post(ResultsRead(name, store.results(name)))
+        own = store.results(name)
+        post(ResultsRead(name, own, () if own else store.model_results(name)))
     except RigtuiError as error:
-        post(ResultsRead(name, (), str(error)))
+        post(ResultsRead(name, (), (), str(error)))
 
 
 def load(store: ProfileStore, post: Post, name: str) -> None:

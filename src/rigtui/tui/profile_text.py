@@ -11,7 +11,7 @@ from textual.content import Content
 from rigtui.planning.lesson_text import lesson_of
 from rigtui.planning.regression import regressions
 from rigtui.text import GIB, clean
-from rigtui.tui.plot_text import build_name
+from rigtui.tui.plot_text import build_name, served
 from rigtui.tui.rows import joined, lines_of, middle, padded, wrapped
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def _plain(value: object) -> str:
     return str(value)
 
 
-def not_measured(row: ProfileRow, keys: Keys, width: int) -> list[Content]:
-    """Why there are no results, and what brings some."""
+def not_measured(row: ProfileRow, keys: Keys, width: int, *, others: bool = False) -> list[Content]:
+    """Why there are no results, and what brings some; `others`: those of other runs of its model follow."""
+    if others:
+        return wrapped("It never ran under this name. What runs of its model measured here:", width, "$foreground-muted")
     if row.model_state != "here":
         return wrapped(f"It never ran here: {clean(row.missing) or 'its model is not here'}", width, "$foreground-muted")
     load, launch = keys.shown("profiles.load"), keys.shown("engine.launch")
@@ -89,11 +91,13 @@ def _result_line(result: RunResult, width: int) -> Content:
         return Content.assemble(start, (clean(result.outcome), "$warning"))
     kv_type = "/".join(dict.fromkeys(attempt.kv_type))
     what = f"{attempt.context_per_slot:>7,} {padded(middle(clean(kv_type), 6), 6)} "
-    if attempt.failure is not None:
-        return Content.assemble(start, what, (f"failed: {clean(attempt.failure)}", "$error"))
+    failed = f"failed: {clean(attempt.failure)}" if attempt.failure is not None else ""
+    if failed and not served(attempt):
+        return Content.assemble(start, what, (failed, "$error"))
     speeds = f"{_number(attempt.decode_tok_s, 6, 1)} {_number(attempt.prefill_tok_s, 7, 0)} {_number(attempt.ttft_s, 5, 2)}"
-    line = Content.assemble(start, (what, "$foreground-muted"), (speeds, "bold"), "  ")
-    return Content.assemble(line, _peaks(attempt, width - line.cell_length))
+    line = Content.assemble(start, (what, "$foreground-muted"), (speeds, "bold"), "  ", (f"{failed}  " if failed else "", "$error"))
+    peaks = _peaks(attempt, width - line.cell_length)
+    return line if failed and len(peaks) > width - line.cell_length else Content.assemble(line, peaks)
 
 
 def _number(value: float | None, width: int, digits: int) -> str:

@@ -9,12 +9,15 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rigtui.errors import RigtuiError
 from rigtui.models.library import LibraryEntry
 from rigtui.runs.results import RunResult, move_results, results_of_profile
 from rigtui.tui.services import LoadedProfile, ProfileRow, Tuner
 
 if TYPE_CHECKING:
     from rigtui.intent.intent import Intent
+    from rigtui.intent.profile import Profile
+    from rigtui.models.model import Model
     from rigtui.tui.exporting import ExportText
 
 
@@ -47,16 +50,30 @@ class LocalProfiles:
         """What its runs measured."""
         return tuple(results_of_profile(name))
 
-    def load(self, name: str) -> LoadedProfile:
-        """Its model and what it asks for."""
+    def model_results(self, name: str) -> tuple[RunResult, ...]:
+        """What other runs of its model measured; nothing where that is not here."""
+        from rigtui.runs import memory
+
+        try:
+            return memory.of_model(self._model(name)[1].fingerprint)
+        except RigtuiError:
+            return ()
+
+    def _model(self, name: str) -> tuple[Profile, Model]:
+        """A profile and its model, which has to be here."""
         from rigtui.intent.config import load_config
         from rigtui.intent.profiles import find
-        from rigtui.intent.use_cases import load_use_cases
         from rigtui.models.resolve import resolve
 
         profile = find(name, self._dirs()).profile
+        return profile, resolve(profile.model, load_config().models.folders)
+
+    def load(self, name: str) -> LoadedProfile:
+        """Its model and what it asks for."""
+        from rigtui.intent.use_cases import load_use_cases
+
+        profile, model = self._model(name)
         intent: Intent = profile.intent(load_use_cases())
-        model = resolve(profile.model, load_config().models.folders)
         ref = profile.model if profile.model.startswith(("hf:", "ollama:")) else model.path
         entry = LibraryEntry(ref=ref, name=model.name, source="profile", path=model.path, size_bytes=model.weights_bytes, model=model)
         return LoadedProfile(entry, intent)

@@ -67,6 +67,10 @@ class ShownProfiles:
         """What its runs measured."""
         return self._store.results(name)
 
+    def model_results(self, name: str) -> tuple[RunResult, ...]:
+        """What other runs of its model measured."""
+        return self._store.model_results(name)
+
     def load(self, name: str) -> LoadedProfile:
         """Its model and what it asks for."""
         return self._store.load(name)

@@ -147,6 +147,9 @@ class ProfileStore(Protocol):
     def results(self, name: str) -> tuple[RunResult, ...]:
         """What the runs of a profile measured, oldest first."""
 
+    def model_results(self, name: str) -> tuple[RunResult, ...]:
+        """What other runs of a profile's model measured here, oldest first."""
+
     def load(self, name: str) -> LoadedProfile:
         """Resolve a profile; its model has to be here."""
 

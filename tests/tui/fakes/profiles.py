@@ -67,6 +67,7 @@ class FakeProfiles:
                 result("2026-03-01T19:20:21Z", "llama-server b6500 (CUDA)", 38.2),
             )
         }
+        self.of_models: dict[str, tuple[RunResult, ...]] = {}
         self.removed: list[str] = []
         self.written: list[tuple[str, str]] = []
         self.tuned = FakeTuner()
@@ -93,6 +94,9 @@ class FakeProfiles:
 
     def results(self, name: str) -> tuple[RunResult, ...]:
         return self.measured.get(name, ())
+
+    def model_results(self, name: str) -> tuple[RunResult, ...]:
+        return self.of_models.get(name, ())
 
     def load(self, name: str) -> LoadedProfile:
         profile = self.stored[name]

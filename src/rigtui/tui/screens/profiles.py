@@ -30,7 +30,6 @@ from rigtui.tui.screens.export import ExportScreen
 from rigtui.tui.screens.page import Page
 
 if TYPE_CHECKING:
-    from rigtui.runs.results import RunResult
     from rigtui.tui.services import LoadedProfile, ProfileRow, Services
 
 NEED_THE_MODEL = ("profiles.load", "profiles.export", "profiles.tune")
@@ -52,7 +51,7 @@ class ProfilesPage(Page):
         self._rows: tuple[ProfileRow, ...] = ()
         self._removed: list[str] = []
         self._wanted: str | None = None
-        self._results: dict[str, tuple[tuple[RunResult, ...], str]] = {}
+        self._results: dict[str, ResultsRead] = {}
 
     def parts(self) -> ComposeResult:
         """List, and what belongs to the profile under the cursor."""
@@ -127,25 +126,28 @@ class ProfilesPage(Page):
         if row is not None:
             name, width = row.profile.name, max(20, self.size.width - 6)
             if name not in self._results:
-                self._results[name] = ((), "")
+                self._results[name] = ResultsRead(name, ())
                 self._do(tasks.results, name)
             self.query_one("#profile").border_title = literal(clean(name))
             self.query_one("#profile-text", Static).update(Content("\n").join(about_profile(row, width)))
-            found, problem = self._results[name]
-            lines = wrapped(clean(problem), width, "$error") if problem else self._measured(row, found, width)
+            read = self._results[name]
+            lines = wrapped(clean(read.problem), width, "$error") if read.problem else self._measured(row, read, width)
             self.query_one("#results-text", Static).update(Content("\n").join(lines))
         self.show_hints()
 
-    def _measured(self, row: ProfileRow, found: tuple[RunResult, ...], width: int) -> list[Content]:
+    def _measured(self, row: ProfileRow, read: ResultsRead, width: int) -> list[Content]:
+        found, said = read.results, []
         if not found:
-            return not_measured(row, keys_of(self), width)
-        if self._plotted is None:
-            return results_table(found, width)
-        return plot(found, METRICS[self._plotted], width, self.query_one("#results").scrollable_content_region.height)
+            found = read.others
+            said = not_measured(row, keys_of(self), width, others=bool(found))
+        if not found or self._plotted is None:
+            return [*said, *(results_table(found, width) if found else ())]
+        height = self.query_one("#results").scrollable_content_region.height - len(said)
+        return [*said, *plot(found, METRICS[self._plotted], width, height)]
 
     @on(ResultsRead)
     def _results_read(self, event: ResultsRead) -> None:
-        self._results[event.name] = (event.results, event.problem)
+        self._results[event.name] = event
         self._show_details()
 
     def useful(self) -> tuple[str, ...]:
@@ -155,7 +157,8 @@ class ProfilesPage(Page):
         if row is not None and row.profile.name not in self._removed:
             found += [one for one in NEED_THE_MODEL if row.model_state == "here" and not (one == "profiles.tune" and self._store.untunable)]
             found += ["profiles.duplicate", "profiles.edit", "profiles.edit_outside"]
-            found += ["profiles.plot"] if self._results.get(row.profile.name, ((), ""))[0] else []
+            read = self._results.get(row.profile.name)
+            found += ["profiles.plot"] if read is not None and (read.results or read.others) else []
             found += [] if row.shipped else ["profiles.rename", "profiles.remove"]
         return tuple(found)
 
