@@ -13,7 +13,7 @@ import pytest
 from export.plans import BOTH, DESK, plan
 from rigtui.cli.main import main
 from rigtui.export import profiles
-from rigtui.export.exported import Exported
+from rigtui.export.exported import FORMATS, Exported
 from rigtui.intent.profiles import Profile, directories, find, save
 from rigtui.options import Options
 from rigtui.rig.rig import Rig
@@ -111,6 +111,18 @@ def test_export_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("planned")
+@pytest.mark.parametrize("format_", FORMATS)
+def test_every_format_is_written_or_refused_whole(format_: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(Profile(name="coder", model="/models/glm/GLM-Q8_0.gguf"), directories()[0])
+    assert main(["export", "coder", "--to", format_]) == 0
+    assert "GLM-Q8_0.gguf" in capsys.readouterr().out
+    both, file = ["export", "coder", "coder", "--to", format_], tmp_path / "file"
+    assert main([*both, "-o", str(file)]) == 1
+    assert "coder" in capsys.readouterr().err
+    assert not file.exists()
+
+
 def test_links_that_lead_nowhere_in_the_container_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = tmp_path / "models"
     models.mkdir()
@@ -129,14 +141,14 @@ def test_links_that_lead_nowhere_in_the_container_are_named(tmp_path: Path, caps
     assert "name a folder that holds both with --models-dir" in said.err
 
 
-@pytest.mark.parametrize("format_", ["compose", "xml"])
+@pytest.mark.parametrize("format_", ["yaml", "xml"])
 def test_a_format_that_is_not_written_is_one_sentence_with_those_that_are(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["export", "glm-flash-q4", "--to", format_])
     assert caught.value.code == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert format_ in said
-    assert "choose from 'models.conf', 'sh'" in said
+    assert all(f"'{known}'" in said for known in FORMATS)
 
 
 def test_an_export_of_what_is_no_profile_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", required=True, choices=FORMATS, help="the format")
     parser.add_argument("-o", "--output", metavar="FILE", help="write here instead of standard output")
     parser.add_argument(
-        "--models-dir", metavar="DIR", help="models.conf: the folder that MODEL is relative to (default: the one all models lie in)"
+        "--models-dir", metavar="DIR", help="models.conf, compose: the folder that the container sees (default: the one the models lie in)"
     )
 
 

@@ -13,6 +13,7 @@ FORMATS = {
     "llama-swap": "llama-swap.yaml",
     "llama-preset": "llama-preset.ini",
     "systemd": "rigtui.service",
+    "compose": "compose.yaml",
 }
 """Format -> what such a file is usually called."""
 

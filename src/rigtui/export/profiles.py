@@ -35,13 +35,14 @@ def exported(
 ) -> str:
     """The profiles called `names` in the format `to`.
 
-    `models_dir` is the folder that paths in a models.conf are relative to. `tell` gets what the user should know of the profiles, `say`
-    is told where an engine has to be asked first. `plan` is asked for plans in the place of `planned`, where one serves several formats.
+    `models_dir` is the folder that a container sees; paths in a models.conf are relative to it. `tell` gets what the user should know of
+    the profiles, `say` is told where an engine has to be asked first. `plan` is asked for plans in the place of `planned`, where one
+    serves several formats.
     Raises RigtuiError and its kin, one sentence.
     """
     plan = plan or partial(planned, options, say=say)
     if to != "models.conf":
-        return writers.write(to, [plan(name) for name in names])
+        return writers.write(to, [plan(name) for name in names], models_dir)
     dirs = directories(options.profiles_dir)
     entries: list[Exported] = []
     for name in names:

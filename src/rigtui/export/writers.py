@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from rigtui.export import llama_preset, llama_swap, sh, systemd
+from rigtui.export import compose, llama_preset, llama_swap, sh, systemd
 from rigtui.export.exported import Exported
+from rigtui.export.mounts import mount_of
 
 _WRITERS: dict[str, Callable[[Sequence[Exported]], str]] = {
     "sh": sh.write,
@@ -15,6 +17,11 @@ _WRITERS: dict[str, Callable[[Sequence[Exported]], str]] = {
 }
 
 
-def write(to: str, entries: Sequence[Exported]) -> str:
-    """Profiles that have plans in any format but models.conf, which needs the rig as well. Raises RigtuiError."""
+def write(to: str, entries: Sequence[Exported], models_dir: str | None = None) -> str:
+    """Profiles that have plans in any format but models.conf, which needs the rig as well.
+
+    `models_dir` is the folder that containers see; None: that of each model. Raises RigtuiError.
+    """
+    if to == "compose":
+        return compose.write(entries, partial(mount_of, models_dir=models_dir))
     return _WRITERS[to](entries)
