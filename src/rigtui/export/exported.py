@@ -14,6 +14,7 @@ FORMATS = {
     "llama-preset": "llama-preset.ini",
     "systemd": "rigtui.service",
     "compose": "compose.yaml",
+    "modelfile": "Modelfile",
 }
 """Format -> what such a file is usually called."""
 

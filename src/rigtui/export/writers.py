@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rigtui.export import compose, llama_preset, llama_swap, sh, systemd
+from rigtui.export import compose, llama_preset, llama_swap, modelfile, sh, systemd
 from rigtui.export.exported import Exported
 from rigtui.export.mounts import mount_of
 
@@ -14,6 +14,7 @@ _WRITERS: dict[str, Callable[[Sequence[Exported]], str]] = {
     "llama-swap": llama_swap.write,
     "llama-preset": llama_preset.write,
     "systemd": systemd.write,
+    "modelfile": modelfile.write,
 }
 
 
