@@ -56,6 +56,32 @@ async def test_loading_one_makes_its_model_use_case_and_settings_the_choices(coc
         assert screen.world.launched[0][1].profile == "coder"
 
 
+async def test_the_profile_that_was_loaded_is_named_and_that_something_was_changed(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        assert "profile" not in screen.part("#plan")
+        await opened(screen)
+        await screen.press("enter")
+        await screen.until(lambda: "Plan · profile coder · > more" in screen.part("#plan"))
+        await screen.press("k")
+        await screen.until(lambda: "Plan · profile coder, changed · > more" in screen.part("#plan"))
+        await screen.press("r")
+        await screen.until(lambda: "Plan · profile coder · > more" in screen.part("#plan"))
+        await screen.press("down")
+        await screen.until(lambda: "Plan · > more" in screen.part("#plan"))
+
+
+async def test_a_long_name_of_a_profile_leaves_the_plans_title_whole(cockpit):
+    world = World(two_cards())
+    world.profiles.stored = {name: replace(world.profiles.stored["coder"], name=name) for name in ["[bold]" + "long" * 20]}
+    async with cockpit(world, size=(80, 24)) as screen:
+        await screen.press("P")
+        await screen.until(lambda: "longlong" in screen.text())
+        await screen.press("enter")
+        await screen.until(lambda: "Plan · profile [bold]" in screen.part("#plan"))
+        await screen.press("k")
+        await screen.until(lambda: ", changed · > more" in screen.part("#plan"))
+
+
 async def test_a_model_outside_the_folders_comes_along_and_stays(cockpit):
     far = model("far-away-7B-Q8_0", 7.0, "llama", "Q8_0", 8192)
     world = World(two_cards())

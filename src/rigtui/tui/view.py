@@ -96,6 +96,12 @@ def basis(state: Cockpit) -> str:
     return state.plan.basis
 
 
+def profile_of(state: Cockpit) -> tuple[str, bool]:
+    """The profile that was loaded or saved last, as long as its model is chosen, and whether anything was changed since; empty: none."""
+    name, choice = state.saved or ("", None)
+    return (clean(name), choice != state.choice) if choice is not None and choice[0] == state.selected else ("", False)
+
+
 def models_subtitle(state: Cockpit) -> str:
     """How many models there are, or how the search goes."""
     if state.scanning:

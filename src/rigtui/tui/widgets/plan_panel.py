@@ -13,7 +13,8 @@ from rigtui.planning.plan import Plan
 from rigtui.tui.bindings import keys_of
 from rigtui.tui.guide import guide
 from rigtui.tui.plan_text import Marks, plan_lines
-from rigtui.tui.view import basis
+from rigtui.tui.rows import literal, middle
+from rigtui.tui.view import basis, profile_of
 
 if TYPE_CHECKING:
     from rigtui.rig.rig import Rig
@@ -27,13 +28,14 @@ class PlanPanel(VerticalScroll):
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
-        self.border_title = "Plan"
+        self.border_title = self._titled = "Plan"
         self._shown: tuple[object, ...] | None = None
         self._lines = 0
         self._of: tuple[object, ...] = ()
         self._what: Plan | Cockpit | None = None
         self._rig: Rig | None = None
         self._marks = Marks()
+        self._profile: tuple[str, bool] = ("", False)
 
     def compose(self) -> ComposeResult:
         """One text."""
@@ -49,6 +51,7 @@ class PlanPanel(VerticalScroll):
             self.scroll_home(animate=False)
         self._what, self._rig = state.plan or state, state.rig
         self._marks = Marks(context=own.context, kv_type=own.kv_type is not None, basis=basis(state))
+        self._profile = profile_of(state)
         self._draw()
 
     def on_resize(self) -> None:
@@ -71,12 +74,17 @@ class PlanPanel(VerticalScroll):
         self._title()
 
     def _title(self) -> None:
-        """Which key shows more, where there is more."""
+        """Whose the choices are, and which key shows more, where there is more."""
         more, keys = self._lines - self.scrollable_content_region.height, keys_of(self)
         onward = f"{keys.shown('plan.scroll')} more" if self.scroll_y < more else f"{keys.shown('plan.scroll_back')} back"
         title = f"Plan · {onward}" if more > 0 else "Plan"
-        if title != self.border_title:
-            self.border_title = title
+        name, changed = self._profile
+        if name:
+            before, after = "Plan · profile ", f"{', changed' if changed else ''}{title.removeprefix('Plan')}"
+            title = literal(f"{before}{middle(name, max(8, self.size.width - len(before + after) - 4))}{after}")
+        # What it was set to, not what it is read as: where a name has brackets these differ.
+        if title != self._titled:
+            self.border_title = self._titled = title
 
     def read_on(self, step: int) -> None:
         """A screenful on, or back, with a line of the one before."""
