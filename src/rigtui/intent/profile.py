@@ -69,22 +69,22 @@ class Profile(Struct, frozen=True, kw_only=True):
             use_case = choose(self.use_case, use_cases)
         except UsageError as error:
             raise UsageError(f"profile {clean(self.name)}: {error}") from error
+        return Intent(use_case=use_case, engine=self.engine, profile=self.name, overrides=self.own)
+
+    @property
+    def own(self) -> Overrides:
+        """What the user set, in one spelling."""
         wanted = self.overrides
         kv_type, target = wanted.kv_type, wanted.fit_target_mib
-        return Intent(
-            use_case=use_case,
-            engine=self.engine,
-            profile=self.name,
-            overrides=Overrides(
-                context=None if wanted.context == "auto" else wanted.context,
-                parallel=None if wanted.parallel == "auto" else wanted.parallel,
-                kv_type=(kv_type, kv_type) if isinstance(kv_type, str) else kv_type,
-                gpus=None if wanted.gpus is None else tuple(str(gpu) for gpu in wanted.gpus),
-                fit_target_mib=(target,) if isinstance(target, int) else target,
-                ubatch=wanted.ubatch,
-                engine_args=wanted.engine_args,
-                env=dict(wanted.env),
-            ),
+        return Overrides(
+            context=None if wanted.context == "auto" else wanted.context,
+            parallel=None if wanted.parallel == "auto" else wanted.parallel,
+            kv_type=(kv_type, kv_type) if isinstance(kv_type, str) else kv_type,
+            gpus=None if wanted.gpus is None else tuple(str(gpu) for gpu in wanted.gpus),
+            fit_target_mib=(target,) if isinstance(target, int) else target,
+            ubatch=wanted.ubatch,
+            engine_args=wanted.engine_args,
+            env=dict(wanted.env),
         )
 
 

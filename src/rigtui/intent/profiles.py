@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from rigtui.errors import ExistsError, RigtuiError, UsageError
-from rigtui.files import locked, read_toml, write_atomic
+from rigtui.files import locked, read_text, read_toml, write_atomic
 from rigtui.intent.profile import Profile, ProfileOverrides, check, dump, parse, parse_text
 from rigtui.paths import config_dir, shipped
 from rigtui.text import clean, nearest, slug
@@ -73,18 +73,22 @@ def file_of(name: str, directory: Path) -> Path:
 
 
 def save(profile: Profile, directory: Path, *, overwrite: bool = False) -> Path:
-    """Store `profile` in `directory` and return its file. One that takes the place of another and says nothing of itself keeps what that
-    one's description said: only settings are chosen on a screen or found by a tuning.
+    """Store `profile` in `directory` and return its file. One that takes the place of another keeps that one's comments, and, where it says
+    nothing of itself, what the description said: only settings are chosen on a screen or found by a tuning.
 
     Raises UsageError when it is not valid, when there is one already and `overwrite` is not set, or when the file belongs to a
     profile of another name; RigtuiError when it cannot be written.
     """
     check(profile, "the profile")
     path = file_of(profile.name, directory)
-    if overwrite and not profile.description and path.exists():
+    text = None
+    if overwrite and path.exists():
+        from rigtui.intent.profile_lines import rewritten
+
         with suppress(UsageError):
-            profile = replace(profile, description=load(path).description)
-    return _store(profile.name, dump(profile), directory, overwrite)
+            profile = replace(profile, description=profile.description or load(path).description)
+            text = rewritten(read_text(path), profile)
+    return _store(profile.name, text or dump(profile), directory, overwrite)
 
 
 def save_text(text: bytes, directory: Path, *, was: Entry | None = None, overwrite: bool = False) -> Path:
