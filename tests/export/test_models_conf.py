@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from export.plans import BOTH, DESK, RTX_4090, RTX_5070_TI, device, plan
 from rigtui.errors import RigtuiError
 from rigtui.export.conf_file import parse
+from rigtui.export.conf_profiles import read
 from rigtui.export.exported import Exported
 from rigtui.export.models_conf import ConfOptions, write
 from rigtui.intent.profile import Profile, ProfileOverrides
@@ -131,6 +132,24 @@ def test_a_plan_for_the_cpu() -> None:
     values = section(plan())
     assert (values["N_GPU_LAYERS"], values["FIT"]) == ("0", "off")
     assert "FIT_TARGET" not in values
+    assert "--device none" in values["EXTRA_ARGS"]
+
+
+def test_a_plan_for_the_cpu_of_a_rig_without_a_gpu_leaves_the_cards_of_others_to_the_engine() -> None:
+    nothing = ConfOptions(models_dir="/models")
+    text = write([Exported(GLM, plan("--device", "none"))], nothing)
+    assert "# written on a rig without a GPU: the engine places the layers on the cards it finds\n[glm-flash-q8]\n" in text
+    assert "N_GPU_LAYERS=auto\nFIT=on\n" in text
+    assert "--device" not in text
+    (back,) = read(text, "x", "/models").profiles
+    assert back.overrides.engine_args == ("--flash-attn", "auto")
+
+
+@pytest.mark.parametrize("own", [("--device", "none"), ("-ngl", "0"), ("--fit", "off")])
+def test_the_cpu_that_the_user_chose_is_kept_on_a_rig_without_a_gpu(own: tuple[str, ...]) -> None:
+    chosen = replace(GLM, overrides=ProfileOverrides(engine_args=own))
+    values = section(plan("--device", "none", *own), chosen, ConfOptions(models_dir="/models"))
+    assert (values["N_GPU_LAYERS"], values["FIT"]) == ("0", "off")
     assert "--device none" in values["EXTRA_ARGS"]
 
 

@@ -16,6 +16,10 @@ from rigtui.planning.plan import Plan, PlanDevice
 from rigtui.rig.rig import Gpu
 from rigtui.text import clean
 
+PLACING = ("device", "gpu_layers", "fit")
+"""Options with which a user says where layers go."""
+NO_GPU = "written on a rig without a GPU: the engine places the layers on the cards it finds"
+
 
 class Card(Struct, frozen=True):
     """A device of the plan."""
@@ -88,6 +92,9 @@ def placed(profile: Profile, plan: Plan, gpus: Sequence[Gpu], args: list[str]) -
     split, args = take(args, "split_mode")
     for name in ("fit_target", "device", "main_gpu"):
         _, args = take(args, name)
+    if not plan.devices and not gpus and not any(take(list(profile.overrides.engine_args), name)[0] for name in PLACING):
+        # Nobody chose the CPU: whoever has the file may have cards.
+        return Placed({"N_GPU_LAYERS": "auto", "FIT": "on"}, comments=(NO_GPU,)), args
     if not plan.devices:
         # The CPU alone; with a GPU in the container llama.cpp would still use it for large batches.
         return Placed({"N_GPU_LAYERS": layers or "0", "FIT": fit or "off"}, ("--device", "none")), args
