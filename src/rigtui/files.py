@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,11 +17,30 @@ T = TypeVar("T")
 MAX_TOML_BYTES = 1 << 20
 
 
+_only_read = threading.Event()
+
+
+@contextlib.contextmanager
+def nothing_written() -> Iterator[None]:
+    """Within this no thread writes or locks a file from here, a cache neither: RigtuiError, as where there is no permission."""
+    _only_read.set()
+    try:
+        yield
+    finally:
+        _only_read.clear()
+
+
+def _allow(path: Path) -> None:
+    if _only_read.is_set():
+        raise RigtuiError(f"with --read-only nothing is written, so not {path}")
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader sees the old or the new content, never a part of it.
 
     Raises RigtuiError with the system's reason (disk full, no permission).
     """
+    _allow(path)
     # A home may be shared by several machines, whose processes have the same ids.
     temporary = path.with_name(f".{path.name}.{os.uname().nodename}.{os.getpid()}.tmp")
     try:
@@ -41,6 +61,7 @@ def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock that stands beside `path` (`.<name>.lock`)."""
     import fcntl
 
+    _allow(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -43,6 +43,21 @@ def test_what_only_shows_works(words: str, tiny: str) -> None:
     assert main(["--read-only", *(tiny if word == "MODEL" else word for word in words.split())]) == 0
 
 
+@pytest.mark.parametrize(
+    "words", ["models FOLDER", "plan MODEL", "run MODEL --dry-run", "gpus", "ps", "doctor", "results tiny", "profiles"]
+)
+def test_what_only_shows_leaves_no_file_behind(words: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("CONFIG", "DATA", "STATE", "CACHE"):
+        monkeypatch.delenv(f"XDG_{name}_HOME", raising=False)
+    before = sorted(tmp_path.rglob("*"))
+    named = {"MODEL": tiny, "FOLDER": str(tmp_path)}
+    main(["--read-only", *(named.get(word, word) for word in words.split())])
+    assert sorted(tmp_path.rglob("*")) == before
+    main([named.get(word, word) for word in ("models", "FOLDER")])
+    assert sorted(tmp_path.rglob("*")) != before, "without it the headers are kept"
+
+
 def test_every_command_is_known_to_change_something_or_to_show_only() -> None:
     assert set(COMMANDS) == CHANGES.keys() | SHOWS
     assert not CHANGES.keys() & SHOWS

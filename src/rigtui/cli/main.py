@@ -50,25 +50,34 @@ def main(argv: list[str] | None = None) -> int:
         gc.freeze()
 
 
+def _do(args: argparse.Namespace, *, own_process: bool) -> int:
+    """Open the screen, or do what the command does."""
+    if args.command is None:
+        if own_process:
+            # Nothing that its first picture takes is garbage; the screen begins to look for some behind it.
+            gc.disable()
+        # By name: the command line must not depend on the screen, and must not load textual for any other command.
+        return int(import_module("rigtui.tui.app").main(args))
+    if own_process and args.command not in SCREENS:
+        take_sigterm_as_interrupt()
+    code = command(args.command).run(args)
+    sys.stdout.flush()
+    return code
+
+
 def _main(argv: list[str], *, own_process: bool = False) -> int:
     try:
         if problem := next(filter(None, map(utf8_problem, argv)), None):
             raise UsageError(problem)
         args = parse(argv)
-        if args.command is None:
-            if own_process:
-                # Nothing that its first picture takes is garbage; the screen begins to look for some behind it.
-                gc.disable()
-            # By name: the command line must not depend on the screen, and must not load textual for any other command.
-            return int(import_module("rigtui.tui.app").main(args))
+        if not args.read_only:
+            return _do(args, own_process=own_process)
         from rigtui.cli.read_only import refuse_changes
+        from rigtui.files import nothing_written
 
         refuse_changes(args)
-        if own_process and args.command not in SCREENS:
-            take_sigterm_as_interrupt()
-        code = command(args.command).run(args)
-        sys.stdout.flush()
-        return code
+        with nothing_written():
+            return _do(args, own_process=own_process)
     except RigtuiError as error:
         print(f"rigtui: {error}", file=sys.stderr)
         return error.exit_code

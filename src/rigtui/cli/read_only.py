@@ -32,7 +32,7 @@ CHANGES: Mapping[str, Callable[[argparse.Namespace], bool]] = {
 
 
 def refuse_changes(args: argparse.Namespace) -> None:
-    """Raise UsageError when `--read-only` was given to something that launches, stops or writes."""
+    """Raise UsageError for what launches, stops or writes; `args` are those of a command line with `--read-only`."""
     changes = CHANGES.get(args.command)
-    if args.read_only and changes is not None and changes(args):
+    if changes is not None and changes(args):
         raise UsageError(f"with --read-only nothing is launched, stopped or written, so not `rigtui {args.command}` this way; leave it out")
