@@ -72,6 +72,8 @@ def test_what_the_server_has_to_be_told_and_cannot_be_told_stands_in_comments() 
     assert ("num_ctx", "32768") in read(text)
     assert {"OLLAMA_NUM_PARALLEL=4", "OLLAMA_KV_CACHE_TYPE=q8_0", "OLLAMA_FLASH_ATTENTION=1"} <= set(told(text))
     assert "# Not carried over: -ncmoe 8\n" in text
+    placed = write([entry("--device", "CUDA1", "--split-mode", "row", env={})])
+    assert "# Not carried over: --device CUDA1; --split-mode row\n" in placed
     mixed = write([entry("-ctk", "q8_0", "-ctv", "q5_1", kv_type=("q8_0", "q5_1"))])
     assert "OLLAMA_KV_CACHE_TYPE" not in mixed
     assert "# Not carried over: KV cache q8_0/q5_1" in mixed

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from export.foreign import vllm
 from export.plans import BOTH, plan
 from rigtui.errors import RigtuiError
 from rigtui.export.exported import Exported
@@ -66,6 +67,13 @@ def test_what_a_script_cannot_start_is_refused(a_plan: Plan | None, reason: str)
     with pytest.raises(RigtuiError, match=reason) as caught:
         write([Exported(PROFILE, a_plan)])
     assert "s3cret" not in str(caught.value)
+
+
+def test_vllm_listens_on_this_machine_alone_unless_the_profile_says_where() -> None:
+    assert "vllm serve /models/qwen --host 127.0.0.1 --max-model-len" in write([Exported(PROFILE, vllm())])
+    told = write([Exported(PROFILE, vllm("--host", "0.0.0.0"))])
+    assert "127.0.0.1" not in told
+    assert "--host 0.0.0.0" in told
 
 
 def test_a_hostile_name_stays_a_comment(tmp_path: Path) -> None:

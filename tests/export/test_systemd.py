@@ -107,6 +107,13 @@ def test_systemd_reads_the_unit_and_the_command_in_it(tmp_path: Path) -> None:
     assert "Description: 50 % of \\ (llama.cpp)\n" in told.stdout + told.stderr
 
 
+def test_a_program_without_a_folder_is_looked_for_where_the_unit_says() -> None:
+    one = entry()
+    bare = one._replace(plan=replace(one.plan, command=("llama-server", *one.plan.command[1:])))
+    assert "# systemd looks for llama-server in /usr/local/bin and /usr/bin; elsewhere give its whole path.\n" in write([bare])
+    assert "systemd looks for" not in write([one])
+
+
 def test_an_address_of_the_users_is_kept() -> None:
     assert started(write([entry("--port", "9000", "--host", "0.0.0.0")]))[1:5] == ["--host", "0.0.0.0", "--port", "9000"]
 

@@ -32,7 +32,7 @@ _SAMPLING = {
 """Parameters of a Modelfile, and llama-server's options for them. `stop` may be given several times."""
 _PARAMETERS = {option: parameter for parameter, options in _SAMPLING.items() for option in options}
 _PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
-_OWN = ("model", "context", "parallel", "batch", "kv_k", "kv_v", "fit_target", "split_mode", "main_gpu", "verbosity", "load_mode", "alias")
+_OWN = ("model", "context", "parallel", "batch", "kv_k", "kv_v", "fit_target", "main_gpu", "verbosity", "load_mode", "alias")
 """Options of a plan that stand here in other words, or that say how rigtui starts and watches an engine."""
 
 
@@ -68,6 +68,7 @@ def _parameters(one: Served) -> tuple[list[tuple[str, str]], list[str]]:
     args = [word for word in one.args if word not in BARE and word != "--jinja"]
     for name in _OWN:
         _, args = take(args, name)
+    split, args = take(args, "split_mode")
     # Ollama has one size for both kinds of batch; the smaller one decides the memory.
     ubatch, args = take(args, "ubatch")
     layers, args = take(args, "gpu_layers")
@@ -76,7 +77,8 @@ def _parameters(one: Served) -> tuple[list[tuple[str, str]], list[str]]:
         found.append(("num_batch", ubatch))
     if device == "none" or (layers or "").isdecimal():
         found.append(("num_gpu", "0" if device == "none" else layers or ""))
-    left = []
+    left = [] if device in (None, "none") else [f"--device {device}"]
+    left += [] if split in (None, "layer", "none") else [f"--split-mode {split}"]
     for option, *values in by_option(args):
         parameter = _PARAMETERS.get(option)
         if parameter is None or len(values) != 1:

@@ -73,13 +73,21 @@ def served(entry: Exported, what: str) -> Served:
         raise CannotSayError(f"the path of its model, {clean(plan.model.path)}, is not known from the root")
     if problem := next(filter(None, map(utf8_problem, (*plan.command, *plan.env.values()))), None):
         raise CannotSayError(problem)
-    start = _program(plan)
+    start = program_words(plan)
     host, args = _taken(list(plan.command[start:]), "--host")
     port, args = _taken(args, "--port")
     return Served(title=name, plan=plan, program=plan.command[:start], args=tuple(args), host=host or LOOPBACK, port=port)
 
 
-def _program(plan: Plan) -> int:
+def local_command(plan: Plan) -> tuple[str, ...]:
+    """The plan's command. vLLM, which listens on every address unless it is told, is told this machine's own; llama-server has it so."""
+    if plan.engine != "vllm" or _taken(list(plan.command), "--host")[0] is not None:
+        return plan.command
+    start = program_words(plan)
+    return (*plan.command[:start], "--host", LOOPBACK, *plan.command[start:])
+
+
+def program_words(plan: Plan) -> int:
     """How many words of the command come before its options."""
     if plan.engine == "vllm" and plan.model.path in plan.command:
         return plan.command.index(plan.model.path) + 1

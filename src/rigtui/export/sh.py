@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rigtui.errors import RigtuiError
 from rigtui.export.exported import Exported
-from rigtui.export.served import distinct, needs, title
+from rigtui.export.served import distinct, local_command, needs, title
 from rigtui.intent.profile import refuse_secrets
 from rigtui.text import clean
 
@@ -37,4 +37,4 @@ def _block(entry: Exported) -> str:
     refuse_secrets(plan.env, plan.command, f"{name} cannot be written as a shell script")
     exports = [f"export {variable}={shlex.quote(value)}" for variable, value in sorted(plan.env.items())]
     comments = (f"{name}: {title(plan)}", *needs(plan))
-    return "\n".join([*(f"# {line}" for line in comments), *exports, f'exec {shlex.join(plan.command)} "$@"'])
+    return "\n".join([*(f"# {line}" for line in comments), *exports, f'exec {shlex.join(local_command(plan))} "$@"'])

@@ -32,11 +32,13 @@ def write(entries: Sequence[Exported]) -> str:
 
 
 def _heading(one: Served) -> list[str]:
-    name = slug(one.title)
+    name, program = slug(one.title), one.program[0]
+    bare = "/" not in program
     return [
         "# Written by `rigtui export --to systemd`.",
         f"# {plain(one.title)}: {title(one.plan)}",
         *(f"# {line}" for line in needs(one.plan)),
+        *([f"# systemd looks for {plain(program)} in /usr/local/bin and /usr/bin; elsewhere give its whole path."] if bare else []),
         f"# Keep it as ~/.config/systemd/user/{name}.service, then:",
         f"#   systemctl --user daemon-reload && systemctl --user enable --now {name}",
         "# It starts when you log in; `loginctl enable-linger` starts it with the machine. Its log: journalctl --user -u " + name,
