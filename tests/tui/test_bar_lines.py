@@ -41,6 +41,18 @@ def test_no_line_is_wider_than_the_screen(rig, width, planned):
     assert max(map(width_of, lines)) <= width
 
 
+@pytest.mark.parametrize("width", [110, 120, 160, 240])
+@pytest.mark.parametrize("rig", [two_cards(), wsl_rig(), busy_cards()], ids=lambda rig: rig.name)
+def test_every_card_of_a_plan_says_which_layers_it_gets_and_what_they_hold(rig, width):
+    shown = rows(rig, plan_for(rig, MODELS[0], Intent(use_case=USE_CASES[0]), ()))
+    layout = lay_out(shown, width, details=True)
+    for row in (row for row in shown if row.placed):
+        details = "".join(segment.text for segment in row_lines(row, layout, PALETTE)[1])
+        assert row.placed in details
+        assert all(f"{word} " in details for word in ("weights", "KV", "headroom"))
+    assert any(row.placed for row in shown)
+
+
 def test_bars_of_all_rows_stand_under_each_other():
     shown = rows(two_cards(), None)
     layout = lay_out(shown, 120, details=False)

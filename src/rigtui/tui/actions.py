@@ -19,7 +19,7 @@ class Action(Struct, frozen=True):
     help: str
     """One sentence for help and palette."""
     rank: int = 9
-    """Place in the hint line; 9 stays out of it."""
+    """Place in the hint line: low ones stay where it is narrow, what stands in its row of the choices goes early; 9 stays out of it."""
     screen: str = "cockpit"
     """Where it works: one of PLACES."""
 
@@ -76,12 +76,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("engine.next", "n", "next_run", "next run", "Show the next of the runs on this rig."),
     Action("model.filter", "slash", "filter", "filter", "Filter the models as you type; Escape shows all again.", rank=3),
-    Action("model.favourite", "asterisk", "favourite", "favourite", "Make the model a favourite, or no more; they come first.", rank=7),
-    Action("model.sort", "S,shift+s", "sort", "sort", "Order the models by last use, name, size or speed on this rig.", rank=7),
-    Action("model.group", "g", "group", "group", "Group the models by folder, by family, or not at all.", rank=7),
+    Action("model.favourite", "asterisk", "favourite", "favourite", "Make the model a favourite, or no more; they come first.", rank=8),
+    Action("model.sort", "S,shift+s", "sort", "sort", "Order the models by last use, name, size or speed on this rig.", rank=8),
+    Action("model.group", "g", "group", "group", "Group the models by folder, by family, or not at all.", rank=8),
     Action("model.folder", "f", "add_folder", "add folder", "Add a folder with models; it is kept in config.toml.", rank=6),
     Action("model.rescan", "f5", "rescan", "search again", "Search the model folders and the engines again."),
-    Action("plan.use_case", "u", "use_case(1)", "use case", "The next use case: how much context, how many requests at once.", rank=4),
+    Action("plan.use_case", "u", "use_case(1)", "use case", "The next use case: how much context, how many requests at once.", rank=8),
     Action("plan.use_case_back", "U,shift+u", "use_case(-1)", "use case", "The use case before."),
     Action("plan.context_less", "left_square_bracket", "context(-1)", "context", "Less context: the next power of two below."),
     Action(
@@ -98,7 +98,7 @@ ACTIONS: tuple[Action, ...] = (
         "kv_type(1)",
         "KV type",
         "The next KV cache type: smaller ones leave room for more context, at some loss of quality.",
-        rank=5,
+        rank=8,
     ),
     Action("plan.kv_type_back", "K,shift+k", "kv_type(-1)", "KV type", "The KV cache type before."),
     Action(
@@ -107,7 +107,7 @@ ACTIONS: tuple[Action, ...] = (
         "what_if",
         "what if",
         "Try other slots, cards and their order, headroom or micro-batch: arrows turn, Enter sets, Backspace gives it back.",
-        rank=5,
+        rank=8,
     ),
     Action("plan.scroll", "greater_than_sign", "scroll_plan(1)", "plan", "Read on in the plan, wherever the keys go."),
     Action("plan.scroll_back", "less_than_sign", "scroll_plan(-1)", "plan", "Back in the plan."),
@@ -122,7 +122,7 @@ ACTIONS: tuple[Action, ...] = (
         "other_rig",
         "other rig",
         "Plan for another rig: a card more or less, a saved rig, a rig file; and back to this machine.",
-        rank=6,
+        rank=7,
     ),
     Action("plan.reset", "r", "reset", "undo mine", "Take back your own changes; rigtui decides again.", rank=2),
     Action("tips.hide", "h", "hide_tips", "hide", "Hide the first steps above the keys for good.", screen="cockpit"),

@@ -36,6 +36,8 @@ NAME_CELLS = 18
 """Cells of a process's name."""
 MOST_NAMES = 2
 """Holders that are named behind a piece."""
+LEAST = ("reserved", "floor", "compute")
+"""Pieces that are left out of a row's details, in this order, where they would leave no room for its layers."""
 HATCH = "╱"
 SPACING = ((" ", "  "), (" ", " "), ("", " "))
 """Between a mark of the legend and its word, and behind the word: the first that fits one line."""
@@ -203,9 +205,12 @@ def _details(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
     words: list[tuple[str, str | None]] = []
     for title, pieces in groups:
         words += [(title, None), *((f"{label(piece.kind)} {number(piece.bytes)}", piece.kind) for piece in pieces)] if pieces else []
-    room = layout.width - layout.name - 4
-    words = _with_names(words, row, room - (len(row.placed) + 1 if row.placed else 0))
-    gap = 2 if sum(cell_len(word) + (1 if kind is None else 2) for word, kind in words) <= room else 1
+    room, placed = layout.width - layout.name - 4, len(row.placed) + 1 if row.placed else 0
+    for least in LEAST if placed else ():
+        if _cells_of(words, 1) + placed > room:
+            words = [word for word in words if word[1] != least]
+    words = _with_names(words, row, room - placed)
+    gap = 2 if _cells_of(words, 2) + placed <= room else 1
     parts: list[Segment] = []
     for word, kind in words:
         space = 1 if kind is None else gap
@@ -213,9 +218,14 @@ def _details(row: BarRow, layout: Layout, palette: Palette) -> list[Segment]:
             break
         room -= cell_len(word) + space
         parts.append(Segment(word + " " * space, _style(palette, _ink(kind, palette))))
-    if row.placed and len(row.placed) + 1 <= room:
+    if row.placed and placed <= room:
         parts.append(Segment(f" {row.placed}", _style(palette, palette.text)))
     return parts
+
+
+def _cells_of(words: Sequence[tuple[str, str | None]], gap: int) -> int:
+    """What words take with so much space behind each."""
+    return sum(cell_len(word) + (1 if kind is None else gap) for word, kind in words)
 
 
 def _with_names(words: list[tuple[str, str | None]], row: BarRow, room: int) -> list[tuple[str, str | None]]:
