@@ -50,8 +50,8 @@ def read_as_llama_server(text: str) -> dict[str, dict[str, str]]:
 
 
 def test_the_options_are_those_of_the_plan_and_nothing_decides_for_fit() -> None:
-    text = write([entry("--fit-target", "128,1024", "-ctk", "q8_0", "--no-mmap", "--metrics", "-lv", "4", "--temp", "-1")])
-    told = {"fit-target": "128,1024", "cache-type-k": "q8_0", "no-mmap": "true", "metrics": "true", "verbosity": "4", "temp": "-1"}
+    text = write([entry("--fit-target", "128,1024", "-ctk", "q8_0", "--no-mmap", "--metrics", "--temp", "-1")])
+    told = {"fit-target": "128,1024", "cache-type-k": "q8_0", "no-mmap": "true", "metrics": "true", "temp": "-1"}
     assert read(text) == read_as_llama_server(text) == {"my coder": PLAN | told}
 
 

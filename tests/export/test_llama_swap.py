@@ -52,6 +52,13 @@ def test_a_person_reads_one_option_a_line_and_what_another_machine_needs() -> No
     assert "    # Needs the model at /models/glm/GLM-Q8_0.gguf.\n" in text
 
 
+def test_the_log_is_for_people_unless_the_user_wants_it_otherwise() -> None:
+    watched = ("-lv", "4", "--log-jsonl")
+    one = entry("--metrics", *watched, "-lv", "4")
+    assert started(read(write([one]))["my coder"])[-3:] == ["--metrics", "-lv", "4"]
+    assert not set(watched) & set(started(read(write([entry(*watched)]))["my coder"]))
+
+
 @given(NAMES, ARGUMENTS, NAMES)
 def test_no_name_path_or_argument_means_anything_to_llama_swap(name: str, argument: str, file: str) -> None:
     one = entry("--note", argument, name=name.replace("${", "$"), path=f"/models/{file}.gguf")

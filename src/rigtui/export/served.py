@@ -19,6 +19,8 @@ from rigtui.text import clean, slug, utf8_problem
 
 LOOPBACK = "127.0.0.1"
 NAME = "--served-model-name"
+WATCHING = (("--log-jsonl",), ("-lv", "4"), ("--verbosity", "4"))
+"""What a plan for llama.cpp asks of the log (engines/llamacpp/command.py)."""
 _OPTION = re.compile(r"--?[A-Za-z]")
 
 
@@ -31,7 +33,7 @@ class Served(Struct, frozen=True, kw_only=True):
     program: tuple[str, ...]
     """What starts the server; of vLLM up to the model."""
     args: tuple[str, ...]
-    """The rest of the plan's command, without address and port."""
+    """The rest of the plan's command, without address, port and what only rigtui needs of the log."""
     host: str = LOOPBACK
     port: str | None = None
     """What the user's own arguments ask for; None: nothing."""
@@ -74,7 +76,7 @@ def served(entry: Exported, what: str) -> Served:
     if problem := next(filter(None, map(utf8_problem, (*plan.command, *plan.env.values()))), None):
         raise CannotSayError(problem)
     start = program_words(plan)
-    host, args = _taken(list(plan.command[start:]), "--host")
+    host, args = _taken(_unwatched(plan.command[start:]), "--host")
     port, args = _taken(args, "--port")
     return Served(title=name, plan=plan, program=plan.command[:start], args=tuple(args), host=host or LOOPBACK, port=port)
 
@@ -92,6 +94,16 @@ def program_words(plan: Plan) -> int:
     if plan.engine == "vllm" and plan.model.path in plan.command:
         return plan.command.index(plan.model.path) + 1
     return 3 if plan.command[1:3] == ("-m", EMBEDDED) else 1
+
+
+def _unwatched(args: Sequence[str]) -> list[str]:
+    """Without what rigtui asks for to read a log by itself: a person reads what another tool keeps. The user's own come later, and stay."""
+    rest = list(args)
+    for words in WATCHING:
+        at = next((at for at in range(len(rest)) if tuple(rest[at : at + len(words)]) == words), None)
+        if at is not None:
+            del rest[at : at + len(words)]
+    return rest
 
 
 def _taken(args: list[str], option: str) -> tuple[str | None, list[str]]:
