@@ -12,6 +12,7 @@ from textual.widgets import Input, TextArea
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.export.exported import FORMATS
 from rigtui.tui import export_file
+from rigtui.tui.exporting import SHARED
 from rigtui.tui.plot_text import METRICS, plot
 from tui.fakes.models import MODELS, candidates, model
 from tui.fakes.profiles import result
@@ -332,16 +333,20 @@ async def test_every_format_of_an_export_is_offered_and_one_that_cannot_be_writt
         await screen.press("w", "enter")
         await screen.until(lambda: "written to ~/rigtui.sh" in screen.told)
         assert world.exports["~/rigtui.sh"].startswith("#!/bin/sh")
-        for name, after in pairwise([*FORMATS, "models.conf"][2:]):
+        for name, after in pairwise([*FORMATS, SHARED, "models.conf"][2:]):
             await screen.press("f")
             await screen.until(lambda name=name, after=after: f"Export · {name}" in screen.text() and f"f shows {after}" in screen.text())
+        assert 'name = "coder"' in screen.text()
+        await screen.press("w", "enter")
+        await screen.until(lambda: "written to ~/coder.toml" in screen.told)
+        assert world.exports["~/coder.toml"] == world.profiles.text("coder")
         await screen.press("escape", "escape", "x")
         await screen.until(lambda: "Export · models.conf" in screen.text())
         await screen.press("f")
         await screen.until(lambda: "not started by a command" in screen.text())
         assert "writes a file" not in screen.text()
         await screen.press("w", "y")
-        assert "Write the export" not in screen.text() and list(world.exports) == ["~/rigtui.sh"]
+        assert "Write the export" not in screen.text() and list(world.exports) == ["~/rigtui.sh", "~/coder.toml"]
 
 
 async def test_a_profile_that_never_ran_says_what_is_missing_or_what_to_press(cockpit):

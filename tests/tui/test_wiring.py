@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.export.exported import FORMATS
 from rigtui.intent.intent import Intent, Overrides
+from rigtui.intent.profile import parse_text
 from rigtui.intent.profiles import load
 from rigtui.planning.plan import Plan
 from rigtui.runs import watch
@@ -99,10 +100,12 @@ def test_the_export_is_written_in_every_format(here):
     found, rig = first_model(here), rig_of(here)
     intent = Intent(use_case=here.read_use_cases()[0])
     texts = here.export(found, intent, here.derive(rig, found.model, intent, ()))
-    assert [one.format for one in texts] == list(FORMATS)
+    assert [one.format for one in texts] == [*FORMATS, "profile"]
     assert not any(one.problem for one in texts)
     assert all(found.model.path in one.text for one in texts if one.format not in ("models.conf", "compose"))
     assert texts[1].text.startswith("#!/bin/sh\n")
+    shared = parse_text(texts[-1].text.encode(), "x")
+    assert (texts[-1].file, shared.name, shared.use_case) == ("alpha-chat.toml", "alpha-chat", intent.use_case.name)
     text = texts[0].text
     assert re.search(r"^\[alpha-chat\]$", text, re.MULTILINE)
     assert re.search(r"^MODEL=alpha\.gguf$", text, re.MULTILINE) and re.search(r"^CTX_SIZE=8192$", text, re.MULTILINE)

@@ -132,7 +132,7 @@ ACTIONS: tuple[Action, ...] = (
         "x",
         "export",
         "export",
-        "Show the choices in other tools' formats, or as a shell script.",
+        "Show the choices in other tools' formats, as a shell script, or as a profile to share.",
         rank=2,
     ),
     Action(

@@ -134,7 +134,7 @@ class LocalProfiles:
             text = exported(self._args, [name], format_, tell=told.append, plan=plan)
             return "".join(f"# {line}\n" for line in told) + text
 
-        return in_every_format(write)
+        return in_every_format(write, name, self.text(name))
 
     @property
     def untunable(self) -> str:

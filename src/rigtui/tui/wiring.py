@@ -239,11 +239,17 @@ class Local:
         """The choices in every format; paths in a models.conf are relative to the model's folder."""
         from rigtui.export import models_conf, writers
         from rigtui.export.exported import Exported
+        from rigtui.intent.profile import dump
         from rigtui.tui.exporting import in_every_format
 
-        entries = [Exported(profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref), plan)]
+        profile = profile_of(intent, intent.profile or default_name(candidate, intent), candidate.ref)
+        entries = [Exported(profile, plan)]
         options = models_conf.ConfOptions(gpus=self.gpus())
-        return in_every_format(lambda name: models_conf.write(entries, options) if name == "models.conf" else writers.write(name, entries))
+
+        def write(name: str) -> str:
+            return models_conf.write(entries, options) if name == "models.conf" else writers.write(name, entries)
+
+        return in_every_format(write, profile.name, dump(profile).decode("utf-8"))
 
 
 def difference(shown: Plan, launched: Plan) -> str:

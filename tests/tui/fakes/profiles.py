@@ -129,4 +129,4 @@ class FakeProfiles:
 
     def export(self, name: str) -> tuple[ExportText, ...]:
         texts = {"models.conf": f"[{name}]\nMODEL=model.gguf\n", "sh": f"#!/bin/sh\n# {name}\nexec llama-server\n"}
-        return in_every_format(lambda one: texts.get(one, f"# {name} for {one}\n"))
+        return in_every_format(lambda one: texts.get(one, f"# {name} for {one}\n"), name, self.text(name))

@@ -138,7 +138,7 @@ class World:
                 raise RigtuiError("this test's engine is not started by a command")
             return f"[{Path(candidate.path).stem}]\nMODEL={Path(candidate.path).name}\nCTX_SIZE={plan.context}\n"
 
-        return in_every_format(write)
+        return in_every_format(write, "shared", '[profile]\nname = "shared"\n')
 
     def write_export(self, path: str, text: str, replaces: bool) -> str:
         if path in self.exports and not replaces:
