@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rigtui.errors import UsageError
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import clean
+
+_DIGITS = 10
+"""More are no number of a card and no part of its name."""
 
 
 def select(rig: Rig, names: Sequence[str]) -> tuple[Gpu, ...]:
@@ -34,8 +38,10 @@ def select(rig: Rig, names: Sequence[str]) -> tuple[Gpu, ...]:
 
 def _matching(rig: Rig, name: str) -> list[Gpu]:
     wanted = name.strip().lower()
-    if wanted.isdigit():
-        return [g for g in rig.gpus if g.index == int(wanted)]
+    if wanted.isdecimal() and len(wanted) < _DIGITS:
+        numbered = [g for g in rig.gpus if g.index == int(wanted)]
+        # Only a whole number of the name: a mistyped `3` must not mean the 3090.
+        return numbered or [g for g in rig.gpus if wanted in re.findall(r"\d+", g.name)]
     exact = [g for g in rig.gpus if wanted in ((g.uuid or "").lower(), (g.pci or "").lower(), g.name.lower())]
     if exact or not wanted:
         return exact
