@@ -17,6 +17,7 @@ from rigtui.export.exported import FORMATS, Exported
 from rigtui.intent.profiles import Profile, directories, find, save
 from rigtui.options import Options
 from rigtui.rig.rig import Rig
+from tools.make_gguf import tiny_llama
 
 CONF = "[one]\nNAME=One\nMODEL=a/one.gguf\nCTX_SIZE=8192\nEXTRA_ARGS=--jinja -np 1\n\n[bench-two]\nMODEL=two.gguf\nFIT=off\n"
 
@@ -49,6 +50,28 @@ def test_import_then_export_gives_the_file_back(conf: Path, capsys: pytest.Captu
     assert main(["export", "one", "bench-two", "--to", "models.conf"]) == 0
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if line and not line.startswith("#")] == [line for line in CONF.splitlines() if line]
+
+
+def test_import_says_which_models_are_not_there_in_one_line(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = conf.parent / "models"
+    assert main(["import", str(conf)]) == 0
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "not below" in line]
+    assert line == f"2 of 2 models are not below {models}: a/one.gguf, two.gguf; --models-dir names another folder"
+    (models / "a").mkdir(parents=True)
+    tiny_llama(models / "two.gguf")
+    assert main(["import", str(conf), "--replace"]) == 0
+    assert f"1 of 2 models is not below {models}: a/one.gguf; --models-dir" in capsys.readouterr().err
+    tiny_llama(models / "a" / "one.gguf")
+    assert main(["import", str(conf), "--replace"]) == 0
+    assert "models" not in capsys.readouterr().err.replace("models.conf", "")
+
+
+def test_import_says_that_a_use_case_is_not_known_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(Profile(name="coder", model=str(tiny_llama(tmp_path / "x.gguf")), use_case="codding"), tmp_path)
+    assert main(["import", str(tmp_path / "coder.toml")]) == 0
+    said = capsys.readouterr()
+    assert said.out == "coder\n"
+    assert "profile coder: there is no use case `codding`; did you mean coding?" in said.err
 
 
 def test_import_is_all_or_nothing_and_never_replaces_unasked(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

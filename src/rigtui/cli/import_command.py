@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rigtui.cli.output import note
 from rigtui.errors import EXIT_DONE, UsageError
+from rigtui.text import clean, counted
+
+if TYPE_CHECKING:
+    from rigtui.intent.profile import Profile
+
+_MOST_NAMES = 8
+"""Of models that are not there; a list may name dozens."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +45,14 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{path} has no section; a models.conf has [id] lines with KEY=VALUE lines below")
     directory = directories(args.profiles_dir)[0]
     _refuse_taken([profile.name for profile in found.profiles], directory, args.replace)
+    missing = _missing(found.profiles, models_dir.absolute())
     for profile in found.profiles:
         save(profile, directory, overwrite=args.replace)
         print(profile.name)
     for remark in found.remarks:
         note(f"{path}, {remark}")
+    if missing:
+        note(missing)
     note(f"{len(found.profiles)} profile{'s' if len(found.profiles) != 1 else ''} in {directory}")
     return EXIT_DONE
 
@@ -52,11 +64,37 @@ def _take_profile(path: Path, directory: Path, replace: bool) -> int:
 
     profile = load(path)
     _refuse_taken([profile.name], directory, replace)
+    remarks = (model_found(profile)[1], _use_case_problem(profile))
     print(profile.name)
     note(f"stored in {save_text(read_text(path).encode(), directory, overwrite=replace)}")
-    if missing := model_found(profile)[1]:
-        note(missing)
+    for remark in filter(None, remarks):
+        note(remark)
     return EXIT_DONE
+
+
+def _use_case_problem(profile: Profile) -> str:
+    """What is wrong with the use case; it may be one of the person's who shares the profile. Empty where nothing is."""
+    from rigtui.intent.use_cases import load_use_cases, user_dir
+
+    try:
+        profile.intent(load_use_cases())
+    except UsageError as error:
+        return f"{error}; use cases of one's own are files of {user_dir()}"
+    return ""
+
+
+def _missing(profiles: Sequence[Profile], models_dir: Path) -> str:
+    """One sentence on the models that are not there; empty where all are."""
+    from rigtui.intent.profiles import model_state
+
+    files = dict.fromkeys(profile.model for profile in profiles)
+    absent = dict.fromkeys(profile.model for profile in profiles if model_state(profile) != "here")
+    if not absent:
+        return ""
+    names = [clean(name.removeprefix(f"{models_dir}/")) for name in absent]
+    shown = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else "")
+    are = "is" if len(names) == 1 else "are"
+    return f"{len(names)} of {counted(len(files), 'model')} {are} not below {models_dir}: {shown}; --models-dir names another folder"
 
 
 def _refuse_taken(names: list[str], directory: Path, replace: bool) -> None:
