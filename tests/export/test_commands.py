@@ -63,7 +63,7 @@ def test_import_says_which_models_are_not_there_in_one_line(conf: Path, capsys: 
     assert f"1 of 2 models is not below {models}: a/one.gguf; --models-dir" in capsys.readouterr().err
     tiny_llama(models / "a" / "one.gguf")
     assert main(["import", str(conf), "--replace"]) == 0
-    assert "models" not in capsys.readouterr().err.replace("models.conf", "")
+    assert "not below" not in capsys.readouterr().err
 
 
 def test_import_says_that_a_use_case_is_not_known_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
