@@ -62,6 +62,14 @@ def kilo(text: str) -> int | None:
     return int(found[1]) * KIB if found else None
 
 
+def tokens(text: str) -> int | None:
+    """A number of tokens as people write one: `65536`, `65,536` or `64k`; None where `text` is nothing of the kind."""
+    if (short := kilo(text)) is not None:
+        return short
+    digits = re.sub(r"[,_]", "", text.strip())
+    return int(digits) if re.fullmatch(r"[0-9]{1,12}", digits) else None
+
+
 def counted(count: int, noun: str) -> str:
     """`1 layer`, `2 layers`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from rigtui.errors import MissingError, RigtuiError, UsageError
 from rigtui.intent.profile import Profile, ProfileOverrides, dump, parse_text
@@ -51,6 +52,17 @@ def test_auto_and_single_values() -> None:
     assert (wanted.context, wanted.parallel, wanted.kv_type, wanted.fit_target_mib) == (None, None, ("q8_0", "q8_0"), (256,))
 
 
+@pytest.mark.parametrize(("written", "meant"), [("64k", 65536), ("128K", 131072), ("50,000", 50000), ("32768", 32768)])
+def test_a_context_is_taken_as_on_the_command_line_and_its_spelling_stays(written: str, meant: int, tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(profile_text(f'context = "{written}"'))
+    profile = load(path)
+    assert profile.own.context == meant
+    save(replace(profile, overrides=replace(profile.overrides, ubatch=256)), tmp_path, overwrite=True)
+    assert f'context = "{written}"\n' in path.read_text()
+    assert load(path).own.ubatch == 256
+
+
 def profile_text(overrides: str = "", head: str = "") -> bytes:
     return f'[profile]\nname = "x"\nmodel = "m.gguf"\n{head}\n[overrides]\n{overrides}\n'.encode()
 
@@ -66,6 +78,8 @@ def profile_text(overrides: str = "", head: str = "") -> bytes:
         (b"", "`profile` is missing"),
         (profile_text("context = 0"), "`overrides.context` must be a whole number >= 1"),
         (profile_text("context = 1.5"), "`overrides.context` must be"),
+        (profile_text('context = "64kb"'), '`overrides.context` is a number of tokens such as 65536 or "64k", or "auto", not `64kb`'),
+        (profile_text('context = "0k"'), "`overrides.context` must be a whole number >= 1"),
         (profile_text('context = "aut"'), "did you mean `auto`"),
         (profile_text('kv_type = "q8"'), "`overrides.kv_type` cannot be `q8`; did you mean `q8_0`"),
         (profile_text('kv_type = ["q8_0"]'), "`overrides.kv_type` must be a list of length 2"),

@@ -294,6 +294,12 @@ def test_settings_that_cannot_be_are_one_sentence(own: dict[str, object], words:
         choose(rig(gpu(0, 4000), gpu(1, 4000)), toy_model(), intent(**own), [])  # type: ignore[arg-type]
 
 
+def test_a_profiles_headroom_for_other_cards_is_told_by_the_profiles_key() -> None:
+    wanted = replace(intent(fit_target_mib=(1, 2, 3)), profile="coder")
+    with pytest.raises(UsageError, match=r"profile coder: `overrides.fit_target_mib` \(or --fit-target\) has 3 values for 1 GPU; give one"):
+        choose(rig(gpu(0, 4000)), toy_model(), wanted, [])
+
+
 def test_safetensors_are_not_for_llamacpp() -> None:
     with pytest.raises(MissingError, match="GGUF"):
         choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), replace(intent(), engine="llama.cpp"), [])

@@ -18,7 +18,7 @@ from rigtui.planning.constraints import Constraint
 from rigtui.planning.outcomes import GivenUp
 from rigtui.planning.plan import Plan
 from rigtui.rig.rig import Rig
-from rigtui.text import kilo
+from rigtui.text import tokens
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -72,10 +72,12 @@ def _number(text: str) -> int:
 
 
 def _context(text: str) -> int | str:
-    try:
-        return kilo(text) or _number_or_auto(text)
-    except argparse.ArgumentTypeError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of tokens such as 65536 or 64k nor auto") from None
+    if text == "auto":
+        return text
+    number = tokens(text) or 0
+    if not 0 < number < 1 << 31:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of tokens such as 65536 or 64k nor auto")
+    return number
 
 
 def _number_or_auto(text: str) -> int | str:

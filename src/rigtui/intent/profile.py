@@ -14,7 +14,7 @@ from rigtui.errors import UsageError
 from rigtui.files import as_text, convert, parse_toml
 from rigtui.intent.intent import KV_TYPES, Count, EngineName, Intent, Overrides, Tokens, UseCase
 from rigtui.intent.use_cases import choose
-from rigtui.text import clean, nearest
+from rigtui.text import clean, nearest, tokens
 
 MAX_NAME = 100
 
@@ -140,7 +140,7 @@ def parse(data: dict[str, Any], path: Path | str) -> Profile:
 
     Raises UsageError with the file, the key and the nearest known one.
     """
-    file = convert(data, _File, path)
+    file = convert(_with_tokens(data, path), _File, path)
     head = file.profile
     profile = Profile(
         name=head.name,
@@ -152,6 +152,21 @@ def parse(data: dict[str, Any], path: Path | str) -> Profile:
     )
     check(profile, path)
     return profile
+
+
+def _with_tokens(data: dict[str, Any], path: Path | str) -> dict[str, Any]:
+    """`data` with a context that is written as `64k` as the number it means.
+
+    Raises UsageError for a text that means no number of tokens.
+    """
+    wanted = data.get("overrides")
+    context = wanted.get("context") if isinstance(wanted, dict) else None
+    if not isinstance(wanted, dict) or not isinstance(context, str) or nearest(context, ["auto"]):
+        return data
+    number = tokens(context)
+    if number is None:
+        raise UsageError(f'{path}: `overrides.context` is a number of tokens such as 65536 or "64k", or "auto", not `{clean(context)}`')
+    return data | {"overrides": wanted | {"context": number}}
 
 
 def check(profile: Profile, where: Path | str) -> None:

@@ -11,6 +11,7 @@ from rigtui.errors import UsageError
 from rigtui.intent.intent import KV_TYPES, Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint, smallest
+from rigtui.text import clean, counted
 
 KV_QUALITY = {
     "f32": 1.0,
@@ -72,6 +73,14 @@ def wants(model: Model, intent: Intent) -> Wants:
         ubatch=ubatch,
         embedding=use_case.embedding or model.embedding_model,
     )
+
+
+def refuse_targets(intent: Intent, cards: int) -> None:
+    """Raise UsageError where the user's headroom is for another number of cards."""
+    targets = intent.overrides.fit_target_mib
+    if targets and cards and len(targets) not in (1, cards):
+        where = f"profile {clean(intent.profile)}: `overrides.fit_target_mib` (or --fit-target)" if intent.profile else "--fit-target"
+        raise UsageError(f"{where} has {len(targets)} values for {counted(cards, 'GPU')}; give one, or one for each")
 
 
 def batches(intent: Intent, constraints: Sequence[Constraint]) -> tuple[int, int]:

@@ -17,13 +17,12 @@ from rigtui.engines.llamacpp.kv import refusal
 from rigtui.engines.llamacpp.search import Candidate, Search, serves
 from rigtui.engines.llamacpp.shown import Shown
 from rigtui.engines.llamacpp.steer import steered
-from rigtui.errors import UsageError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint, about, largest, unused_gpus
 from rigtui.planning.known import NOTHING, Known
 from rigtui.planning.reserve import headroom_bytes
-from rigtui.planning.wants import Wants, bounded, wants
+from rigtui.planning.wants import Wants, bounded, refuse_targets, wants
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.select import select
 from rigtui.text import MIB
@@ -70,8 +69,7 @@ def derive(
     cards = select(rig, own.gpus) if own.gpus else tuple(card for card in rig.usable_gpus if about(card) not in unused)
     if not sees_gpus:
         cards = ()
-    elif own.fit_target_mib and cards and len(own.fit_target_mib) not in (1, len(cards)):
-        raise UsageError(f"--fit-target has {len(own.fit_target_mib)} values for {len(cards)} GPUs; give one, or one for each")
+    refuse_targets(intent, len(cards))
     shown = Shown(model=model, known=evidence.known, build=evidence.build, own=own.engine_args)
     headrooms = _headrooms(cards, own.fit_target_mib, constraints)
     search = Search(rig, model, want, headrooms, shown, own_targets=own.fit_target_mib is not None, offered=evidence.offered)

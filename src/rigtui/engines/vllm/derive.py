@@ -20,12 +20,11 @@ from rigtui.engines.vllm.reserve import headroom_bytes
 from rigtui.engines.vllm.settings import BLOCK_TOKENS, Settings, batch_defaults
 from rigtui.engines.vllm.speed import decode_tok_s
 from rigtui.engines.vllm.weights import Weights, weights
-from rigtui.errors import UsageError
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.constraints import Constraint, about, largest, smallest, unused_gpus
 from rigtui.planning.plan import Reason, Status
-from rigtui.planning.wants import Wants, bounded, wants
+from rigtui.planning.wants import Wants, bounded, refuse_targets, wants
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.rig.select import select
 from rigtui.text import MIB
@@ -99,6 +98,7 @@ def derive(
         cards, left_out = (), (*left_out, Reason("driver_too_old", too_old))
     if not cards:
         return Derivation(wants=want, own=own, cards=(), left_out=left_out)
+    refuse_targets(intent, len(named or rig.usable_gpus))
     wanted_free = _headrooms(named or rig.usable_gpus, intent.overrides.fit_target_mib, constraints)
     spoken = (release(build.version) if build else None) or NEWEST
     start = Derivation(wants=want, own=own, cards=cards, left_out=left_out)
@@ -128,8 +128,6 @@ def _headrooms(cards: Sequence[Gpu], targets: tuple[int, ...] | None, constraint
     """Bytes wanted free per card (by its index): the user's, or the card's duty, or more where that was not enough."""
     if not targets:
         return {card.index: max(headroom_bytes(card), int(largest(constraints, "headroom", card) or 0)) for card in cards}
-    if len(targets) not in (1, len(cards)):
-        raise UsageError(f"--fit-target has {len(targets)} values for {len(cards)} GPUs; give one, or one for each")
     own = targets * len(cards) if len(targets) == 1 else targets
     return {card.index: target * MIB for card, target in zip(cards, own, strict=True)}
 
