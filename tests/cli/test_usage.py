@@ -15,6 +15,11 @@ from rigtui.cli.parser import parse
         ("--read-onli run x", "unrecognized arguments: --read-onli (did you mean --read-only?); `rigtui run --help`"),
         ("gpus --jsn=1", "unrecognized arguments: --jsn=1 (did you mean --json?); `rigtui gpus --help`"),
         ("gpus nothing", "unrecognized arguments: nothing; `rigtui gpus --help`"),
+        ("ps --al", "unrecognized arguments: --al (did you mean --all?); `rigtui ps --help`"),
+        ("modles", "there is no command 'modles' (did you mean models?); `rigtui --help`"),
+        ("--read-only docter --json", "there is no command 'docter' (did you mean doctor?); `rigtui --help`"),
+        ("plan x --engine vlm", "'vllm', 'ollama') (did you mean vllm?); `rigtui plan --help`"),
+        ("zzz", "there is no command 'zzz' (there are gpus, models, plan, "),
         ("--zzz", "unrecognized arguments: --zzz; `rigtui --help`"),
     ],
 )

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rigtui import __version__
 from rigtui.cli.commands import COMMANDS, command
 from rigtui.errors import EXIT_USAGE
 from rigtui.text import clean, nearest
 
+_COMMAND = "COMMAND"
+_WRONG_CHOICE = re.compile(r"argument (.+?): invalid choice: '(.*)' \(choose from (.*)\)", re.DOTALL)
+"""What argparse says of a value that is none of an argument's choices."""
+
 
 class Parser(argparse.ArgumentParser):
     """A parser that says in one sentence what is wrong."""
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        """As argparse's, but that an option is written in full: the beginning of one may mean another in the next version."""
+        super().__init__(*args, **{"allow_abbrev": False} | more)
+
     def error(self, message: str) -> NoReturn:
-        """Leave with the exit code of a wrong usage."""
+        """Leave with the exit code of a wrong usage; a mistyped command or choice is told its nearest."""
+        if wrong := _WRONG_CHOICE.fullmatch(message):
+            what, value, choices = wrong.groups()
+            known = [choice.strip("'") for choice in choices.split(", ")]
+            close = nearest(value, known)
+            if what == _COMMAND:
+                hint = f"did you mean {close}?" if close else f"there are {', '.join(known)}"
+                message = f"there is no command '{value}' ({hint})"
+            elif close:
+                message += f" (did you mean {close}?)"
         self.exit(EXIT_USAGE, f"rigtui: {message}; `{self.prog} --help` shows what there is\n")
 
     def unknown(self, words: Sequence[str]) -> NoReturn:
@@ -52,7 +70,7 @@ def _parsers(name: str | None) -> dict[str, Parser]:
         prog="rigtui", description="Run local LLMs well on one rig of unequal GPUs. Without a command: the screen.", parents=[options]
     )
     parser.add_argument("--version", action="version", version=f"rigtui {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(dest="command", metavar=_COMMAND, title="commands")
     found = {"": parser}
     for one, text in COMMANDS.items():
         found[one] = sub = commands.add_parser(one, help=text, description=text[0].upper() + text[1:] + ".", parents=[options])
