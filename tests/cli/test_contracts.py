@@ -93,6 +93,17 @@ def test_plan_as_text_gives_reasons_and_what_else_would_work(tmp_path: Path, cap
     assert all(len(line) <= 110 for line in text.splitlines()[:8])
 
 
+def test_columns_of_a_plan_stand_apart_however_large_a_number_is(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--rig", RIG, "plan", str(tiny), "--context", "2000000000", "--parallel", "100"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    head = next(line for line in lines if line.startswith("MiB"))
+    *cards, ram = (line for line in lines if line.startswith(("CUDA", "RAM ")))
+    assert max(len(number) for number in ram.split()) > 9, "a size beyond what the columns are made for"
+    assert len(ram.split()) == 5
+    assert len(cards) == 2
+    assert all(len(line) == len(head) and line[21] == " " and len(line[22:].split()) == 7 for line in cards)
+
+
 def test_no_fit_is_exit_3_with_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rig = tmp_path / "small.toml"
     rig.write_text('[rig]\nname = "small"\nplatform = "linux"\nram_total_mib = 8000\nram_free_mib = 6000\n')

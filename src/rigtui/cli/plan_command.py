@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from itertools import zip_longest
 
 from msgspec.structs import replace
 
@@ -30,6 +31,9 @@ STATUS_TEXT = {
     "offload": "OFFLOAD: a part lies in RAM, by plan",
     "no_fit": "DOES NOT FIT this rig with what was asked",
 }
+
+_WIDTHS = (10, 9, 8, 8, 7, 9, 8)
+"""Of the columns behind the name, the blank before each included; wider where a number is."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -120,8 +124,7 @@ def _verdict(plan: Plan) -> str:
 
 
 def _device_table(plan: Plan) -> list[str]:
-    head = f"{'MiB':<22}{'layers':>9}{'weights':>9}{'KV':>8}{'compute':>8}{'floor':>7}{'headroom':>9}{'free':>8}"
-    rows = [head]
+    rows = [["MiB", "layers", "weights", "KV", "compute", "floor", "headroom", "free"]]
     for device in plan.devices:
         blocks = f"{device.first_layer}-{device.first_layer + device.layers - 1}" if device.layers else "none"
         blocks += "+head" if device.output else ""
@@ -135,13 +138,21 @@ def _device_table(plan: Plan) -> list[str]:
         )
         cells = [f"{round(size / MIB):,}" for size in sizes]
         name = f"{device.device} {_short(device.name)}"
-        rows.append(f"{name[:21]:<22}{blocks:>9}{cells[0]:>9}{cells[1]:>8}{cells[2]:>8}{cells[3]:>7}{cells[4]:>9}{cells[5]:>8}")
+        rows.append([name[:21], blocks, *cells])
     host = plan.host
     cells = [f"{round(size / MIB):,}" for size in (host.weights_bytes, host.kv_bytes, host.compute_bytes)]
-    rows.append(f"{'RAM':<22}{host.offloaded_layers or 'none':>9}{cells[0]:>9}{cells[1]:>8}{cells[2]:>8}")
+    rows.append(["RAM", str(host.offloaded_layers or "none"), *cells])
+    lines = _columns(rows)
     if plan.devices:
-        rows.append(f"{'':<22}(free: what is left, headroom included; weights in all {gib(plan.model.weights_bytes)})")
-    return rows
+        lines.append(f"{'':<22}(free: what is left, headroom included; weights in all {gib(plan.model.weights_bytes)})")
+    return lines
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    """The rows with at least a blank between their columns, however large a number is."""
+    cells = zip_longest(*(row[1:] for row in rows), fillvalue="")
+    widths = [max(width, 1 + max(map(len, column))) for width, column in zip(_WIDTHS, cells, strict=True)]
+    return [f"{row[0]:<21}" + "".join(f"{cell:>{width}}" for cell, width in zip(row[1:], widths, strict=False)) for row in rows]
 
 
 def _short(name: str) -> str:
