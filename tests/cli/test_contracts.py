@@ -225,6 +225,8 @@ TWO = "".join(f'[[gpu]]\nname = "{name}"\ntotal_mib = 9000\nfree_mib = 8000\n' f
         ({}, ["run", "x", "--save", ""], 2, "--save needs a name"),
         ({}, ["nonsense"], 2, "nonsense"),
         ({}, ["preview", "--", "ls", "-la"], 2, "ls is no engine that rigtui knows"),
+        ({}, ["preview", "--", "ollama", "run", "llama3"], 2, "ollama is no engine that rigtui knows: llama-server and vllm are"),
+        ({}, ["preview", "--", "/usr/bin/ollama", "serve"], 2, "ollama is no engine that rigtui knows"),
         ({}, ["serve", "--port", "abc"], 2, "'abc' is not a port"),
         ({}, ["serve", "--port", "70000"], 2, "'70000' is not a port"),
         ({}, ["rig", "save", "nosuch/dir/x.toml"], 1, "there is no folder nosuch/dir"),

@@ -38,6 +38,12 @@ def test_what_would_change_something_is_refused(words: str, tiny: str, tmp_path:
     assert watch.all_runs() == []
 
 
+@pytest.mark.parametrize(("words", "instead"), [("plan MODEL --verify", "leave out --verify"), ("stop x", "leave out --read-only")])
+def test_a_refusal_says_what_to_leave_out(words: str, instead: str, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--read-only", *(tiny if word == "MODEL" else word for word in words.split())]) == 2
+    assert capsys.readouterr().err.endswith(f"; {instead}\n")
+
+
 @pytest.mark.parametrize("words", ["run MODEL --dry-run", "plan MODEL", "ps", "profiles", "profiles show gpt-oss-20b", "gpus"])
 def test_what_only_shows_works(words: str, tiny: str) -> None:
     assert main(["--read-only", *(tiny if word == "MODEL" else word for word in words.split())]) == 0

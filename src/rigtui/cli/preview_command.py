@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,9 @@ def run(args: argparse.Namespace) -> int:
 def _engine(command: tuple[str, ...]) -> str:
     """Which engine the command starts; a wrapper or an interpreter in front of it may be named anything."""
     known = ("vllm", "llama")
+    # Its commands name no memory, and the names of most models in them sound like llama.cpp.
+    if any(PurePath(word).name == "ollama" for word in takewhile(lambda word: not word.startswith("-"), command)):
+        raise UsageError("ollama is no engine that rigtui knows: llama-server and vllm are")
     named = [word for word in command if any(engine in PurePath(word).name for engine in known)]
     if command and not command[0].startswith("-") and not named:
         raise UsageError(f"{clean(command[0])} is no engine that rigtui knows: llama-server and vllm are")

@@ -30,9 +30,20 @@ CHANGES: Mapping[str, Callable[[argparse.Namespace], bool]] = {
 }
 """Whether what is asked of a command would change anything; a command that is not here only shows."""
 
+INSTEAD = {
+    "plan": "leave out --verify",
+    "run": "add --dry-run to see the plan alone",
+    "step": "leave out the number to see the steps",
+    "export": "leave out -o to see the text",
+    "serve": "leave out --allow-control",
+    "demo": "leave out --headless, in a terminal",
+}
+"""What of a command only shows; one that is not here changes something whatever is asked of it."""
+
 
 def refuse_changes(args: argparse.Namespace) -> None:
     """Raise UsageError for what launches, stops or writes; `args` are those of a command line with `--read-only`."""
     changes = CHANGES.get(args.command)
     if changes is not None and changes(args):
-        raise UsageError(f"with --read-only nothing is launched, stopped or written, so not `rigtui {args.command}` this way; leave it out")
+        instead = INSTEAD.get(args.command, "leave out --read-only")
+        raise UsageError(f"with --read-only nothing is launched, stopped or written, so not `rigtui {args.command}` this way; {instead}")
