@@ -8,14 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
+from rigtui.cli.main import main
 from rigtui.doctor.check import Check, Facts
 from rigtui.doctor.examine import examine
 from rigtui.doctor.facts import _kill_user_processes
 from rigtui.engines.engine import Build, BuildDevice
 from rigtui.rig.rig import Gpu, Rig
 from rigtui.text import GIB
+from tools.make_gguf import tiny_llama
 
 PROGRAMS = {"curl", "du", "export", "git", "nvidia-smi", "ollama", "pip", "printf", "rigtui", "ss", "sudo", "wsl.exe"}
 WELL = Facts(
@@ -80,6 +83,38 @@ def test_a_card_that_is_mostly_taken_is_a_warning() -> None:
 def test_no_engine_at_all_is_a_failure_with_a_way_out() -> None:
     check = by_id(examine(RIG, [], [], WELL), "engine")[0]
     assert (check.status, "pip install" in (check.mend or "")) == ("fail", True)
+
+
+def test_an_engine_that_config_toml_names_wrongly_is_told_by_its_line_alone() -> None:
+    checks = by_id(examine(RIG, [], [], WELL, misnamed=["llama_server … or take the line out"]), "engine")
+    assert [(check.status, check.text, check.mend) for check in checks] == [("fail", "llama_server … or take the line out", None)]
+
+
+@pytest.mark.parametrize("named", ["/nope/llama-server", "/bin/true", "no-such-llama-server"])
+def test_the_line_of_config_toml_is_what_is_in_the_way(named: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = Path.home() / ".config" / "rigtui" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text(f'[engines]\nllama_server = "{named}"\n')
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    line = f"llama_server under [engines] in {config} cannot be followed: "
+    assert f"FAILED   {line}" in said
+    assert "pip install" not in said
+    assert main(["plan", str(tiny_llama(tmp_path / "x.gguf"))]) == 4
+    assert f"rigtui: {line}" in capsys.readouterr().err
+
+
+def test_a_config_toml_that_cannot_be_followed_is_said_to_stop_what_it_stops(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    config = Path.home() / ".config" / "rigtui" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[engines\n")
+    assert main(["doctor"]) == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if str(config) in line)
+    assert line.startswith("FAILED ")
+    assert "nothing is planned or launched" in line
+    assert "left out" not in line
+    for words in (["plan", str(tiny_llama(tmp_path / "x.gguf"))], ["models"]):
+        assert main(words) == 2
 
 
 def test_what_mends_is_a_command_that_a_shell_can_read() -> None:

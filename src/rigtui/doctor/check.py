@@ -74,5 +74,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Folders for settings, results and caches that cannot be written, by what exists of them."""
     blocked_devices: tuple[str, ...] = ()
     """The driver's device files that this user may not open."""
+    config_problem: str | None = None
+    """Why config.toml cannot be followed, one sentence."""
     problems: tuple[str, ...] = ()
-    """Files of the user's that cannot be used, one sentence each."""
+    """Other files of the user's that cannot be used, one sentence each."""

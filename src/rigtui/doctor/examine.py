@@ -22,21 +22,35 @@ WSL_LINGER = "sudo loginctl enable-linger $USER"
 WSL_SYSTEMD = "printf '[boot]\\nsystemd=true\\n' | sudo tee -a /etc/wsl.conf && wsl.exe --shutdown"
 
 
-def examine(rig: Rig, builds: Sequence[Build], build_problems: Sequence[str], facts: Facts) -> tuple[Check, ...]:
-    """Every check, in the order a user mends things: driver, cards, engines, then the system around them."""
+def examine(
+    rig: Rig, builds: Sequence[Build], build_problems: Sequence[str], facts: Facts, *, misnamed: Sequence[str] = ()
+) -> tuple[Check, ...]:
+    """Every check, in the order a user mends things: driver, cards, engines, then the system around them.
+
+    `misnamed`: one sentence for each line of config.toml that names an engine which is none.
+    """
     checks = [_driver(rig, facts)]
     checks += [_card(gpu) for gpu in rig.gpus]
-    checks += _engines(rig, builds, build_problems)
+    checks += [_check("engine", "fail", problem) for problem in misnamed]
+    checks += _engines(rig, builds, build_problems, installed=bool(builds or misnamed))
     checks += examine_builds(rig, builds, facts)
     checks += [_ram(rig), _disk(facts), *_permissions(facts), _port(facts), _order(rig, facts)]
     checks += examine_containers(rig, facts.containers)
     checks += _sessions(rig, facts)
+    checks += _config(facts)
     checks += [Check(id="file", status="warn", text=f"{problem}; the file is left out until it is corrected") for problem in facts.problems]
     return tuple(checks)
 
 
 def _check(identity: str, status: CheckStatus, text: str, mend: str | None = None) -> Check:
     return Check(id=identity, status=status, text=text, mend=mend)
+
+
+def _config(facts: Facts) -> list[Check]:
+    if facts.config_problem is None:
+        return []
+    text = f"{facts.config_problem}; until it is corrected nothing is planned or launched, since it would be with other settings than yours"
+    return [_check("file", "fail", text)]
 
 
 def _driver(rig: Rig, facts: Facts) -> Check:
@@ -59,9 +73,10 @@ def _card(gpu: Gpu) -> Check:
     return _check(identity, "ok", text)
 
 
-def _engines(rig: Rig, builds: Sequence[Build], problems: Sequence[str]) -> list[Check]:
+def _engines(rig: Rig, builds: Sequence[Build], problems: Sequence[str], *, installed: bool) -> list[Check]:
+    """`installed`: false where none was found; a line of config.toml that is in the way hides what there is."""
     checks = [_check("engine", "warn", problem) for problem in problems]
-    if not builds:
+    if not installed:
         text = f"no engine is installed: nothing can be launched. {OWN_SERVER}; one for the CPU comes with this:"
         return [*checks, _check("engine", "fail", text, ENGINE_MEND)]
     for number, build in enumerate(builds):

@@ -38,6 +38,7 @@ def read_facts(profiles_dir: str | None = None, builds: Sequence[Build] = ()) ->
         cuda_runtimes=_cuda_runtimes(builds),
         blocked_folders=_blocked_folders(),
         blocked_devices=tuple(str(path) for path in _DEVICES if path.exists() and not os.access(path, os.R_OK | os.W_OK)),
+        config_problem=_config_problem(),
         problems=_file_problems(profiles_dir),
     )
 
@@ -111,17 +112,21 @@ def _blocked_folders() -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(_nearest_existing(path)) for path in folders if not _writable(path)))
 
 
-def _file_problems(profiles_dir: str | None) -> tuple[str, ...]:
+def _config_problem() -> str | None:
     from rigtui.intent.config import load_config
+
+    try:
+        load_config()
+    except RigtuiError as error:
+        return str(error)
+    return None
+
+
+def _file_problems(profiles_dir: str | None) -> tuple[str, ...]:
     from rigtui.intent.profiles import all_profiles, directories
     from rigtui.intent.use_cases import read_use_cases
 
-    def config() -> tuple[str, ...]:
-        load_config()
-        return ()
-
     readers: list[Callable[[], tuple[str, ...]]] = [
-        config,
         lambda: all_profiles(directories(profiles_dir)).problems,
         lambda: read_use_cases().problems,
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from rigtui import files, paths
@@ -14,6 +16,10 @@ class ModelsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Searched for models besides the usual places; `~` is the home folder."""
 
 
+ENGINE_KEYS = {"llama.cpp": "llama_server", "vllm": "vllm"}
+"""Engine -> the key of `[engines]` that names its program."""
+
+
 class EnginesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[engines]`."""
 
@@ -24,7 +30,7 @@ class EnginesConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def of(self, engine: str) -> str | None:
         """The program named for an engine, or None."""
-        return {"llama.cpp": self.llama_server, "vllm": self.vllm}.get(engine)
+        return getattr(self, ENGINE_KEYS[engine]) if engine in ENGINE_KEYS else None
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,10 +41,15 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     theme: str | None = None
 
 
+def config_file() -> Path:
+    """Where the user's configuration lies, whether or not it is there."""
+    return paths.config_dir() / "config.toml"
+
+
 def load_config() -> Config:
     """The user's configuration; defaults where there is no `config.toml`.
 
     Raises UsageError that names the file and the key for a file that cannot be followed.
     """
-    path = paths.config_dir() / "config.toml"
+    path = config_file()
     return files.convert(files.read_toml(path), Config, path) if path.exists() else Config()

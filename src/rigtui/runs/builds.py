@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rigtui.engines.engine import Build
+from rigtui.engines.engine import Build, Found
 from rigtui.engines.rooms import MODULES, room
-from rigtui.errors import RigtuiError
-from rigtui.intent.config import load_config
+from rigtui.errors import MissingError, RigtuiError
+from rigtui.intent.config import ENGINE_KEYS, EnginesConfig, config_file, load_config
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
 from rigtui.planning.choose import engine_for
 
 
+def surveyed(engine: str, named: EnginesConfig) -> Found:
+    """What is found of an engine here.
+
+    Raises MissingError that says which line of config.toml is in the way when the program named there cannot be used.
+    """
+    program = named.of(engine)
+    try:
+        return room(engine).survey(program)
+    except RigtuiError as error:
+        if program is None:
+            raise
+        line = f"{ENGINE_KEYS[engine]} under [engines] in {config_file()}"
+        raise MissingError(f"{line} cannot be followed: {error}; or take the line out") from error
+
+
 def installed_builds() -> tuple[Build, ...]:
     """The engines found here, best first."""
     named = load_config().engines
-    return tuple(build for engine in MODULES for build in room(engine).survey(named.of(engine)).builds)
+    return tuple(build for engine in MODULES for build in surveyed(engine, named).builds)
 
 
 def builds_for(model: Model, intent: Intent, *, needed: bool = True, say: Callable[[str], object] | None = None) -> tuple[Build, ...]:

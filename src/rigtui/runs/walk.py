@@ -26,6 +26,7 @@ from rigtui.rig import rigfile
 from rigtui.rig.rig import Rig
 from rigtui.rig.sampler import Engines
 from rigtui.runs import memory, pending, watch
+from rigtui.runs.builds import surveyed
 from rigtui.runs.state import Asked, OfferedStep
 from rigtui.text import clean
 
@@ -171,7 +172,7 @@ class Walker:
         if not any(map(_leaves, ladder.steps)):
             return (own,)
         named = load_config().engines
-        others = [build for engine in MODULES if engine != own.engine for build in room(engine).survey(named.of(engine)).builds]
+        others = [build for engine in MODULES if engine != own.engine for build in surveyed(engine, named).builds]
         return (own, *others)
 
     def _others(self, model: Model) -> tuple[Model, ...]:
