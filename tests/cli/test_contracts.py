@@ -93,6 +93,16 @@ def test_plan_as_text_gives_reasons_and_what_else_would_work(tmp_path: Path, cap
     assert all(len(line) <= 110 for line in text.splitlines()[:8])
 
 
+def test_an_estimate_that_could_not_be_verified_does_not_advise_to_verify(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    advice = "estimated: rigtui's own arithmetic; --verify asks the engine"
+    assert main(["--rig", RIG, "plan", str(tiny)]) == 0
+    assert advice in capsys.readouterr().out
+    assert main(["--rig", RIG, "plan", str(tiny), "--verify"]) == 0
+    said = capsys.readouterr().out
+    assert "estimated: rigtui's own arithmetic\n" in said
+    assert "--verify asks" not in said
+
+
 def test_columns_of_a_plan_stand_apart_however_large_a_number_is(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--rig", RIG, "plan", str(tiny), "--context", "2000000000", "--parallel", "100"]) == 3
     lines = capsys.readouterr().out.splitlines()
@@ -130,6 +140,23 @@ def test_preview_of_what_llama_server_refuses_is_exit_1_with_the_reason(
     refused = said(capsys, "--rig", RIG, "preview", "--json", "--", "llama-server", "-m", str(tiny), *more, code=1)
     assert refused["engine_view"]["fit"]["status"] == "refused"
     assert refused["engine_view"]["fit"]["message"]
+
+
+@pytest.mark.parametrize(("folder", "rig", "told"), [("bin", [], True), ("bin", ["--rig", RIG], False), ("other", [], False)])
+def test_preview_says_what_the_engine_found_here_does_not_know(
+    folder: str, rig: list[str], told: bool, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a program that is not the one found, and on a rig that is only described, nothing is known."""
+    for place in ("bin", "other"):
+        server = tmp_path / place / "llama-server"
+        server.parent.mkdir()
+        server.write_text("#!/bin/sh\nprintf -- '--model M\\n--port P\\n--list-devices\\nversion: 7 (abc)\\n'\n")
+        server.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    command = [str(tmp_path / folder / "llama-server"), "-m", str(tiny), "-cc", "4"]
+    plan = said(capsys, *rig, "preview", "--json", "--", *command)
+    found = [warning["text"] for warning in plan["warnings"] if warning["code"] == "unknown_option"]
+    assert found == (["llama-server b7 (CPU only) does not know -cc and will not start with that"] if told else [])
 
 
 def test_preview_follows_the_variables_of_a_printed_plan(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:

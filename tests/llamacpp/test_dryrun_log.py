@@ -49,6 +49,13 @@ def test_the_last_error_is_kept() -> None:
     assert log.problem == "llama_model_load: error loading model: bad"
 
 
+def test_what_is_said_of_the_arguments_before_there_is_a_log_is_an_error() -> None:
+    log = DryRunLog()
+    for line in ("warning: no usable GPU found", "\x1b[31merror: invalid argument: --nonsense\x1b[0m", "", "usage: llama-server"):
+        log.feed(line)
+    assert log.problem == "error: invalid argument: --nonsense"
+
+
 @settings(max_examples=60)
 @given(st.data())
 def test_a_damaged_log_never_raises(data: st.DataObject) -> None:

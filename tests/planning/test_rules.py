@@ -300,6 +300,22 @@ def test_a_profiles_headroom_for_other_cards_is_told_by_the_profiles_key() -> No
         choose(rig(gpu(0, 4000)), toy_model(), wanted, [])
 
 
+def test_an_option_that_the_build_does_not_know_is_said_with_the_build() -> None:
+    options = frozenset({"--model", "--temp", "--jinja", "-c"})
+    build = Build(engine="llama.cpp", label="llama-server b1 (CUDA)", version="1", argv=("llama-server",), options=options)
+    own = intent(engine_args=("--temp", "-1", "--jinjaa", "-cc", "4"))
+
+    def said(build: Build | None, *, simulated: bool = False) -> list[str]:
+        plan = choose(replace(rig(gpu(0, 4000)), simulated=simulated), toy_model(), own, [build] if build else [])
+        assert plan.status == "fits"
+        return [warning.text for warning in plan.warnings if warning.code == "unknown_option"]
+
+    assert said(build) == ["llama-server b1 (CUDA) does not know --jinjaa, -cc and will not start with that; did you mean --jinja?"]
+    assert said(replace(build, options=frozenset())) == [], "what it knows is not known"
+    assert said(None) == []
+    assert said(build, simulated=True) == [], "another build will run it"
+
+
 def test_safetensors_are_not_for_llamacpp() -> None:
     with pytest.raises(MissingError, match="GGUF"):
         choose(rig(gpu(0, 4000)), replace(toy_model(), format="safetensors"), replace(intent(), engine="llama.cpp"), [])

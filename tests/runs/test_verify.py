@@ -86,6 +86,10 @@ def test_what_the_engine_takes_before_it_allocates_is_learned(tiny: Model, engin
     ("program", "why"),
     [
         ("raise SystemExit(3)", "ended before it said"),
+        (
+            "print('error: invalid argument: --nonsense', file=sys.stderr); raise SystemExit(1)",
+            "would do: error: invalid argument: --nonsense",
+        ),
         ("import os; os.abort()", "was killed by signal 6 before it said"),
         ("print('\\x1b[2J' + 'x' * 100000)", "ended before it said"),
         (f"lines = open({str(LOG)!r}).read().splitlines()\nprint('\\n'.join(lines[:200]))", "ended before it said"),

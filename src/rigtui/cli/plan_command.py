@@ -104,7 +104,8 @@ def plan_lines(plan: Plan, *, explain: bool) -> list[str]:
 
 
 def _basis(plan: Plan) -> str:
-    askable = plan.basis == "estimated" and plan.engine == "llama.cpp" and plan.status != "no_fit"
+    asked = any(warning.code == "verify_failed" for warning in plan.warnings)
+    askable = not asked and plan.basis == "estimated" and plan.engine == "llama.cpp" and plan.status != "no_fit"
     return BASIS_TEXT[plan.basis] + ("; --verify asks the engine" if askable else "")
 
 

@@ -7,6 +7,8 @@ from itertools import takewhile
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from rigtui.cli.output import print_json
 from rigtui.cli.plan_command import plan_lines
 from rigtui.errors import EXIT_DONE, EXIT_NO_FIT, RigtuiError, UsageError
@@ -74,14 +76,19 @@ def _variables(words: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]
 
 def _llamacpp(args: argparse.Namespace, env: dict[str, str], command: tuple[str, ...]) -> Plan:
     from rigtui.engines.llamacpp.arguments import RefusedError, read_command
+    from rigtui.engines.llamacpp.command import unknown_options
     from rigtui.engines.llamacpp.environment import arguments
     from rigtui.engines.llamacpp.preview import preview
+    from rigtui.runs.builds import build_started_by
 
     try:
         asked = read_command((*command[:1], *arguments(env), *command[1:]))
-        return preview(current_rig(args), _gguf(asked.model, asked.repository), asked, command, env)
+        plan = preview(current_rig(args), _gguf(asked.model, asked.repository), asked, command, env)
     except RefusedError as refused:
         raise _Refused(str(refused)) from refused
+    # On a rig that is only described it is some other engine that runs the command.
+    build = build_started_by(command[0]) if asked.passed_over and args.rig_file is None else None
+    return replace(plan, warnings=(*unknown_options(asked, build), *plan.warnings))
 
 
 def _gguf(path: str | None, repository: str | None) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from rigtui.engines.engine import Build, Found
@@ -32,6 +33,18 @@ def installed_builds() -> tuple[Build, ...]:
     """The engines found here, best first."""
     named = load_config().engines
     return tuple(build for engine in MODULES for build in surveyed(engine, named).builds)
+
+
+def build_started_by(program: str) -> Build | None:
+    """The llama.cpp found here that a command with this program starts; None where it starts another one, or none that works."""
+    import shutil
+
+    path = shutil.which(program)
+    try:
+        builds = surveyed("llama.cpp", load_config().engines).builds if path is not None else ()
+    except RigtuiError:
+        return None
+    return next((one for one in builds if not one.embedded and os.path.realpath(one.argv[0]) == os.path.realpath(path or "")), None)
 
 
 def builds_for(model: Model, intent: Intent, *, needed: bool = True, say: Callable[[str], object] | None = None) -> tuple[Build, ...]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rigtui.engines.engine import Build, Spawn
+from rigtui.engines.llamacpp.arguments import Asked
 from rigtui.engines.llamacpp.environment import DECIDING
 from rigtui.engines.llamacpp.search import Candidate
 from rigtui.intent.intent import Intent
 from rigtui.models.model import Model
-from rigtui.planning.plan import Plan
+from rigtui.planning.plan import Plan, Reason
+from rigtui.text import nearest
 
 DEFAULT_CACHE_RAM_MIB = 8192
 """llama-server's host cache for prompts (`--cache-ram`)."""
@@ -31,6 +34,10 @@ FIT_OFF = {
 """Options that make `--fit` give up when something must change (common/fit.cpp), and what they pin."""
 
 
+_OPTION = re.compile(r"-{1,2}[A-Za-z][\w-]*")
+"""What can only be an option, not a value that begins with a minus."""
+_ALIKE = 0.8
+"""A build has hundreds of options: something is always a little like a word."""
 WRITTEN = ("--fit-target", "--tensor-split", "--n-cpu-moe")
 """With these a build can be told a division that rigtui writes itself."""
 
@@ -38,6 +45,18 @@ WRITTEN = ("--fit-target", "--tensor-split", "--n-cpu-moe")
 def offers(build: Build | None, option: str) -> bool:
     """Whether the build knows an option; an unknown build is taken for a current one."""
     return build is None or not build.options or option in build.options
+
+
+def unknown_options(asked: Asked | None, build: Build | None) -> tuple[Reason, ...]:
+    """A warning where arguments name options that the help of the build they are for does not; none where its options are not known."""
+    if asked is None or build is None or not build.options:
+        return ()
+    unknown = [word for word in dict.fromkeys(asked.passed_over) if _OPTION.fullmatch(word) and word not in build.options]
+    if not unknown:
+        return ()
+    close = nearest(unknown[0], build.options, _ALIKE) if unknown[0].startswith("--") else None
+    hint = f"; did you mean {close}?" if close else ""
+    return (Reason("unknown_option", f"{build.label} does not know {', '.join(unknown)} and will not start with that{hint}"),)
 
 
 def server_command(

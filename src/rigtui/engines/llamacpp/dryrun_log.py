@@ -23,6 +23,7 @@ _MOVED = re.compile(r"tensor blk\.(\d{1,4})\.(\S{1,64}) \(\d+ MiB \S+\) buffer t
 _COMPUTE = re.compile(r"\w{1,64}: +(\S{1,64}) compute buffer size = +(\d{1,9}\.\d\d) MiB", re.ASCII)
 _FREE = re.compile(r"\w{1,64}: using device (\S{1,64}) \(.{0,200}\) - (\d{1,9}) MiB free", re.ASCII)
 _GAVE_UP = re.compile(r"\w{1,64}: failed to fit params to free device memory: (.{1,300})", re.ASCII)
+_PLAIN_ERRORS = ("error", "cannot start ")
 
 
 class Row(Struct, frozen=True):
@@ -107,7 +108,8 @@ class DryRunLog:
             self._breakdown(line)
             return False
         for message in messages(line):
-            if message.level == "error":
+            # What is wrong with the arguments is said before there is a log: without a head.
+            if message.level == "error" or (message.level is None and message.line.startswith(_PLAIN_ERRORS)):
                 self.problem = message.line
             self._message(message.text)
         return self.answer is not None

@@ -12,7 +12,7 @@ from rigtui.engines.engine import Build
 from rigtui.engines.llamacpp import explain
 from rigtui.engines.llamacpp.arguments import Asked, keeps_to_cpu
 from rigtui.engines.llamacpp.builds import build_id, device_names
-from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, WRITTEN, offers, server_command
+from rigtui.engines.llamacpp.command import DEFAULT_CACHE_RAM_MIB, WRITTEN, offers, server_command, unknown_options
 from rigtui.engines.llamacpp.derive import Derivation, Evidence, derive
 from rigtui.engines.llamacpp.own import as_pinned, as_wished, pins_of, said_of
 from rigtui.engines.llamacpp.plan_parts import overflow_patterns, plan_devices, plan_host, whole
@@ -146,7 +146,7 @@ def _plan(scene: _Scene, candidate: Candidate) -> Plan:
         env=env | scene.intent.overrides.env,
         expected=Expected(decode_tok_s=candidate.decode_tok_s),
         reasons=explain.reasons(scene.rig, model, scene.derivation, candidate),
-        warnings=_unseen(scene) + explain.warnings(scene.rig, model, scene.intent, scene.build, candidate, scene.asked),
+        warnings=_unseen(scene) + _unknown(scene) + explain.warnings(scene.rig, model, scene.intent, scene.build, candidate, scene.asked),
     )
 
 
@@ -155,6 +155,11 @@ def _unseen(scene: _Scene) -> tuple[Reason, ...]:
     if not unseen or scene.build is None or not scene.build.gpu:
         return ()
     return (Reason("unseen_gpu", f"{scene.build.label} does not see {', '.join(unseen)}: planned without"),)
+
+
+def _unknown(scene: _Scene) -> tuple[Reason, ...]:
+    # On a rig that is only described it is some other build that will run.
+    return () if scene.rig.simulated else unknown_options(scene.asked, scene.build)
 
 
 def _devices(scene: _Scene, candidate: Candidate) -> tuple[tuple[str, ...], dict[str, str]]:
