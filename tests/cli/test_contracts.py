@@ -180,6 +180,13 @@ def test_a_shipped_profile_does_not_hide_a_model_of_its_name(home: Path, capsys:
     assert said(capsys, "plan", "qwen3-32b", "--json")["model"]["path"] == str(home / "models" / "qwen3-32b.gguf")
 
 
+def test_a_profile_may_name_its_model_as_it_is_called_here(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "models").mkdir()
+    file = tiny_llama(home / "models" / "small-q8.gguf")
+    (tmp_path / "mine.toml").write_text('[profile]\nname = "mine"\nmodel = "small-q8"\n')
+    assert said(capsys, "--rig", RIG, "--profiles-dir", str(tmp_path), "plan", "mine", "--json")["model"]["path"] == str(file)
+
+
 def test_a_dry_run_is_json_when_asked(tiny: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dry = said(capsys, "run", str(tiny), "--dry-run", "--json")
     assert dry["schema"] == "rigtui.run/1"

@@ -49,7 +49,7 @@ class Profile(Struct, frozen=True, kw_only=True):
 
     name: str
     model: str
-    """A path, `hf:owner/repo[:file or quant]` or `ollama:name[:tag]`."""
+    """A path, `hf:owner/repo[:file or quant]`, `ollama:name[:tag]`, or the name of a model that is looked up where the profile is used."""
     use_case: str = "chat"
     engine: EngineName = "auto"
     description: str = ""
