@@ -126,7 +126,7 @@ async def test_the_cockpit(cockpit, tmp_path, world, size):
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_simulated_rig_with_the_users_own_choices(cockpit, tmp_path, size):
     world = World(two_cards(simulated=True), (*candidates(*MODELS), BROKEN))
-    keys = ("left_square_bracket", "k")
+    keys = ("left_square_bracket", "K")
     done = lambda screen: screen.state.plan.kv_type == ("f16", "f16") and screen.state.plan.context == 32768  # noqa: E731
     await picture(cockpit, world, SIZES[size], f"simulated-{size}", tmp_path, keys, done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
 from rigtui.intent.intent import Intent, Overrides
@@ -87,8 +88,35 @@ def test_kv_types_go_round_through_rigtuis_own_choice():
     for _ in range(5):
         state = st.cycle_kv(state, 1)
         seen.append(state.overrides.kv_type)
-    assert seen == [("f16", "f16"), ("q8_0", "q8_0"), ("q5_1", "q5_1"), ("q4_0", "q4_0"), None]
-    assert st.cycle_kv(START, -1).overrides.kv_type == ("q4_0", "q4_0")
+    assert seen == [("q8_0", "q8_0"), ("q5_1", "q5_1"), ("q4_0", "q4_0"), ("f16", "f16"), None]
+    assert st.cycle_kv(START, -1).overrides.kv_type == ("f16", "f16")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "after", "before"),
+    [
+        ("f16", ["q8_0", "q5_1", "q4_0", "f16", None], "q4_0"),
+        ("q8_0", ["q5_1", "q4_0", "f16", None], "f16"),
+        ("q5_1", ["q4_0", "f16", None], "f16"),
+        ("q4_0", ["f16", None], "f16"),
+    ],
+)
+def test_the_key_of_the_kv_type_goes_to_a_smaller_one_than_rigtui_has_chosen(chosen, after, before):
+    auto = planned(START)
+    auto = replace(auto, plan=replace(auto.plan, kv_type=(chosen, chosen)))
+    state, seen = auto, []
+    for _ in after:
+        state = st.cycle_kv(state, 1)
+        seen.append(state.overrides.kv_type)
+    assert seen == [kind and (kind, kind) for kind in after]
+    assert st.cycle_kv(auto, -1).overrides.kv_type == (before, before)
+
+
+def test_a_plan_with_the_users_kv_type_does_not_say_what_rigtui_would_take():
+    own = planned(st.cycle_kv(planned(START), 1))
+    given_back = replace(own, overrides=Overrides())
+    assert own.plan.kv_type == ("q5_1", "q5_1")
+    assert st.cycle_kv(given_back, 1).overrides.kv_type == ("q8_0", "q8_0")
 
 
 def test_reset_takes_back_what_the_user_set():
@@ -142,7 +170,7 @@ def test_a_profile_saved_here_names_the_intent_until_something_changes():
 
 def test_default_names_tell_choices_apart():
     plain = st.default_name(START.candidate, st.intent(START))
-    other = st.default_name(START.candidate, st.intent(st.cycle_kv(st.with_context(START, 4096), 2)))
+    other = st.default_name(START.candidate, st.intent(st.cycle_kv(st.with_context(START, 4096), 1)))
     assert plain == f"{MODELS[0].name}-chat"
     assert other == f"{MODELS[0].name}-chat-4096-q8_0"
 

@@ -18,9 +18,9 @@ async def test_use_case_context_and_kv_type_follow_their_keys_and_are_marked_as_
         await screen.press("left_square_bracket")
         await screen.until(lambda: screen.state.plan.context_per_slot == 32768)
         await screen.press("k")
-        await screen.until(lambda: screen.state.plan.kv_type == ("f16", "f16"))
+        await screen.until(lambda: screen.state.plan.kv_type == ("q5_1", "q5_1"))
         text = screen.text()
-        assert "32,768 (yours)" in text and "f16 (yours)" in text
+        assert "32,768 (yours)" in text and "q5_1 (yours)" in text
         assert "32,768 tokens of 262,144 trained  (yours)" in text
         assert "undo mine" in text
         await screen.press("r")

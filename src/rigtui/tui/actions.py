@@ -97,7 +97,7 @@ ACTIONS: tuple[Action, ...] = (
         "k",
         "kv_type(1)",
         "KV type",
-        "The next KV cache type: smaller ones leave room for more context, at some loss of quality.",
+        "A smaller KV cache: room for more context, at some loss of quality; after the smallest f16, then rigtui decides again.",
         rank=8,
     ),
     Action("plan.kv_type_back", "K,shift+k", "kv_type(-1)", "KV type", "The KV cache type before."),

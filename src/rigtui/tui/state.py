@@ -299,13 +299,17 @@ def with_context(state: Cockpit, context: int | None) -> Cockpit:
 
 
 def cycle_kv(state: Cockpit, step: int) -> Cockpit:
-    """The next KV type for K and V; after the last one rigtui decides again."""
-    now = state.overrides.kv_type
-    planned = state.plan.kv_type if now is None and state.plan is not None else ()
-    # What holds anyway would look like a key that does nothing.
-    options: list[str | None] = [None, *(kind for kind in KV_CHOICES if planned != (kind, kind))]
-    at = options.index(now[0]) if now and now[0] in options else 0
-    chosen = options[(at + step) % len(options)]
+    """The KV type after the one in effect: the smaller ones, then the largest, then rigtui decides again; a `step` of -1 goes back."""
+    ring: tuple[str | None, ...] = (None, *KV_CHOICES[1:], KV_CHOICES[0])
+    own = state.overrides.kv_type
+    planned = state.plan.kv_type if own is None and state.plan is not None and state.planned_for.kv_type is None else None
+    # From rigtui's own choice on, the next one is to be smaller than that.
+    held = own[0] if own else planned[0] if planned and step > 0 and planned[0] in KV_CHOICES[1:] else None
+    at = ring.index(held) if held in ring else 0
+    chosen = ring[(at + step) % len(ring)]
+    if chosen is not None and planned == (chosen, chosen):
+        # What holds anyway would look like a key that does nothing.
+        chosen = ring[(at + 2 * step) % len(ring)]
     return replace(state, overrides=replace(state.overrides, kv_type=(chosen, chosen) if chosen else None))
 
 
