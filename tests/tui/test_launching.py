@@ -6,6 +6,7 @@ from msgspec.structs import force_setattr, replace
 from textual.widgets import Input
 
 from rigtui.intent.intent import Intent
+from rigtui.planning.plan import Expected
 from rigtui.runs.state import OfferedStep
 from rigtui.text import MIB
 from rigtui.tui.screens.dialogs import QuestionScreen
@@ -29,6 +30,30 @@ async def test_launch_shows_loading_then_ready_with_everything_to_use_it(cockpit
         text = screen.text()
         for words in ("http://127.0.0.1:8080/v1", "qwen3-coder-30b", "38.2 tok/s", "asks a test question", "copies a curl command"):
             assert words in text
+
+
+async def test_the_plan_says_what_was_measured_once_the_run_has_been(cockpit):
+    world = World(two_cards())
+    ready = replace(run_state("new1"), model=MODELS[0].name, measuring=True)
+
+    def derive(rig, chosen, intent, builds):
+        plan = plan_for(rig, chosen, intent, builds)
+        known = ready.run in {run.run for run in world.runs if run.phase == "ready" and not run.measuring}
+        return replace(plan, expected=Expected(decode_tok_s=25.8, basis="measured")) if known else plan
+
+    world.derive = derive
+    async with cockpit(world) as screen:
+        await screen.until(lambda: "about 38 tok/s" in screen.part("#plan"))
+        before = screen.state.plan.devices
+        await screen.press("l")
+        await screen.until(lambda: screen.state.run)
+        world.rig = replace(world.rig, gpus=tuple(replace(card, free_bytes=2000 * MIB) for card in world.rig.gpus))
+        world.runs = (ready,)
+        await screen.until(lambda: "measuring its speed" in screen.part("#engine") and screen.state.rig.gpus[0].free_bytes == 2000 * MIB)
+        assert "about 38 tok/s" in screen.part("#plan")
+        world.runs = (replace(ready, measuring=False),)
+        await screen.until(lambda: "26 tok/s measured" in screen.part("#plan"))
+        assert screen.state.plan.devices == before, "what it holds is not asked for twice"
 
 
 async def test_what_runs_is_not_drawn_over_the_bars_a_second_time(cockpit):

@@ -352,6 +352,12 @@ def with_runs(state: Cockpit, runs: tuple[RunState, ...]) -> Cockpit:
     return replace(state, runs=runs, attached=attached, launching=state.launching and not here)
 
 
+def newly_measured(before: Cockpit, after: Cockpit) -> bool:
+    """Whether a run has been measured since, so that plans know more."""
+    awaited = {run.run for run in before.runs if run.phase in ("starting", "loading") or run.measuring}
+    return any(run.run in awaited and run.phase == "ready" and not run.measuring for run in after.runs)
+
+
 def adopt(state: Cockpit, request: LaunchRequest) -> Cockpit:
     """Make the choices those a run was launched with: that is what a rigtui started later shows first."""
     names = [use_case.name for use_case in state.use_cases]

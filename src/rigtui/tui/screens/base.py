@@ -19,6 +19,7 @@ from rigtui.tui.state import Cockpit
 from rigtui.tui.tip_text import learned
 
 if TYPE_CHECKING:
+    from rigtui.rig.rig import Rig
     from rigtui.tui.keys import Keys
     from rigtui.tui.services import Services
 
@@ -57,17 +58,19 @@ class CockpitBase(FrugalScreen, Reporting[None]):
         """Keep something of the user's for the next start; `keep` reads what holds when it is its turn."""
         self.background(what, partial(tasks.keep_latest, self.post_message, what, keep))
 
-    def replan(self) -> None:
-        """Ask for the plan of the present choice; the answer to any older question will be dropped."""
+    def replan(self, on: Rig | None = None) -> None:
+        """Ask for the plan of the present choice, `on` another reading than the last; the answer to any older question will be dropped."""
         self.workers.cancel_group(self, "verify")
         self.state = state = st.ask_plan(self.state)
-        self.pace.planned(state.ground)
+        self.pace.planned(on or state.ground)
         if state.candidate is None or state.candidate.model is None:
             self.deriving = None
             self.state = replace(state, plan=None, plan_problem=None)
         elif (asked := st.derivation(state)) is not None:
             self.deriving = state.asked
-            self.background("plan", partial(tasks.derive, self.services, self.post_message, state.asked, *asked), exclusive=True)
+            ground, model, intent, builds = asked
+            work = partial(tasks.derive, self.services, self.post_message, state.asked, on or ground, model, intent, builds)
+            self.background("plan", work, exclusive=True)
 
     def search_models(self) -> None:
         """Search the models, in the background."""

@@ -166,13 +166,15 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
 
     @on(RunsRead)
     def _runs_read(self, event: RunsRead) -> None:
-        preview = self.state.preview
-        state = st.with_runs(self.state, event.runs)
+        before, preview = self.state, self.state.preview
+        state = st.with_runs(before, event.runs)
         if not self._adopted:
             self._adopted = True
             request = event.requests.get(state.attached or "")
             if request is not None:
                 state = st.adopt(state, request)
+                # Its plan was made on a reading that is not known here.
+                self.pace.on = None
         loading = any(run.phase in ("starting", "loading") or run.measuring for run in state.live_runs)
         if loading != self._hurried:
             self._hurried = loading
@@ -180,8 +182,12 @@ class CockpitScreen(EngineActions, ModelActions, PlanActions, VerifyActions, Wha
             if loading:
                 self.workers.cancel_group(self, "verify")
                 state = st.dry_run_over(state)
+        measured = st.newly_measured(before, state)
         # What a run held is free again once it has ended.
-        self.change(state, plan=state.preview and not preview)
+        self.change(state, plan=state.preview and (measured or not preview))
+        if measured and not state.preview and self.pace.on is not None:
+            # The plan of what runs, with what was measured: on the reading from before it took the memory.
+            self.replan(self.pace.on)
 
     @on(LiveRead)
     def _live_read(self, event: LiveRead) -> None:
