@@ -71,6 +71,26 @@ async def test_the_profile_that_was_loaded_is_named_and_that_something_was_chang
         await screen.until(lambda: "Plan · > more" in screen.part("#plan"))
 
 
+async def test_changes_to_a_loaded_profile_are_saved_under_its_name_after_asking(cockpit):
+    world = World(two_cards())
+    world.taken = {"coder"}
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("enter")
+        await screen.until(lambda: "Plan · profile coder" in screen.part("#plan"))
+        await screen.press("k", "p")
+        await screen.until(lambda: screen.app.screen.query(Input))
+        assert screen.app.screen.query_one(Input).value == "coder"
+        await screen.press("enter")
+        await screen.until(lambda: "there is a profile coder already" in screen.text())
+        assert world.saved == []
+        await screen.press("escape", "escape")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+        await screen.press("down", "p")
+        await screen.until(lambda: len(screen.app.screen_stack) == 2 and screen.app.screen.query(Input))
+        assert screen.app.screen.query_one(Input).value.startswith(MODELS[1].name), "of another model it is another profile"
+
+
 async def test_a_long_name_of_a_profile_leaves_the_plans_title_whole(cockpit):
     world = World(two_cards())
     world.profiles.stored = {name: replace(world.profiles.stored["coder"], name=name) for name in ["[bold]" + "long" * 20]}

@@ -41,6 +41,17 @@ async def test_a_failed_run_says_why_with_the_engines_own_line(cockpit):
         assert "cudaMalloc failed: out of memory" in text
 
 
+async def test_only_of_a_run_that_lives_it_is_said_that_it_is_slow(cockpit):
+    world = World(two_cards())
+    notes = ("slow: 25.8 tok/s, where 38 were expected (estimated)", "the results could not be saved: the disk is full")
+    world.runs = (run_state("a", notes=notes),)
+    async with cockpit(world) as screen:
+        await screen.until(lambda: "slow: 25.8 tok/s" in screen.part("#engine-facts"))
+        world.runs = (run_state("a", "stopped", notes=notes),)
+        await screen.until(lambda: "stopped" in screen.part("#engine-facts"))
+        assert "slow" not in screen.part("#engine-facts") and "the disk is full" in screen.part("#engine-facts")
+
+
 async def test_a_test_question_streams_its_answer(running):
     async with running() as screen:
         await screen.press("a")

@@ -30,6 +30,8 @@ PHASE_COLORS = {
     "stopped": "$foreground-muted",
     "failed": "$error",
 }
+SLOW = "slow: "
+"""How a run's note about its pace begins; of one that has ended it would read as if something still went wrong."""
 LAUNCHING = "the plan is derived once more from a fresh reading of the rig"
 PHASE_MARKS = {"starting": "◌", "loading": "◌", "ready": "●", "stopping": "◌", "stopped": "○", "failed": "✖"}
 
@@ -99,8 +101,12 @@ def run_lines(
     elif run.phase == "stopped":
         text = "Nothing was measured." if run.ready_at is None else "Its result is kept."
         lines.append(_hint(text, keys, "engine.launch", "launches this plan") if planned else Content(text))
-    lines += [Content.styled(text, "$warning") for note in run.notes for text in wrap(clean(note), width)]
+    lines += [Content.styled(text, "$warning") for note in _notes(run) for text in wrap(clean(note), width)]
     return lines
+
+
+def _notes(run: RunState) -> list[str]:
+    return [note for note in run.notes if run.live or not note.startswith(SLOW)]
 
 
 def tabs(runs: Sequence[RunState], shown: RunState, width: int, keys: Keys) -> Content:

@@ -13,6 +13,7 @@ from rigtui.tui import tasks
 from rigtui.tui.messages import AlternativeFound, ExportReady, Noted, Saved, Taken
 from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.taking import named
+from rigtui.tui.view import profile_of
 from rigtui.tui.widgets.choices import Choices
 from rigtui.tui.widgets.plan_panel import PlanPanel
 
@@ -130,7 +131,9 @@ class PlanActions(CockpitBase):
         if candidate is None or intent is None:
             return
         text = "Model, use case and your own changes are kept under this name; `rigtui run NAME` launches them."
-        name = intent.profile or st.default_name(candidate, intent)
+        # What is changed of a profile belongs into that; its name can still be typed over.
+        loaded = self.state.saved[0] if self.state.saved is not None and profile_of(self.state)[0] else ""
+        name = intent.profile or loaded or st.default_name(candidate, intent)
         save = partial(tasks.save_profile, self.services, self.post_message, candidate, intent)
         line = LineScreen("Save as a profile", text, name, name_problem, follow=partial(save, False), replace=partial(save, True))
         self.app.push_screen(line)
