@@ -179,7 +179,7 @@ async def test_copy_and_rename_ask_for_a_name_that_is_not_taken(cockpit):
         assert set(world.profiles.stored) == {"coder", "zebra", "gpt-oss-120b", "writer"}
 
 
-async def test_what_is_removed_can_be_brought_back_until_the_page_is_left(cockpit):
+async def test_what_is_removed_can_be_brought_back_also_after_the_page_was_left(cockpit):
     world = World(two_cards())
     async with cockpit(world, size=(80, 24)) as screen:
         await opened(screen)
@@ -188,9 +188,47 @@ async def test_what_is_removed_can_be_brought_back_until_the_page_is_left(cockpi
         assert "Enter load" not in screen.text() and world.profiles.removed == []
         await screen.press("z")
         await screen.until(lambda: "removed, z" not in screen.text())
-        await screen.press("down", "delete", "escape")
-        await screen.until(lambda: world.profiles.removed)
-        assert world.profiles.removed == ["writer"]
+        await screen.press("down", "delete", "up", "delete", "escape")
+        await screen.until(lambda: "writer and coder are removed; P, z brings them back" in screen.told)
+        assert world.profiles.removed == ["writer", "coder"]
+        await screen.press("P")
+        await screen.until(lambda: "Profiles · 1" in screen.text() and "z undo" in screen.text())
+        await screen.press("z")
+        await screen.until(lambda: "Profiles · 2" in screen.text() and "coder is back, in" in screen.told)
+        assert screen.app.screen.under_cursor(screen.app.screen._rows).profile.name == "coder"
+        await screen.press("z")
+        await screen.until(lambda: "Profiles · 3" in screen.text() and "z undo" not in screen.text())
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1)
+        assert set(world.profiles.stored) == {"coder", "gpt-oss-120b", "writer"}
+
+
+async def test_a_removed_profile_whose_name_is_taken_again_stays_removed_and_can_still_come_back(cockpit):
+    world = World(two_cards())
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("delete", "escape")
+        await screen.until(lambda: "coder is removed; P, z brings" in screen.text())
+        world.profiles.stored["coder"] = replace(world.profiles.stored["writer"], name="coder")
+        await opened(screen)
+        await screen.press("z")
+        await screen.until(lambda: "there is a profile coder already" in screen.told)
+        del world.profiles.stored["coder"]
+        await screen.press("z")
+        await screen.until(lambda: "coder is back, in" in screen.told)
+
+
+async def test_the_plan_no_longer_names_a_profile_that_was_removed(cockpit):
+    async with cockpit(World(two_cards()), size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.press("enter")
+        await screen.until(lambda: "Plan · profile coder" in screen.part("#plan"))
+        await opened(screen)
+        await screen.press("delete", "escape")
+        await screen.until(lambda: len(screen.app.screen_stack) == 1 and "profile coder" not in screen.part("#plan"))
+        await screen.press("p")
+        await screen.until(lambda: screen.app.screen.query(Input))
+        assert screen.app.screen.query_one(Input).value.startswith(MODELS[0].name)
 
 
 async def test_leaving_the_program_deletes_what_was_removed_too(cockpit):

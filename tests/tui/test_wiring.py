@@ -16,6 +16,7 @@ from rigtui.intent.profile import parse_text
 from rigtui.intent.profiles import load
 from rigtui.planning.plan import Plan
 from rigtui.runs import watch
+from rigtui.tui import profile_tasks
 from rigtui.tui import state as st
 from rigtui.tui.screenshot import main as take_picture
 from rigtui.tui.screenshot import tidy
@@ -166,3 +167,14 @@ def test_what_would_work_instead_is_what_comes_out_when_it_is_taken(here):
         assert [device.name for device in again.devices] == [device.name for device in other.devices]
         assert (again.kv_type, again.context, again.expected, note) == (other.kv_type, other.context, other.expected, "")
         assert taken.overrides == Overrides(gpus=taken.overrides.gpus)  # context and KV type are rigtui's own
+
+
+def test_a_removed_profile_comes_back_as_it_was_written_and_replaces_none(here):
+    text = '# mine\n[profile]\nname = "mine"\nmodel = "alpha"\nuse_case = "chat"\n'
+    where = Path(here.profiles.restore(text))
+    removed, problems = profile_tasks.remove(here.profiles, ("mine", "never there"))
+    assert not where.exists() and [one.name for one in removed] == ["mine"] and len(problems) == 1
+    assert here.profiles.restore(removed[0].text) == str(where)
+    assert where.read_text() == text
+    with pytest.raises(RigtuiError, match="mine"):
+        here.profiles.restore(text)

@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from rigtui.tui.exporting import ExportText
     from rigtui.tui.pinned import Choice
     from rigtui.tui.placing import Placement
-    from rigtui.tui.services import Launch, LineChunk, LoadedProfile, LogChunk, ProfileRow, SavedRig, Speed, Tuner, TuningView
+    from rigtui.tui.services import (
+        Launch,
+        LineChunk,
+        LoadedProfile,
+        LogChunk,
+        ProfileRow,
+        RemovedProfile,
+        SavedRig,
+        Speed,
+        Tuner,
+        TuningView,
+    )
     from rigtui.tui.shelf import Shelf
     from rigtui.tui.state import Cockpit
 
@@ -280,6 +291,14 @@ class ProfileStored(Message):
     def __init__(self, name: str, text: str) -> None:
         super().__init__()
         self.name, self.text = name, text
+
+
+class NotRestored(Message):
+    """One sentence why a removed profile could not be brought back."""
+
+    def __init__(self, removed: RemovedProfile, problem: str) -> None:
+        super().__init__()
+        self.removed, self.problem = removed, problem
 
 
 class Answered(Message):

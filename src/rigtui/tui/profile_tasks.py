@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rigtui.errors import RigtuiError
-from rigtui.tui.messages import ExportReady, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
+from rigtui.tui.messages import ExportReady, NotRestored, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
+from rigtui.tui.services import RemovedProfile
 from rigtui.tui.tasks import Post, told
 
 if TYPE_CHECKING:
@@ -39,15 +40,25 @@ def text(store: ProfileStore, post: Post, name: str) -> None:
     told(post, TITLE, lambda: post(ProfileText(name, store.text(name))))
 
 
-def remove(store: ProfileStore, names: Iterable[str]) -> tuple[str, ...]:
-    """Delete some; returns one sentence for each that could not be."""
-    problems = []
+def remove(store: ProfileStore, names: Iterable[str]) -> tuple[tuple[RemovedProfile, ...], tuple[str, ...]]:
+    """Delete some; returns what is needed to bring them back, and one sentence for each that could not be deleted."""
+    removed, problems = [], []
     for name in names:
         try:
+            text = store.text(name)
             store.remove(name)
+            removed.append(RemovedProfile(name, text))
         except RigtuiError as error:
             problems.append(str(error))
-    return tuple(problems)
+    return tuple(removed), tuple(problems)
+
+
+def restore(store: ProfileStore, post: Post, removed: RemovedProfile) -> None:
+    """Bring one back."""
+    try:
+        post(ProfileStored(removed.name, f"{removed.name} is back, in {store.restore(removed.text)}"))
+    except RigtuiError as error:
+        post(NotRestored(removed, str(error)))
 
 
 def duplicate(store: ProfileStore, post: Post, name: str, new: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -116,3 +117,11 @@ def _peaks(attempt: AttemptResult, width: int) -> str:
 
 def _gib(count: int | None) -> str:
     return "?" if count is None else f"{count / GIB:.1f}"
+
+
+def removed_text(names: Sequence[str], keys: Keys) -> str:
+    """What is said of profiles that are deleted now: how they come back."""
+    back = f"{keys.shown('profiles.open')}, {keys.shown('profiles.undo')} brings"
+    if len(names) == 1:
+        return f"{clean(names[0])} is removed; {back} it back"
+    return f"{', '.join(clean(name) for name in names[:-1])} and {clean(names[-1])} are removed; {back} them back"

@@ -100,6 +100,12 @@ class LocalProfiles:
 
         return str(remove(name, self._dirs()))
 
+    def restore(self, text: str) -> str:
+        """Back in the user's folder."""
+        from rigtui.intent.profiles import save_text
+
+        return str(save_text(text.encode("utf-8"), self._dirs()[0]))
+
     def text(self, name: str) -> str:
         """As it is written."""
         from rigtui.files import read_text

@@ -91,6 +91,7 @@ class ShownProfiles:
     duplicate: Callable[[str, str], str] = staticmethod(refuse)
     rename: Callable[[str, str], str] = staticmethod(refuse)
     remove: Callable[[str], str] = staticmethod(refuse)
+    restore: Callable[[str], str] = staticmethod(refuse)
     write: Callable[[str, str], str] = staticmethod(refuse)
     edit_outside: Callable[[str], str | None] = staticmethod(refuse)
     tuner: Callable[[str, bool, Callable[[str], object]], Tuner] = staticmethod(refuse)

@@ -138,6 +138,13 @@ class Tuner(Protocol):
         """Write the best settings into the profile; returns where it lies."""
 
 
+class RemovedProfile(Struct, frozen=True):
+    """A profile that was deleted, as it was written."""
+
+    name: str
+    text: str
+
+
 class ProfileStore(Protocol):
     """The user's profiles and the ones rigtui ships. All of it may block and may raise RigtuiError, one sentence."""
 
@@ -161,6 +168,9 @@ class ProfileStore(Protocol):
 
     def remove(self, name: str) -> str:
         """Delete it; returns which file is gone."""
+
+    def restore(self, text: str) -> str:
+        """Store one that was removed, as it was written, where none has its name now; returns where."""
 
     def text(self, name: str) -> str:
         """It as it is written, comments and all."""

@@ -16,6 +16,8 @@ from rigtui.tui.shelf import Shelf, ordered
 from rigtui.tui.tips import TIPS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rigtui.engines.engine import Build
     from rigtui.engines.live import Live
     from rigtui.models.library import LibraryEntry
@@ -247,6 +249,11 @@ def with_profile(state: Cockpit, model: LibraryEntry, wanted: Intent) -> Cockpit
         initial_engine=wanted.engine,
     )
     return replace(loaded, saved=(wanted.profile, loaded.choice) if wanted.profile else state.saved)
+
+
+def without_profiles(state: Cockpit, names: Sequence[str]) -> Cockpit:
+    """Profiles of these names are gone: the choices stay, as those of none."""
+    return replace(state, saved=None) if state.saved is not None and state.saved[0] in names else state
 
 
 def next_use_case(state: Cockpit, step: int) -> Cockpit:

@@ -69,6 +69,7 @@ class FakeProfiles:
         }
         self.of_models: dict[str, tuple[RunResult, ...]] = {}
         self.removed: list[str] = []
+        self.kept: dict[str, Profile] = {}
         self.written: list[tuple[str, str]] = []
         self.tuned = FakeTuner()
         self.untunable = ""
@@ -113,6 +114,14 @@ class FakeProfiles:
 
     def remove(self, name: str) -> str:
         self.removed.append(name)
+        self.kept[name] = self.stored.pop(name)
+        return f"/config/profiles/{name}.toml"
+
+    def restore(self, text: str) -> str:
+        name = text.split('"')[1]
+        if name in self.stored:
+            raise UsageError(f"there is a profile {name} already")
+        self.stored[name] = self.kept.pop(name)
         return f"/config/profiles/{name}.toml"
 
     def text(self, name: str) -> str:

@@ -12,11 +12,18 @@ from rigtui.tui.screens.base import CockpitBase
 from rigtui.tui.widgets.bars import RigBars
 
 if TYPE_CHECKING:
-    from rigtui.tui.services import LoadedProfile
+    from collections.abc import Sequence
+
+    from rigtui.tui.keys import Keys
+    from rigtui.tui.services import LoadedProfile, RemovedProfile, Services
 
 
 class PageActions(CockpitBase):
     """The part of the cockpit that opens pages."""
+
+    def __init__(self, services: Services, keys: Keys, program: str = "rigtui") -> None:
+        super().__init__(services, keys, program)
+        self._removed_profiles: list[RemovedProfile] = []
 
     def show_pages(self) -> None:
         """Bring open pages up to the state."""
@@ -65,10 +72,16 @@ class PageActions(CockpitBase):
         """Profiles and results."""
         from rigtui.tui.screens.profiles import ProfilesPage
 
-        self.app.push_screen(ProfilesPage(self.services, self._use_profile, self._new_profile))
+        self.app.push_screen(
+            ProfilesPage(self.services, self._use_profile, self._new_profile, self._removed_profiles, self._forget_profiles)
+        )
 
     def _new_profile(self) -> None:
         self.call_later(self.run_action, "save_profile")
+
+    def _forget_profiles(self, names: Sequence[str]) -> None:
+        """Choices that came from a profile which is not there any more are nobody's."""
+        self.change(st.without_profiles(self.state, names))
 
     def _use_profile(self, loaded: LoadedProfile) -> None:
         self.change(st.with_profile(self.state, loaded.model, loaded.intent), plan=True)

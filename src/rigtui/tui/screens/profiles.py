@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
@@ -20,9 +20,9 @@ from rigtui.text import clean
 from rigtui.tui import profile_tasks as tasks
 from rigtui.tui.actions import BY_ID
 from rigtui.tui.bindings import bindings, keys_of, offered
-from rigtui.tui.messages import ExportReady, Noted, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
+from rigtui.tui.messages import ExportReady, Noted, NotRestored, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
 from rigtui.tui.plot_text import METRICS, plot
-from rigtui.tui.profile_text import about_profile, not_measured, profile_row, results_table
+from rigtui.tui.profile_text import about_profile, not_measured, profile_row, removed_text, results_table
 from rigtui.tui.rows import literal, wrapped
 from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.edit import EditScreen
@@ -30,7 +30,7 @@ from rigtui.tui.screens.export import ExportScreen
 from rigtui.tui.screens.page import Page
 
 if TYPE_CHECKING:
-    from rigtui.tui.services import LoadedProfile, ProfileRow, Services
+    from rigtui.tui.services import LoadedProfile, ProfileRow, RemovedProfile, Services
 
 NEED_THE_MODEL = ("profiles.load", "profiles.export", "profiles.tune")
 """Actions that do nothing for a profile whose model is not here."""
@@ -42,9 +42,18 @@ class ProfilesPage(Page):
     PLACE = "profiles"
     BINDINGS = bindings("profiles", "page")
 
-    def __init__(self, services: Services, use: Callable[[LoadedProfile], object], create: Callable[[], object]) -> None:
-        """`use` makes a profile the choice of the cockpit, `create` keeps its choices as a new one."""
+    def __init__(
+        self,
+        services: Services,
+        use: Callable[[LoadedProfile], object],
+        create: Callable[[], object],
+        gone: list[RemovedProfile],
+        forget: Callable[[Sequence[str]], object],
+    ) -> None:
+        """`use` makes a profile the choice of the cockpit, `create` keeps its choices as a new one; `gone`: what was deleted since the
+        program began, which can be brought back; `forget` is told the names of what is deleted now."""
         super().__init__(services)
+        self._gone, self._forget = gone, forget
         self._store, self._use, self._create = services.profiles, use, create
         self._plotted: int | None = None
         """Which of the metrics is drawn; None: the table."""
@@ -75,10 +84,18 @@ class ProfilesPage(Page):
         self.call_after_refresh(self._list)
 
     async def on_unmount(self) -> None:
-        """What was removed is deleted now: nobody can take it back any more."""
+        """What was removed is deleted now, and can be brought back as long as the program runs."""
+        if not self._removed:
+            return
         # Background work of this page ends with it, this has to be done: leaving waits for it, the screens that stay do not.
-        for problem in await asyncio.to_thread(tasks.remove, self._store, tuple(self._removed)):
+        removed, problems = await asyncio.to_thread(tasks.remove, self._store, tuple(self._removed))
+        for problem in problems:
             self.app.notify(clean(problem), title=tasks.TITLE, severity="error", timeout=12, markup=False)
+        if removed:
+            names = tuple(one.name for one in removed)
+            self._gone += removed
+            self._forget(names)
+            self.app.notify(removed_text(names, keys_of(self)), title=tasks.TITLE, timeout=12, markup=False)
 
     def _do(self, work: Callable[..., None], *values: str) -> None:
         self.background("profiles", partial(work, self._store, self.post_message, *values))
@@ -152,7 +169,7 @@ class ProfilesPage(Page):
 
     def useful(self) -> tuple[str, ...]:
         """What can be done with the profile under the cursor."""
-        found = ["profiles.new", *(["profiles.undo"] if self._removed else [])]
+        found = ["profiles.new", *(["profiles.undo"] if self._removed or self._gone else [])]
         row = self._here
         if row is not None and row.profile.name not in self._removed:
             found += [one for one in NEED_THE_MODEL if row.model_state == "here" and not (one == "profiles.tune" and self._store.untunable)]
@@ -219,7 +236,7 @@ class ProfilesPage(Page):
         self.stored(event.name)
 
     def action_remove(self) -> None:
-        """Mark it as removed; it is deleted when the page is left."""
+        """Mark it as removed; it is deleted when the page is left, and can be brought back even then."""
         if (row := self._here) is not None:
             self._removed.append(row.profile.name)
             self._list()
@@ -229,6 +246,14 @@ class ProfilesPage(Page):
         if self._removed:
             self._wanted = self._removed.pop()
             self._list()
+        elif self._gone:
+            self.background("profiles", partial(tasks.restore, self._store, self.post_message, self._gone.pop()))
+
+    @on(NotRestored)
+    def _not_restored(self, event: NotRestored) -> None:
+        # Behind the others: it is not to be in their way.
+        self._gone.insert(0, event.removed)
+        self.post_message(Noted(event.problem, title=tasks.TITLE, failed=True))
 
     def action_plot(self) -> None:
         """The next metric, then the table again."""
