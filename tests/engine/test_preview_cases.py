@@ -44,6 +44,7 @@ IN_RAM = (
     ("llama-3.1-8b-q4_k_m", 1, "-c 65536 -ngl 20"),
     ("olmo-2-7b-q4_k_m", 1, "-np 8 -ngl 20"),
     ("glm-4.5-air-q4_k_m", 4, "-c 2048 -ncmoe 30"),
+    ("glm-4.7-flash-q4_k_m", 2, "-c 131072 -ub 64 -ctk q4_0 -ctv q4_0 -ngl 21"),  # V copied from RAM is no part of K any more
     ("nemotron-h-8b-q4_k_m", 1, "-c 8192 -ngl 34"),  # a GPU would compute attention of a layer in RAM: no flash attention at all
 )
 
@@ -65,6 +66,25 @@ def test_as_allocated(name: str, cards: int, arguments: str, virtual_rig: Callab
             assert abs(off) < 1.5 * MIB
         else:
             assert abs(off) <= (64 * MIB if index else max(256 * MIB, buffers.compute / 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("llama-3.1-8b-q4_k_m", "-c 32768 -ctk q8_0 -ctv q8_0"),
+        ("glm-4.7-flash-q4_k_m", "-c 131072 -ub 64 -ctk q4_0 -ctv q4_0"),  # the CPU makes no copies of K and V
+        ("falcon-h1-7b-q4_k_m", "-c 16384"),
+    ],
+)
+def test_as_allocated_without_a_gpu(name: str, arguments: str, virtual_rig: Callable[..., VirtualRig], tmp_path: Path) -> None:
+    rig = virtual_rig([CARD], compute=False)
+    words = ("--device", "none", *arguments.split())
+    plan = preview(load(rig.rig_file), model(name), read_command(("llama-server", *words)), words)
+    with rig.serve(model_file(name, tmp_path), *words, "--no-warmup") as server:
+        assert server.address
+        real = server.buffers["CPU"]
+    assert plan.host.compute_bytes == pytest.approx(real.compute, abs=MIB)
+    assert plan.host.kv_bytes == pytest.approx(real.kv, abs=MIB)
 
 
 LARGE = Card(name="NVIDIA RTX A6000", total_mib=49140, free_mib=47000)

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from export.plans import BOTH, DESK, plan
+from export.plans import BOTH, DESK, RTX_4090, RTX_5070_TI, plan
 from rigtui.errors import RigtuiError, UsageError
 from rigtui.export.conf_file import parse
 from rigtui.export.conf_profiles import as_written, read
 from rigtui.export.exported import Exported
 from rigtui.export.models_conf import ConfOptions, write
 from rigtui.intent.profile import Profile, dump, parse_text
+from rigtui.rig.rig import Gpu
 
 REAL = r"""
 # =====================
@@ -121,6 +122,42 @@ def texts(draw: st.DrawFn) -> tuple[dict[str, dict[str, str]], str]:
             lines += draw(st.sampled_from([[], [""], ["# MODEL=comment"], ["  #[id]"]]))
             lines.append(draw(st.sampled_from(["", "  "])) + f"{key}={values[key]}" + draw(st.sampled_from(["", " ", "\r"])))
     return conf, "\n".join(lines)
+
+
+NAMED = """
+[two]
+MODEL=a/b.gguf
+FIT_TARGET=14914,1024
+EXTRA_ARGS=--jinja --device CUDA1,CUDA0
+
+[one]
+MODEL=a/c.gguf
+EXTRA_ARGS=--split-mode none --main-gpu 0
+
+[another-rig]
+MODEL=a/d.gguf
+EXTRA_ARGS=--device CUDA2
+"""
+
+
+def test_cards_are_those_that_the_container_counts_fastest_first() -> None:
+    found = read(NAMED, "models.conf", "/srv/models", DESK)
+    two, one, other = (profile.overrides for profile in found.profiles)
+    assert (two.gpus, two.fit_target_mib, two.engine_args) == ((RTX_5070_TI.index, RTX_4090.index), (14914, 1024), ("--jinja",))
+    assert (one.gpus, one.engine_args) == ((RTX_4090.index,), ())
+    assert (other.gpus, other.engine_args) == (None, ("--device", "CUDA2"))
+    assert not any("FIT_TARGET" in remark for remark in found.remarks), "its order is the profile's"
+
+
+@pytest.mark.parametrize("seen", [DESK, ()])
+def test_what_names_cards_goes_back_as_it_was_until_they_are_others(seen: tuple[Gpu, ...]) -> None:
+    found = read(NAMED, "models.conf", "/srv/models", seen).profiles
+    sections = {section.id: section.values for section in parse(NAMED, "x").sections}
+    for profile in found:
+        written = as_written(profile, DESK)
+        assert written is not None and written.values == sections[profile.name]
+    turned = replace(found[0], overrides=replace(found[0].overrides, gpus=(1, 0)))
+    assert as_written(turned, DESK) is None
 
 
 @given(texts())

@@ -125,4 +125,15 @@ def test_more_memory_on_one_card_never_gives_a_clearly_worse_plan(
     before, after = best(gpus), best((*gpus[:index], grown, *gpus[index + 1 :]))
     assert after[0] >= before[0]
     if after[0] == before[0]:
-        assert after[1] >= before[1] * PLAY
+        assert after[2] >= before[2] * PLAY
+
+
+def test_a_card_that_would_hold_nothing_is_left_out_however_fast_a_run_with_it_was() -> None:
+    model, wanted = toy_model(8), intent(8192, 4096)
+    (alone,) = plans((gpu(0, 5000, bandwidth=900.0),), model, wanted)[:1]
+    (device,) = alone.devices
+    fast = replace(alone.expected, decode_tok_s=2 * (alone.expected.decode_tok_s or 0))
+    beside = replace(alone, devices=(device, replace(device, layers=0, output=False)), expected=fast)
+    want = wants(model, wanted)
+    assert alone.status != "no_fit"
+    assert score(alone, want, wanted) > score(beside, want, wanted)

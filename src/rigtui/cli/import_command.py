@@ -34,13 +34,14 @@ def run(args: argparse.Namespace) -> int:
     from rigtui.export.conf_profiles import read
     from rigtui.files import read_text
     from rigtui.intent.profiles import directories, save
+    from rigtui.runs.reading import current_rig
 
     path = Path(args.file)
     if path.suffix.lower() == ".toml":
         return _take_profile(path, directories(args.profiles_dir)[0], args.replace)
     text = read_text(path)
     models_dir = Path(args.models_dir).expanduser() if args.models_dir else _models_dir(text, path)
-    found = read(text, str(path), str(models_dir.absolute()))
+    found = read(text, str(path), str(models_dir.absolute()), current_rig(args).gpus)
     if not found.profiles:
         raise UsageError(f"{path} has no section; a models.conf has [id] lines with KEY=VALUE lines below")
     directory = directories(args.profiles_dir)[0]

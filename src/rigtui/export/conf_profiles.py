@@ -8,6 +8,7 @@ has no field for NAME, SPEED or the exact spelling, the section's lines are kept
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from msgspec import Struct
@@ -17,7 +18,9 @@ from rigtui.engines.llamacpp.command import FIT_OFF
 from rigtui.errors import UsageError
 from rigtui.export.arguments import take
 from rigtui.export.conf_file import BLANK, Conf, Section, ordered, parse
+from rigtui.export.conf_placement import fastest_first
 from rigtui.intent.profile import Profile, ProfileOverrides, check
+from rigtui.rig.rig import Gpu
 from rigtui.text import clean
 
 DEFAULT_CONTEXT = 131072
@@ -26,6 +29,7 @@ DEFAULT_KV = "q8_0"
 
 _KEPT = "\n\nmodels.conf:\n"
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,11}")
+_DEVICE = re.compile(r"CUDA([0-9]{1,3})")
 _FITTED_SPLITS = ("layer", "none")
 
 
@@ -36,8 +40,8 @@ class Imported(Struct, frozen=True):
     remarks: tuple[str, ...]
 
 
-def read(text: str, path: str, models_dir: str) -> Imported:
-    """The profiles of a file's text; models lie below `models_dir`.
+def read(text: str, path: str, models_dir: str, gpus: Sequence[Gpu] = ()) -> Imported:
+    """The profiles of a file's text; models lie below `models_dir`. `gpus` are the cards of the rig that the file was made for.
 
     Raises UsageError with the first bad line.
     """
@@ -45,8 +49,8 @@ def read(text: str, path: str, models_dir: str) -> Imported:
     profiles: list[Profile] = []
     remarks = list(conf.remarks)
     for section in conf.sections:
-        profiles.append(profile_of(section, path, models_dir))
-        remarks += fit_remarks(section)
+        profiles.append(profile_of(section, path, models_dir, gpus))
+        remarks += fit_remarks(section, named=profiles[-1].overrides.gpus is not None)
     return Imported(tuple(profiles), tuple(remarks))
 
 
@@ -59,8 +63,9 @@ def _numbers(section: Section, key: str, path: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def profile_of(section: Section, path: str, models_dir: str) -> Profile:
-    """The profile that a section means.
+def profile_of(section: Section, path: str, models_dir: str, gpus: Sequence[Gpu] = ()) -> Profile:
+    """The profile that a section means. Cards that it names by CUDA's numbers are the profile's, where `gpus` has them: in a container
+    the fastest card is the first, and where rigtui launches the numbers are those of the driver.
 
     Raises UsageError with the line of a value that cannot be used.
     """
@@ -92,6 +97,7 @@ def profile_of(section: Section, path: str, models_dir: str) -> Profile:
     targets, args = _targets(args, _numbers(section, "FIT_TARGET", path))
     kv_k, args = take(args, "kv_k")
     kv_v, args = take(args, "kv_v")
+    cards, args = _cards(args, gpus)
     key, value = kv_k or DEFAULT_KV, kv_v or DEFAULT_KV
     profile = Profile(
         name=section.id,
@@ -103,6 +109,7 @@ def profile_of(section: Section, path: str, models_dir: str) -> Profile:
             context=context or None,
             parallel=parallel,
             kv_type=key if key == value else (key, value),
+            gpus=cards or None,
             fit_target_mib=targets or None,
             ubatch=ubatch,
             engine_args=(*front, *args),
@@ -120,6 +127,21 @@ def _whole(args: list[str], name: str) -> tuple[int | None, list[str]]:
     return None, args
 
 
+def _cards(args: list[str], gpus: Sequence[Gpu]) -> tuple[tuple[int, ...], list[str]]:
+    """The indexes of the cards that the arguments name, in their order, and the arguments without their names; () and all of them where
+    they name none, or others than these."""
+    order = fastest_first([gpu for gpu in gpus if gpu.error is None])
+    device, rest = take(args, "device")
+    split, alone = take(rest, "split_mode")
+    if device is None and split == "none":
+        main, rest = take(alone, "main_gpu")
+        device = None if main is None else f"CUDA{main}"
+    numbers = [int(found[1]) if (found := _DEVICE.fullmatch(name)) else len(order) for name in (device or "").split(",")]
+    if device is None or max(numbers) >= len(order) or len(set(numbers)) != len(numbers):
+        return (), args
+    return tuple(order[number].index for number in numbers), rest
+
+
 def _targets(args: list[str], from_key: tuple[int, ...]) -> tuple[tuple[int, ...], list[str]]:
     text, rest = take(args, "fit_target")
     parts = text.split(",") if text else []
@@ -128,8 +150,9 @@ def _targets(args: list[str], from_key: tuple[int, ...]) -> tuple[tuple[int, ...
     return from_key, args
 
 
-def fit_remarks(section: Section) -> list[str]:
-    """What in a section makes `--fit` give up, each with the word that mends it, and what fit's targets mean there."""
+def fit_remarks(section: Section, *, named: bool = False) -> list[str]:
+    """What in a section makes `--fit` give up, each with the word that mends it, and what fit's targets mean there. `named`: the profile
+    has the section's cards, in its order."""
     off = "switches fit off; mend:"
     found: list[tuple[str, str]] = []
     if (layers := section.values.get("N_GPU_LAYERS", "")) not in ("", "auto"):
@@ -144,7 +167,7 @@ def fit_remarks(section: Section) -> list[str]:
     split, _ = take(args, "split_mode")
     if split is not None and split not in _FITTED_SPLITS:
         found.append(("EXTRA_ARGS", f"--split-mode {clean(split)} {off} layer"))
-    if len(set(section.values.get("FIT_TARGET", "").split(","))) > 1:
+    if not named and len(set(section.values.get("FIT_TARGET", "").split(","))) > 1:
         text = "counts cards in CUDA's order in the container, fastest first; rigtui counts them as its plan lists them"
         found.append(("FIT_TARGET", f"FIT_TARGET {text}"))
     return [f"line {section.lines.get(key, section.line)}: [{section.id}] {text}" for key, text in found]
@@ -174,17 +197,20 @@ def own_description(profile: Profile) -> str:
     return clean(profile.description.partition(_KEPT)[0].partition("\n")[0]).strip(BLANK)
 
 
-def as_written(profile: Profile) -> Section | None:
-    """The section that an imported profile came from, while the profile still says the same; only its description may differ."""
+def as_written(profile: Profile, gpus: Sequence[Gpu] = ()) -> Section | None:
+    """The section that an imported profile came from, while the profile still says the same; only its description may differ. `gpus`:
+    the rig's, which tell which cards the section named."""
     values = kept_values(profile)
     path = values.get("MODEL")
     if not path or not profile.model.endswith("/" + path):
         return None
+    section, folder = Section(id=profile.name, values=values), profile.model.removesuffix(path)
     try:
-        before = profile_of(Section(id=profile.name, values=values), "models.conf", profile.model.removesuffix(path))
+        # Without a card at hand the numbers were left where they stood.
+        before = [profile_of(section, "models.conf", folder, seen) for seen in (gpus, ())]
     except UsageError:
         return None
-    if replace(before, description=profile.description) != profile:
+    if profile not in [replace(one, description=profile.description) for one in before]:
         return None
     if text := own_description(profile):
         values["DESCRIPTION"] = text

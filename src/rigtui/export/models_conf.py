@@ -50,7 +50,7 @@ def write(entries: Sequence[Exported], options: ConfOptions) -> str:
 
     Raises RigtuiError with the profile and the reason for what the format cannot say.
     """
-    models_dir = options.models_dir or _models_dir(entries)
+    models_dir = options.models_dir or _models_dir(entries, options.gpus)
     sections: dict[str, Section] = {}
     for entry in entries:
         try:
@@ -64,10 +64,10 @@ def write(entries: Sequence[Exported], options: ConfOptions) -> str:
     return render(list(sections.values()), heading)
 
 
-def _models_dir(entries: Sequence[Exported]) -> str | None:
+def _models_dir(entries: Sequence[Exported], gpus: Sequence[Gpu]) -> str | None:
     """The folder above every model that is written from its plan; where some come from an import, theirs."""
     for profile, _ in entries:
-        if written := as_written(profile):
+        if written := as_written(profile, gpus):
             return profile.model.removesuffix("/" + written.values["MODEL"]) or "/"
     folders = [posixpath.dirname(plan.model.path) for _, plan in entries if plan is not None and posixpath.isabs(plan.model.path)]
     return posixpath.commonpath(folders) if folders else None
@@ -76,7 +76,7 @@ def _models_dir(entries: Sequence[Exported]) -> str | None:
 def _section(entry: Exported, options: ConfOptions, models_dir: str | None) -> Section:
     profile, plan = entry
     identity = profile.name if valid_id(profile.name) else slug(profile.name)
-    if written := as_written(profile):
+    if written := as_written(profile, options.gpus):
         if options.models_dir is not None:
             written.values["MODEL"] = _model(profile.model, options.models_dir)
         return Section(id=identity, values=written.values)

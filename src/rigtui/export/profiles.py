@@ -44,15 +44,15 @@ def exported(
     if to != "models.conf":
         return writers.write(to, [plan(name) for name in names], models_dir)
     dirs = directories(options.profiles_dir)
+    gpus = current_rig(options).gpus
     entries: list[Exported] = []
     for name in names:
         profile = find(name, dirs).profile
         # What came from a models.conf and was not changed since goes back as it was, whether or not the model lies here.
-        entries.append(Exported(profile, None) if as_written(profile) else plan(name))
+        entries.append(Exported(profile, None) if as_written(profile, gpus) else plan(name))
     folder = None if models_dir is None else str(Path(models_dir).expanduser().absolute())
     for profile, its in entries:
         _look_at_link(profile.name, Path(its.model.path if its else profile.model), folder, tell)
-    gpus = current_rig(options).gpus if any(entry.plan is not None for entry in entries) else ()
     return models_conf.write(entries, models_conf.ConfOptions(models_dir=folder, gpus=gpus))
 
 

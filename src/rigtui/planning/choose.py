@@ -124,17 +124,21 @@ def _plans(
 
 
 def score(plan: Plan, want: Wants, intent: Intent) -> tuple[float, ...]:
-    """Larger is better: status first, then what the use case gets of context and speed, then a finer cache and fewer cards."""
+    """Larger is better: status first, then no card without a part, then what the use case gets of context and speed, then a finer cache
+    and fewer cards.
+    """
     quality = min(KV_QUALITY[kind] for kind in plan.kv_type)
     if plan.status == "no_fit":
         # The nearest miss says best what is missing: all cards together.
         missing = sum(min(device.free_after_bytes - device.headroom_bytes, 0) for device in plan.devices)
-        return (STATUS_RANK[plan.status], len(plan.devices), quality, missing)
+        return (STATUS_RANK[plan.status], 0, len(plan.devices), quality, missing)
     context = min(plan.context_per_slot / want.context, 1.0)
     weight_speed, weight_context = WEIGHTS[intent.use_case.prefer]
     speed = (plan.expected.decode_tok_s or 1.0) * (SEVERAL_CARDS if len(plan.devices) > 1 else 1.0)
     value = quality * context**weight_context * speed**weight_speed
-    return (STATUS_RANK[plan.status], value, quality, -len(plan.devices))
+    # Whatever runs have measured: beside a card that holds nothing the same plan costs memory and makes nothing faster.
+    idle = sum(not device.layers and not device.output for device in plan.devices)
+    return (STATUS_RANK[plan.status], -idle, value, quality, -len(plan.devices))
 
 
 def _alternatives(best: Plan, others: Sequence[Plan]) -> tuple[Alternative, ...]:

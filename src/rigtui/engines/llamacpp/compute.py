@@ -95,9 +95,9 @@ class Computation:
         if self._loses_flash(placement):
             return self._without_flash().host_buffer(placement, devices, context, pipeline=pipeline, projected=projected)
         copies = PIPELINE_COPIES if pipeline else 1
-        scenes = [self.scenes.of(placement, 0)] if devices else []
-        if HOST not in placement.home or not devices:
-            scenes.append(self.scenes.alone(HOST if not devices else 0))
+        scenes = [self.scenes.of(placement, 0) if devices else self.scenes.in_ram()]
+        if devices and HOST not in placement.home:
+            scenes.append(self.scenes.on_one_gpu())
         forced, cells_ = HOST not in placement.home and not projected, self._cells(context)
         return max(self._recorded(scene, copies, forced=forced, projected=projected, host=True).peak(*cells_) for scene in scenes)
 

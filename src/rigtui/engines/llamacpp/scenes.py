@@ -91,10 +91,14 @@ class Scenes:
         labels[HOST] = gpus = len(labels)
         return Scene(tuple(stand.block.on(labels) for stand in chosen), labels[head] if ends else None, gpus, labels[device])
 
-    def alone(self, home: int) -> Scene:
-        """One block of each kind, all on one device."""
-        gpus = 0 if home == HOST else 1
-        return Scene(tuple(BlockAt(layer, 0, 0) for layer in self.one_of_each()), 0, gpus, 0)
+    def on_one_gpu(self) -> Scene:
+        """One block of each kind: the inputs are those of the whole model."""
+        return Scene(tuple(BlockAt(layer, 0, 0) for layer in self.one_of_each()), 0, 1, 0)
+
+    def in_ram(self) -> Scene:
+        """The model without a GPU. The last block alone would say little: it is computed for the few tokens that give an output."""
+        layers = _telling(tuple(self.graph.kinds)) if self.regular else range(self.graph.model.layers)
+        return Scene(tuple(BlockAt(layer, 0, 0) for layer in layers), 0, 0, 0)
 
     def one_of_each(self) -> list[int]:
         """The first block of each kind."""
@@ -128,8 +132,10 @@ class Scenes:
         rows = tuple([(kind, one.number) for kind, one in zip(kinds, away, strict=True)])
         cache = HOST if self.cache_in_ram else home
         found = []
-        # With a state the holes wander from block to block, and copies of caches in RAM are as large as they are.
-        telling = self.regular and not (home == HOST and self.graph.model.recurrent)
+        # With a state the holes wander from block to block where something is copied from RAM, and copies are as large as they are. Of
+        # what `--fit` moves there they are left out: it is asked often, and they changed nothing in hundreds of its answers.
+        copied = home == HOST or any(layer in self.pinned for layer in layers)
+        telling = self.regular and not (copied and self.graph.model.recurrent)
         for index in _telling(rows) if telling else range(len(rows)):
             one, layer = away[index], layers[index]
             if one.number and rows.count(rows[index]) > 1:

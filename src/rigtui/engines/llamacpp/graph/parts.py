@@ -275,7 +275,7 @@ class Parts:
             if not heads.cells:
                 k, v = g.op("cast", k.ne, k, item=F16), g.op("cast", v.ne, v, item=F16)
             x = g.op("flash", (heads.value, heads.query, each, streams), q, k, v, mask, *more)
-            x.bytes = self._with_scratch(x, heads)
+            x.bytes = self._with_scratch(x, heads, shared=self.layout.compressed and (k.root or k).device != HOST)
             x.computed_on_gpu = heads.flash
             if decompress:
                 x = g.mul_mat(decompress, g.view("permute", x, (heads.value, each, heads.query, streams), packed=False))
@@ -298,10 +298,14 @@ class Parts:
         g.expand(x)
         return x
 
-    def _with_scratch(self, x: Tensor, heads: Heads) -> tuple[int, int, int]:
-        """f16 copies of K and V beside the result when the cache is of another type (ggml-cuda/fattn.cu:722)."""
+    def _with_scratch(self, x: Tensor, heads: Heads, *, shared: bool) -> tuple[int, int, int]:
+        """f16 copies of K and V beside the result when the cache is of another type (ggml-cuda/fattn.cu:722).
+
+        `shared`: V is a part of K and needs none of its own. Of a cache in RAM both are copied to the GPU first, each by itself, and are
+        no part of one another there.
+        """
         sizes, streams = list(x.bytes), self.micro.streams
-        for kind, width in zip(self.micro.kinds, (heads.key, heads.value if not self.layout.compressed else 0), strict=True):
+        for kind, width in zip(self.micro.kinds, (heads.key, 0 if shared else heads.value), strict=True):
             if kind != "f16" and heads.cells:
                 sizes[heads.cells] += F16 * width * heads.key_value * streams
         return sizes[0], sizes[1], sizes[2]

@@ -54,6 +54,9 @@ def assign(graph: Joined, host: int) -> None:
     for node in nodes:
         if device[node] is None:  # its neighbours' GPU cannot compute it
             device[node] = host
+        if device[node] == host and graph.op[node] == "flash":
+            ne, item, _ = graph.form[node]
+            graph.bytes[node] = size_of(ne, item)  # the CPU reads K and V as they are
     for view in graph.shown:
         device[view] = device[graph.owner[view]]
 
