@@ -17,6 +17,7 @@ from rigtui.tui.plot_text import METRICS, plot
 from tui.fakes.models import MODELS, candidates, model
 from tui.fakes.profiles import result
 from tui.fakes.rigs import two_cards
+from tui.fakes.runs import run_state
 from tui.fakes.world import World, failing
 
 
@@ -40,6 +41,20 @@ async def test_the_list_says_what_is_not_downloaded_and_the_table_what_was_measu
         assert "failed: out_of_vram" in screen.text()
         assert max(map(len, lines)) <= 80
         assert not screen.app.screen.max_scroll_x and not screen.app.screen.max_scroll_y
+
+
+@pytest.mark.parametrize("runs", [(), (run_state("one"),)], ids=["idle", "running"])
+async def test_every_key_of_the_page_is_said_at_80_columns(cockpit, runs):
+    world = World(two_cards())
+    world.runs = runs
+    async with cockpit(world, size=(80, 24)) as screen:
+        await opened(screen)
+        await screen.until(lambda: "v draws them" in screen.part("#results"))
+        assert "e edits · E in $EDITOR" in screen.part("#profile")
+        hints = screen.text().splitlines()[-1]
+        for hint in ("Enter load", "c copy", "n rename", "Del remove", "a new", "x export", "T tune", "Esc back"):
+            assert hint in hints
+        assert len(hints) <= 80
 
 
 async def test_loading_one_makes_its_model_use_case_and_settings_the_choices(cockpit):
@@ -285,7 +300,7 @@ def test_what_nobody_measured_is_said():
 async def test_the_results_are_drawn_metric_by_metric_and_then_a_table_again(cockpit):
     async with cockpit(World(two_cards()), size=(80, 24)) as screen:
         await opened(screen)
-        await screen.until(lambda: "v plot" in screen.text())
+        await screen.until(lambda: "v draws them" in screen.text())
         for words in ("decode, tok/s, by run", "prefill, tok/s, by run", "context per request", "peak of all cards"):
             await screen.press("v")
             await screen.until(lambda words=words: words in screen.text())

@@ -191,17 +191,14 @@ ACTIONS: tuple[Action, ...] = (
         screen="profiles",
     ),
     Action("profiles.new", "a", "new", "new", "Keep the cockpit's choices as a new profile.", rank=5, screen="profiles"),
-    Action("profiles.edit", "e", "edit", "edit", "Change the profile's text here.", rank=3, screen="profiles"),
-    Action(
-        "profiles.edit_outside", "E,shift+e", "edit_outside", "$EDITOR", "Change the profile in your own editor.", rank=6, screen="profiles"
-    ),
+    Action("profiles.edit", "e", "edit", "edit", "Change the profile's text here.", screen="profiles"),
+    Action("profiles.edit_outside", "E,shift+e", "edit_outside", "$EDITOR", "Change the profile in your own editor.", screen="profiles"),
     Action(
         "profiles.plot",
         "v",
         "plot",
         "plot",
         "Draw the results: speed, context and peaks, run by run; then the table again.",
-        rank=2,
         screen="profiles",
     ),
     Action(

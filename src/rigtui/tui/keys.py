@@ -98,9 +98,11 @@ class Keys(Struct, frozen=True):
 def hints(allowed: Iterable[str], width: int, keys: Keys) -> list[Action]:
     """The actions for the hint line: of those with these ids, the most needed ones that fit `width` cells, in the order of the list."""
     wanted = set(allowed)
+    # On a page its own keys go first: the key to the help is the same everywhere.
+    late = {"app.help"} if "page.close" in wanted else set()
     chosen: list[Action] = []
     room = width - 1
-    for action in sorted((a for a in ACTIONS if a.id in wanted and a.rank < 9), key=lambda a: a.rank):
+    for action in sorted((a for a in ACTIONS if a.id in wanted and a.rank < 9), key=lambda a: (a.id in late, a.rank)):
         need = len(keys.shown(action.id)) + len(action.hint) + 3
         if need <= room:
             chosen.append(action)

@@ -19,11 +19,11 @@ from rigtui.errors import RigtuiError
 from rigtui.text import clean
 from rigtui.tui import profile_tasks as tasks
 from rigtui.tui.actions import BY_ID
-from rigtui.tui.bindings import bindings, keys_of, offered
+from rigtui.tui.bindings import bindings, key_words, keys_of, offered
 from rigtui.tui.messages import ExportReady, Noted, NotRestored, ProfileLoaded, ProfilesRead, ProfileStored, ProfileText, ResultsRead
 from rigtui.tui.plot_text import METRICS, plot
 from rigtui.tui.profile_text import about_profile, not_measured, profile_row, removed_text, results_table
-from rigtui.tui.rows import literal, wrapped
+from rigtui.tui.rows import literal, middle, wrapped
 from rigtui.tui.screens.dialogs import LineScreen
 from rigtui.tui.screens.edit import EditScreen
 from rigtui.tui.screens.export import ExportScreen
@@ -145,12 +145,22 @@ class ProfilesPage(Page):
             if name not in self._results:
                 self._results[name] = ResultsRead(name, ())
                 self._do(tasks.results, name)
-            self.query_one("#profile").border_title = literal(clean(name))
             self.query_one("#profile-text", Static).update(Content("\n").join(about_profile(row, width)))
             read = self._results[name]
             lines = wrapped(clean(read.problem), width, "$error") if read.problem else self._measured(row, read, width)
             self.query_one("#results-text", Static).update(Content("\n").join(lines))
         self.show_hints()
+        self._show_titles()
+
+    def _show_titles(self) -> None:
+        """Whose the panels are, and the keys for what stands in them: a narrow line of keys has no room for all."""
+        row, works = self._here, offered(self, self.useful())
+        words = {"profiles.edit": "edits", "profiles.edit_outside": "in $EDITOR", "profiles.plot": "draws them"}
+        said = {one: key_words(self, one, text) for one, text in words.items() if one in works}
+        name = literal(middle(clean(row.profile.name), max(8, self.size.width - 40))) if row is not None else "Profile"
+        edits = [said[one] for one in ("profiles.edit", "profiles.edit_outside") if one in said]
+        self.query_one("#profile").border_title = " · ".join([name, *edits])
+        self.query_one("#results").border_title = " · ".join(["Results", *([said["profiles.plot"]] if "profiles.plot" in said else [])])
 
     def _measured(self, row: ProfileRow, read: ResultsRead, width: int) -> list[Content]:
         found, said = read.results, []
