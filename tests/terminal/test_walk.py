@@ -122,7 +122,7 @@ def test_a_profile_is_saved_found_copied_and_brought_back_by_the_hints_of_its_pa
     screen.keys("P")
     screen.wait("Profiles ·", "not downloaded")
     screen.keys("Home")
-    page = screen.wait("─walked─", "Enter load", fault=cut_off)
+    page = screen.wait("─walked ·", "Enter load", fault=cut_off)
     assert {"Enter load", "c copy"} <= hints_of(page)
     screen.keys("Delete")
     screen.wait("z undo")
@@ -151,13 +151,13 @@ def test_an_editor_of_the_users_own_gets_the_terminal_and_gives_it_back(terminal
     screen.keys("P")
     screen.wait("Profiles ·", "not downloaded")
     screen.keys("Home")
-    screen.wait("─walked─", "Enter load", fault=cut_off)
+    screen.wait("─walked ·", "Enter load", fault=cut_off)
     for answer, told in (("no profile any more", "kept"), ("# by the editor", "stored")):
         screen.keys("E")
         screen.wait("the editor has the terminal", gone="Profiles ·")
         screen.text(answer)
         screen.keys("Enter")
-        screen.wait("Profiles ·", "─walked─", told, fault=cut_off)
+        screen.wait("Profiles ·", "─walked ·", told, fault=cut_off)
     assert (config_dir() / "profiles" / "walked.toml").read_text().endswith("# by the editor\n")
     screen.keys("Escape")
     screen.wait(*COCKPIT, fault=cut_off)
@@ -169,7 +169,7 @@ def tuning(screen) -> None:
     screen.keys("P")
     screen.wait("Profiles ·", "not downloaded")
     screen.keys("Home")
-    screen.wait("─walked─", "T tune")
+    screen.wait("─walked ·", "T tune")
     screen.keys("T")
     page = screen.wait("Tune walked", "0 of at most", "Enter start", "Esc back", fault=cut_off)
     assert {"Enter start", "Esc back", "? help"} <= hints_of(page)
@@ -187,7 +187,7 @@ def test_a_profile_is_tuned_on_its_page_and_the_best_is_kept(terminal, models, n
     screen.wait("the best settings are written")
 
 
-@pytest.mark.parametrize(("key", "then"), [("Escape", "─walked─"), ("C-q", "LEFT")])
+@pytest.mark.parametrize(("key", "then"), [("Escape", "─walked ·"), ("C-q", "LEFT")])
 def test_no_engine_is_left_when_a_tuning_is_left(terminal, models, nvml_stub, key, then):
     nvml_stub(stub.MIXED)
     screen = terminal(80, 24)

@@ -52,7 +52,7 @@ async def test_foreign_text_is_shown_as_data_and_nothing_is_wider_than_the_scree
         for at, key in enumerate(PAGES[page]):
             await screen.press(key)
             if key == "P":
-                await screen.until(lambda: "v plot" in screen.text())
+                await screen.until(lambda: "v draws them" in screen.text())
             await screen.until(lambda at=at: at or len(screen.app.screen_stack) > 1)
         # The comparison has no foreign text but the model's name, which is a plain one here.
         await screen.until(lambda: "[red]" in screen.text() or page == "compare")
@@ -65,7 +65,7 @@ async def test_foreign_text_is_shown_as_data_and_nothing_is_wider_than_the_scree
 async def test_a_profile_with_control_characters_is_not_edited_on_the_screen(cockpit):
     async with cockpit(evil_world(), size=(80, 24)) as screen:
         await screen.press("P")
-        await screen.until(lambda: "v plot" in screen.text())
+        await screen.until(lambda: "v draws them" in screen.text())
         await screen.press("e")
         await screen.until(lambda: "control characters; E opens it in your editor" in screen.told)
         assert len(screen.app.screen_stack) == 2
